@@ -1,0 +1,5 @@
+export { describeBackends } from './backends';
+export { expectClose } from './expect-close';
+export { fixture } from './fixture';
+export { expectNoLeak } from './no-leak';
+export { gaussian } from './random';

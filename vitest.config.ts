@@ -1,0 +1,25 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const root = fileURLToPath(new URL('.', import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    // Tests run on the sources, so that a failure points at the line that was written.
+    alias: [
+      { find: /^@mha2mla\/testing$/, replacement: `${root}internal/testing/src/index.ts` },
+      { find: /^@mha2mla\/([^/]+)\/node$/, replacement: `${root}packages/$1/src/node.ts` },
+      { find: /^@mha2mla\/([^/]+)$/, replacement: `${root}packages/$1/src/index.ts` },
+      { find: /^mha2mla\/node$/, replacement: `${root}packages/mha2mla/src/node.ts` },
+      { find: /^mha2mla$/, replacement: `${root}packages/mha2mla/src/index.ts` },
+    ],
+  },
+  test: {
+    include: ['{packages,internal}/*/src/**/*.test.ts', 'internal/*/test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    reporters: ['default', `${root}internal/testing/src/closing-line-reporter.ts`],
+  },
+});
