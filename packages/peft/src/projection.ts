@@ -1,0 +1,14 @@
+import type * as tf from '@tensorflow/tfjs-core';
+
+/** A linear map y = x W + bias as a value: dense, quantized, or adapted. Typed by its structure. */
+export interface Projection {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  /** x [..., inFeatures] -> [..., outFeatures], bias included; the caller disposes the result. */
+  apply(x: tf.Tensor): tf.Tensor;
+  /** The dense W [inFeatures, outFeatures]; the caller disposes it. */
+  weight(): tf.Tensor2D;
+  /** [outFeatures], owned by the projection. */
+  readonly bias?: tf.Tensor1D;
+  dispose(): void;
+}
