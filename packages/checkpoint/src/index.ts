@@ -1,1 +1,28 @@
-export {};
+export { blobSource, blobStore } from './blob-store';
+export type { ByteSource, FileStore } from './byte-source';
+export type { Checkpoint, ReadFloat32Options } from './checkpoint';
+export { CheckpointError, type CheckpointErrorCode } from './checkpoint-error';
+export { decodeFloat32, decodeInt32 } from './decode-tensor';
+export { type Dtype, dtypeBits } from './dtype';
+export { encodeTensor, type TensorValues } from './encode-tensor';
+export { memorySource, memoryStore } from './memory-store';
+export { openCheckpoint } from './open-checkpoint';
+export { openSafetensors } from './open-safetensors';
+export { assertPlainName } from './plain-name';
+export { quoteName } from './quote-name';
+export { readJson } from './read-json';
+export { type ReadTextOptions, readText } from './read-text';
+export {
+  type ReadHeaderOptions,
+  readSafetensorsHeader,
+  type SafetensorsHeader,
+  type TensorInfo,
+} from './safetensors-header';
+export { type ParseJsonOptions, parseJson } from './strict-json';
+export {
+  type ByteSink,
+  safetensorsSize,
+  type TensorEntry,
+  type WriteSafetensorsOptions,
+  writeSafetensors,
+} from './write-safetensors';

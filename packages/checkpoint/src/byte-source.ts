@@ -1,0 +1,58 @@
+/**
+ * Where bytes come from: a file, a `Blob`, memory or an HTTP server, all read by ranges, so that no
+ * checkpoint is ever held whole. A source either gives exactly the bytes asked for or fails.
+ */
+import { CheckpointError } from './checkpoint-error';
+import { quoteName } from './quote-name';
+
+/** One file that can be read by byte ranges. */
+export interface ByteSource {
+  readonly name: string;
+  /** Size in bytes. */
+  readonly size: number;
+  /**
+   * Reads bytes `start` up to, not including, `end`.
+   * @throws CheckpointError `short-read` when fewer bytes come back; `signal.reason` when aborted
+   */
+  read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
+}
+
+/** A folder of files, addressed by plain base names. */
+export interface FileStore {
+  readonly name: string;
+  /** Opens a file; `undefined` when there is none of that name. */
+  open(path: string): Promise<ByteSource | undefined>;
+  close?(): Promise<void>;
+}
+
+/**
+ * Checks a range before anything is allocated for it.
+ * @throws CheckpointError `bad-range` unless 0 <= start <= end <= size
+ */
+export function assertRange(source: ByteSource, start: number, end: number): void {
+  const whole = Number.isSafeInteger(start) && Number.isSafeInteger(end);
+  if (!whole || start < 0 || start > end || end > source.size) {
+    throw new CheckpointError(
+      'bad-range',
+      `read: a range must lie within ${quoteName(source.name)} (${source.size} bytes), got ${start}..${end}.`,
+    );
+  }
+}
+
+/**
+ * Checks that a read gave all bytes: what is missing must never be taken from old memory.
+ * @throws CheckpointError `short-read`
+ */
+export function assertWholeRead(
+  source: ByteSource,
+  start: number,
+  end: number,
+  lengthBytes: number,
+): void {
+  if (lengthBytes !== end - start) {
+    throw new CheckpointError(
+      'short-read',
+      `read: ${quoteName(source.name)} must give ${end - start} bytes from ${start}, got ${lengthBytes}. The file is cut short or was changed while it was read.`,
+    );
+  }
+}
