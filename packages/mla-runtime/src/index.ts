@@ -1,1 +1,24 @@
-export {};
+export type {
+  Attention,
+  AttentionObservation,
+  PrefillOptions,
+  Segment,
+} from './attention/attention';
+export type { CacheBits, CacheOptions } from './cache/cache-options';
+export { DecoderCache } from './cache/decoder-cache';
+export { chooseBackend } from './choose-backend';
+export { Decoder, type DecoderParts, type DecoderPrefillOptions } from './decoder';
+export { checkDecoderConfig, type DecoderConfig, type MlaConfig } from './decoder-config';
+export { DecoderLayer } from './decoder-layer';
+export { denseProjection } from './dense-projection';
+export { type GenerateInputs, type GenerateOptions, type GenerateStep, generate } from './generate';
+export { type LoadDecoderOptions, loadDecoder, loadDecoderLayer } from './load-decoder';
+export { loadProjection } from './load-projection';
+export { lookupEmbeddings } from './lookup-embeddings';
+export type { Projection } from './projection';
+export { rotaryAngles } from './rotary';
+export { argMax, type SamplingOptions, sampleToken } from './sample';
+export { type DecodeStep, decodeStep, type PrefillStep, prefillStep } from './step';
+export { PADDING, TEXT, type TokenLayout, textLayout, tokenLayout, VISION } from './token-layout';
+export type { WeightReader } from './weight-reader';
+export { yieldToEventLoop } from './yield-to-event-loop';

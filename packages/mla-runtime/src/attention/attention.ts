@@ -1,0 +1,57 @@
+/**
+ * One interface for the three forms of attention: the original, partial RoPE, and MLA. The first
+ * two are {@link FullAttention}; the third is {@link LatentAttention}.
+ *
+ * Letters: B batch, L query length, T cached length, D model width, N query heads, K KV heads,
+ * H head dim, R rope dims, P nope dims, V value dims, C latent width.
+ */
+import type { Tensor3D } from '@tensorflow/tfjs-core';
+import type { LayerCache } from '../cache/layer-cache';
+import type { Projection } from '../projection';
+import type { DecodeStep, PrefillStep } from '../step';
+
+/** The parts of a cache that are kept apart: by modality, or all tokens in one. */
+export type Segment = 'all' | 'vision' | 'text';
+
+/** What calibration and distillation see of an attention layer, valid only during the call. */
+export interface AttentionObservation {
+  /** Normalised input of the layer, [B, L, D]. */
+  input: Tensor3D;
+  /** Queries before rotation, [B, L, N * H] in the row order of the query projection. */
+  query: Tensor3D;
+  /** Keys before rotation, [B, L, K * (R of this form)]. */
+  key: Tensor3D;
+  /** Output after the output projection, [B, L, D]. */
+  output: Tensor3D;
+}
+
+export interface PrefillOptions {
+  /** Filled with the tokens' keys and values, or latents. */
+  cache?: LayerCache;
+  observe?: (observation: AttentionObservation) => void;
+}
+
+export interface Attention {
+  /** Where the cache keeps tokens of this form. */
+  readonly segments: readonly Segment[];
+  /** By the name that follows `self_attn.` on disk; replace one to attach an adapter. */
+  readonly projections: Map<string, Projection>;
+  /** Attend over the prompt, K and V materialised (naive). The caller disposes the result. */
+  prefill(x: Tensor3D, step: PrefillStep, options?: PrefillOptions): Tensor3D;
+  /** Attend with one new token a row over the cache, to which it is appended. */
+  decode(x: Tensor3D, step: DecodeStep, cache: LayerCache): Tensor3D;
+  /** Forget what was derived from the projections. Call it after changing one. */
+  refresh(): void;
+  dispose(): void;
+}
+
+/** The projection of that name. @throws if the layer has none. */
+export function projectionOf(projections: Map<string, Projection>, name: string): Projection {
+  const projection = projections.get(name);
+  if (!projection) {
+    throw new Error(
+      `attention: expected a projection "${name}", got ${[...projections.keys()].join(', ')}.`,
+    );
+  }
+  return projection;
+}

@@ -1,0 +1,65 @@
+/**
+ * Causal softmax attention over materialised keys and values, in blocks of query rows, so that the
+ * whole [L, L] score matrix never exists. Grouped queries share their KV head without copies.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Rows of queries a block: bounds the scores to B * N * 256 * L floats. */
+const QUERY_BLOCK = 256;
+/** Added to masked scores: far below any score, and finite, so that a masked row stays finite. */
+export const MASKED = -1e9;
+
+/**
+ * @param query [B, L, N, H].
+ * @param key [B, L, K, H]; N is a multiple of K.
+ * @param value [B, L, K, V].
+ * @param padding [B, 1, 1, L], 0 or {@link MASKED}; absent when no key is padded.
+ * @returns [B, L, N * V]; the caller disposes it.
+ */
+export function causalAttention(
+  query: tf.Tensor4D,
+  key: tf.Tensor4D,
+  value: tf.Tensor4D,
+  { scale, padding }: { scale: number; padding?: tf.Tensor4D },
+): tf.Tensor3D {
+  const [batch, length, heads] = query.shape;
+  const [, , keyHeads, valueDim] = value.shape;
+  return tf.tidy(() => {
+    const scaled = tf.transpose(tf.mul(query, scale), [0, 2, 1, 3]); // [B, N, L, H]
+    const keys = tf.transpose(key, [0, 2, 3, 1]); // [B, K, H, L]
+    const values = tf.transpose(value, [0, 2, 1, 3]); // [B, K, L, V]
+    const blocks: tf.Tensor[] = [];
+    for (let start = 0; start < length; start += QUERY_BLOCK) {
+      const rows = Math.min(QUERY_BLOCK, length - start);
+      blocks.push(tf.tidy(() => attendRows(start, rows)));
+    }
+    const output = blocks.length === 1 ? blocks[0]! : tf.concat(blocks, 2); // [B, N, L, V]
+    return tf.reshape(tf.transpose(output, [0, 2, 1, 3]), [batch, length, heads * valueDim]);
+
+    function attendRows(start: number, rows: number): tf.Tensor {
+      const end = start + rows; // keys beyond the last row of the block are never visible
+      const width = query.shape[3];
+      const q = tf.reshape(tf.slice(scaled, [0, 0, start, 0], [batch, heads, rows, width]), [
+        batch,
+        keyHeads,
+        (heads / keyHeads) * rows,
+        width,
+      ]);
+      const k = tf.slice(keys, [0, 0, 0, 0], [batch, keyHeads, width, end]);
+      const v = tf.slice(values, [0, 0, 0, 0], [batch, keyHeads, end, valueDim]);
+      let scores = tf.reshape(tf.matMul(q, k), [batch, heads, rows, end]);
+      scores = tf.add(scores, causalMask(start, rows));
+      if (padding) scores = tf.add(scores, tf.slice(padding, [0, 0, 0, 0], [batch, 1, 1, end]));
+      const weights = tf.reshape(tf.softmax(scores), q.shape.slice(0, 3).concat(end));
+      return tf.reshape(tf.matMul(weights, v), [batch, heads, rows, valueDim]);
+    }
+  });
+}
+
+/** [rows, start + rows]: MASKED where a key lies after its query. */
+function causalMask(start: number, rows: number): tf.Tensor2D {
+  const end = start + rows;
+  const mask = new Float32Array(rows * end);
+  for (let row = 0; row < rows; row++) mask.fill(MASKED, row * end + start + row + 1, (row + 1) * end);
+  return tf.tensor2d(mask, [rows, end]);
+}

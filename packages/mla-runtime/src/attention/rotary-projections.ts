@@ -1,0 +1,49 @@
+/**
+ * Queries and rotary keys of a layer. The query projection's rows are [rope rows of all heads |
+ * nope rows of all heads]; a layer that turns all pairs has no second part.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import type { Projection } from '../projection';
+import { applyRotary, type RotaryTable } from '../rotary';
+import { projectionOf } from './attention';
+import type { HeadShape } from './head-shape';
+
+export interface RotaryProjections {
+  /** Before rotation, [B, L, N * H] and [B, L, K * R]. */
+  rawQuery: tf.Tensor3D;
+  rawKey: tf.Tensor3D;
+  /** Rotated, [B, L, N, R]. */
+  queryRope: tf.Tensor4D;
+  /** [B, L, N, P]. */
+  queryNope: tf.Tensor4D;
+  /** Rotated, [B, L, K, R]. */
+  keyRope: tf.Tensor4D;
+}
+
+/** Project and rotate. Call it inside a tidy; every tensor of the result belongs to the caller. */
+export function projectRotary(
+  x: tf.Tensor3D,
+  projections: Map<string, Projection>,
+  keyName: string,
+  shape: HeadShape,
+  rotary: RotaryTable,
+): RotaryProjections {
+  const [batch, length] = x.shape;
+  const { numAttentionHeads, numKeyValueHeads, qkRopeHeadDim, qkNopeHeadDim, ropePairs } = shape;
+  const ropeWidth = numAttentionHeads * qkRopeHeadDim;
+  const rawQuery = projectionOf(projections, 'q_proj').apply(x) as tf.Tensor3D;
+  const rawKey = projectionOf(projections, keyName).apply(x) as tf.Tensor3D;
+  const [rope, nope] =
+    qkNopeHeadDim === 0
+      ? [rawQuery, tf.zeros([batch, length, 0])]
+      : tf.split(rawQuery, [ropeWidth, numAttentionHeads * qkNopeHeadDim], 2);
+  const heads = (t: tf.Tensor, count: number, width: number) =>
+    tf.reshape(t, [batch, length, count, width]) as tf.Tensor4D;
+  return {
+    rawQuery,
+    rawKey,
+    queryRope: applyRotary(heads(rope!, numAttentionHeads, qkRopeHeadDim), rotary, ropePairs),
+    queryNope: heads(nope!, numAttentionHeads, qkNopeHeadDim),
+    keyRope: applyRotary(heads(rawKey, numKeyValueHeads, qkRopeHeadDim), rotary, ropePairs),
+  };
+}

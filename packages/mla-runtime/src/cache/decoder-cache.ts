@@ -1,0 +1,76 @@
+/**
+ * The cache of a decoder: one {@link LayerCache} a layer, and the slots that all layers share.
+ * Segments are kept apart by modality where the latents are, so that a decode step attends to each
+ * with its own absorbed query; the order of slots does not matter to it.
+ */
+import type { Segment } from '../attention/attention';
+import type { TokenLayout } from '../token-layout';
+import { type CacheOptions, cacheStorage } from './cache-options';
+import { LayerCache } from './layer-cache';
+import { segmentColumns, sequencePositions } from './segment-tokens';
+import { SlotTable } from './slot-table';
+
+export class DecoderCache {
+  readonly layers: readonly LayerCache[];
+  private readonly slots: ReadonlyMap<Segment, SlotTable>;
+  /** Tokens of each row so far, padding left out. */
+  readonly lengths: Int32Array;
+
+  constructor(
+    readonly batch: number,
+    numLayers: number,
+    segments: readonly Segment[],
+    options: CacheOptions = {},
+  ) {
+    this.layers = Array.from(
+      { length: numLayers },
+      () => new LayerCache((segment, part) => cacheStorage(segment, part, options)),
+    );
+    this.slots = new Map(segments.map((segment) => [segment, new SlotTable(batch)]));
+    this.lengths = new Int32Array(batch);
+  }
+
+  slotTable(segment: Segment): SlotTable {
+    const table = this.slots.get(segment);
+    if (!table) throw new Error(`DecoderCache: expected a segment, got "${segment}".`);
+    return table;
+  }
+
+  /** Take up a prompt's tokens; the layers then append their vectors, segment by segment. */
+  reservePrompt(layout: TokenLayout): void {
+    if (this.lengths.some((length) => length > 0)) {
+      throw new Error(
+        'DecoderCache: a prompt can only fill an empty cache. Decode further tokens one by one.',
+      );
+    }
+    const positions = sequencePositions(layout);
+    for (const [segment, table] of this.slots) {
+      table.append(
+        segmentColumns(segment, layout).map((columns, row) =>
+          columns.map((column) => positions[row * layout.length + column]!),
+        ),
+      );
+    }
+    for (let row = 0; row < layout.batch; row++) {
+      this.lengths[row] = positions[(row + 1) * layout.length - 1]! + 1;
+    }
+  }
+
+  /** Take up one new text token a row. */
+  reserveToken(): void {
+    const table = this.slots.get('text') ?? this.slotTable('all');
+    table.append(Array.from(this.lengths, (length) => [length]));
+    for (let row = 0; row < this.batch; row++) this.lengths[row]!++;
+  }
+
+  /** Bytes that the cached vectors take on this backend, padding of a batch included. */
+  get allocatedBytes(): number {
+    return this.layers.reduce((sum, layer) => sum + layer.allocatedBytes, 0);
+  }
+
+  dispose(): void {
+    for (const layer of this.layers) layer.dispose();
+    for (const table of this.slots.values()) table.dispose();
+  }
+}
+

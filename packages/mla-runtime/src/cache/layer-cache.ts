@@ -1,0 +1,32 @@
+/**
+ * What one layer has cached: per segment, named token blocks. Full attention keeps `key` and
+ * `value`; latent attention keeps `kvLatent` and `kPe`.
+ */
+import type { Segment } from '../attention/attention';
+import { TokenBlocks, type TokenStorage } from './token-blocks';
+
+export class LayerCache {
+  private readonly parts = new Map<string, TokenBlocks>();
+
+  /** @param storageOf how a named part of a segment is stored. */
+  constructor(private readonly storageOf: (segment: Segment, part: string) => TokenStorage) {}
+
+  /** The blocks of a segment's part, made on first use. */
+  part(segment: Segment, name: string): TokenBlocks {
+    const key = `${segment}.${name}`;
+    let blocks = this.parts.get(key);
+    if (!blocks) {
+      blocks = new TokenBlocks(this.storageOf(segment, name));
+      this.parts.set(key, blocks);
+    }
+    return blocks;
+  }
+
+  get allocatedBytes(): number {
+    return [...this.parts.values()].reduce((sum, blocks) => sum + blocks.allocatedBytes, 0);
+  }
+
+  dispose(): void {
+    for (const blocks of this.parts.values()) blocks.dispose();
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Which sequence position each cached slot of a segment holds, for every row of a batch. All rows
+ * share slot numbers; a row with fewer tokens of a segment has empty slots, which are masked.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { MASKED } from '../attention/causal-attention';
+
+const EMPTY = -1;
+
+export class SlotTable {
+  /** Per row, the sequence position of each slot, or EMPTY. */
+  private readonly rows: number[][];
+  private hasEmpty = false;
+  private cachedMask: tf.Tensor3D | undefined;
+
+  constructor(readonly batch: number) {
+    this.rows = Array.from({ length: batch }, () => []);
+  }
+
+  get length(): number {
+    return this.rows[0]!.length;
+  }
+
+  /** Sequence positions of a row's slots, in slot order; -1 where a slot is empty. */
+  positions(row: number): readonly number[] {
+    return this.rows[row]!;
+  }
+
+  /** Append one slot list a row; shorter lists are filled with empty slots. */
+  append(positions: readonly (readonly number[])[]): void {
+    const longest = Math.max(...positions.map((list) => list.length));
+    for (const [row, list] of positions.entries()) {
+      this.rows[row]!.push(...list);
+      for (let i = list.length; i < longest; i++) this.rows[row]!.push(EMPTY);
+      if (list.length < longest) this.hasEmpty = true;
+    }
+    this.cachedMask?.dispose();
+    this.cachedMask = undefined;
+  }
+
+  /** [B, 1, T], 0 or MASKED; `undefined` when every slot is filled. Owned by the table. */
+  mask(): tf.Tensor3D | undefined {
+    if (!this.hasEmpty) return undefined;
+    this.cachedMask ??= tf.keep(
+      tf.tensor3d(
+        Float32Array.from(this.rows.flat(), (position) => (position === EMPTY ? MASKED : 0)),
+        [this.batch, 1, this.length],
+      ),
+    );
+    return this.cachedMask;
+  }
+
+  dispose(): void {
+    this.cachedMask?.dispose();
+    this.cachedMask = undefined;
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * An append-only tensor [B, heads, T, width] of cached vectors, in sealed blocks of a fixed length
+ * and one open block. Appending copies the open block only: concatenating a long cache costs as
+ * much as attending to it. Vectors are kept as f32, or packed into 16, 8 or 4 bits a token.
+ */
+import { concatPacked, dequantizeAffine, type PackedTensor, quantizeAffine } from '@mha2mla/kv-quant';
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface TokenStorage {
+  /** Bits of a stored value; `undefined` keeps f32. */
+  bits?: 4 | 8 | 16;
+  /** Channels that share a scale and a zero point. */
+  groupSize: number;
+  /** Tokens a sealed block. */
+  blockLength: number;
+}
+
+type Block = tf.Tensor4D | PackedTensor;
+
+export class TokenBlocks {
+  private readonly blocks: Block[] = [];
+  private openLength = 0;
+  length = 0;
+
+  constructor(private readonly storage: TokenStorage) {
+    const { blockLength } = storage;
+    if (!Number.isSafeInteger(blockLength) || blockLength < 1) {
+      throw new RangeError(
+        `TokenBlocks: blockLength must be a positive integer, got ${blockLength}.`,
+      );
+    }
+  }
+
+  /** Append x [B, heads, t, width]; x stays the caller's. */
+  append(x: tf.Tensor4D): void {
+    const [batch, heads, tokens, width] = x.shape;
+    for (let start = 0; start < tokens; ) {
+      const room = this.storage.blockLength - this.openLength;
+      const count = Math.min(room, tokens - start);
+      const part = tf.slice(x, [0, 0, start, 0], [batch, heads, count, width]);
+      this.extendOpen(part);
+      part.dispose();
+      start += count;
+    }
+  }
+
+  /** Each block as f32 [B, heads, t, width], in the order of appending; the caller disposes them. */
+  read(): tf.Tensor4D[] {
+    return this.blocks.map((block) =>
+      block instanceof tf.Tensor ? tf.clone(block) : (dequantizeAffine(block) as tf.Tensor4D),
+    );
+  }
+
+  /** Bytes that the blocks hold on this backend. */
+  get allocatedBytes(): number {
+    return this.blocks.reduce(
+      (sum, block) => sum + (block instanceof tf.Tensor ? 4 * block.size : block.sizeBytes),
+      0,
+    );
+  }
+
+  dispose(): void {
+    for (const block of this.blocks) block.dispose();
+    this.blocks.length = 0;
+    this.length = 0;
+    this.openLength = 0;
+  }
+
+  /** Join `part` [B, heads, t, width] to the open block; t fits into it. */
+  private extendOpen(part: tf.Tensor4D): void {
+    const fresh = this.encode(part);
+    if (this.openLength === 0) {
+      this.blocks.push(fresh);
+    } else {
+      const open = this.blocks.pop()!;
+      this.blocks.push(concatTokens(open, fresh));
+      open.dispose();
+      fresh.dispose();
+    }
+    const tokens = part.shape[2];
+    this.length += tokens;
+    this.openLength = (this.openLength + tokens) % this.storage.blockLength;
+  }
+
+  private encode(part: tf.Tensor4D): Block {
+    const { bits, groupSize } = this.storage;
+    return bits === undefined ? tf.clone(part) : quantizeAffine(part, { bits, groupSize });
+  }
+}
+
+function concatTokens(a: Block, b: Block): Block {
+  if (a instanceof tf.Tensor) return tf.concat([a, b as tf.Tensor4D], 2);
+  return concatPacked(a, b as PackedTensor, 2);
+}

@@ -1,0 +1,131 @@
+/**
+ * The one decoder that the language models of all families are: embedding, layers, final norm and
+ * head. Run it whole (`prefill`, `decode`), or take its `layers` one by one.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import type { CacheOptions } from './cache/cache-options';
+import { DecoderCache } from './cache/decoder-cache';
+import type { DecoderConfig } from './decoder-config';
+import type { DecoderLayer } from './decoder-layer';
+import { lookupEmbeddings } from './lookup-embeddings';
+import type { Projection } from './projection';
+import { rmsNorm } from './rms-norm';
+import { decodeStep, type PrefillStep } from './step';
+import { yieldToEventLoop } from './yield-to-event-loop';
+
+export interface DecoderParts {
+  config: DecoderConfig;
+  /** [vocabulary, D]. */
+  embedTokens: tf.Tensor2D;
+  layers: readonly DecoderLayer[];
+  norm: tf.Tensor1D;
+  lmHead: Projection;
+}
+
+export interface DecoderPrefillOptions {
+  cache?: DecoderCache;
+  signal?: AbortSignal;
+  /** Called with the input of the first layer (0), then each layer's output; valid in the call. */
+  onHidden?: (index: number, hidden: tf.Tensor3D) => void;
+  /** Called after each layer. */
+  onProgress?: (progress: { phase: 'prefill'; loaded: number; total: number }) => void;
+}
+
+export class Decoder {
+  readonly config: DecoderConfig;
+  readonly layers: readonly DecoderLayer[];
+
+  constructor(private readonly parts: DecoderParts) {
+    this.config = parts.config;
+    this.layers = parts.layers;
+  }
+
+  /** Look up token embeddings. @param ids [B * L]. @returns [B, L, D]; the caller disposes it. */
+  embed(ids: Int32Array, [batch, length]: readonly [number, number]): tf.Tensor3D {
+    return lookupEmbeddings(this.parts.embedTokens, ids, [batch, length]);
+  }
+
+  createCache(batch: number, options?: CacheOptions): DecoderCache {
+    const { segments } = this.layers[0]!.attention;
+    return new DecoderCache(batch, this.layers.length, segments, options);
+  }
+
+  /**
+   * Run whole prompts through all layers, handing the thread back between layers.
+   * @param inputsEmbeds [B, L, D]; stays the caller's.
+   * @returns the last layer's output [B, L, D], before the final norm; the caller disposes it.
+   * @throws the signal's reason when aborted.
+   */
+  async prefill(
+    inputsEmbeds: tf.Tensor3D,
+    step: PrefillStep,
+    { cache, signal, onHidden, onProgress }: DecoderPrefillOptions = {},
+  ): Promise<tf.Tensor3D> {
+    signal?.throwIfAborted();
+    cache?.reservePrompt(step.layout);
+    let hidden = tf.clone(inputsEmbeds);
+    onHidden?.(0, hidden);
+    for (const [index, layer] of this.layers.entries()) {
+      const next = layer.prefill(hidden, step, { cache: cache?.layers[index] });
+      hidden.dispose();
+      hidden = next;
+      onHidden?.(index + 1, hidden);
+      onProgress?.({ phase: 'prefill', loaded: index + 1, total: this.layers.length });
+      await yieldToEventLoop();
+      if (signal?.aborted) {
+        hidden.dispose();
+        throw signal.reason;
+      }
+    }
+    return hidden;
+  }
+
+  /** The same without a pause and within one tape, for training. */
+  prefillSync(inputsEmbeds: tf.Tensor3D, step: PrefillStep): tf.Tensor3D {
+    return tf.tidy(() =>
+      this.layers.reduce((hidden, layer) => layer.prefill(hidden, step), inputsEmbeds),
+    );
+  }
+
+  /**
+   * Run one new token a row over the cache.
+   * @param ids [B].
+   * @param positionIds [B], or [3 * B] for M-RoPE.
+   * @returns logits [B, vocabulary]; the caller disposes them.
+   */
+  decode(ids: Int32Array, positionIds: Int32Array, cache: DecoderCache): tf.Tensor2D {
+    cache.reserveToken();
+    const step = decodeStep(cache, positionIds, this.config);
+    const logits = tf.tidy(() => {
+      const embedded = this.embed(ids, [cache.batch, 1]);
+      const hidden = this.layers.reduce(
+        (x, layer, index) => layer.decode(x, step, cache.layers[index]!),
+        embedded,
+      );
+      return tf.reshape(this.logits(hidden), [cache.batch, this.config.vocabSize]) as tf.Tensor2D;
+    });
+    step.dispose();
+    return logits;
+  }
+
+  /** The final norm, [..., D] to [..., D]. */
+  finalNorm<T extends tf.Tensor>(hidden: T): T {
+    return rmsNorm(hidden, this.parts.norm, this.config.rmsNormEps);
+  }
+
+  /** Final norm and head, [..., D] to [..., vocabulary]; the caller disposes the result. */
+  logits(hidden: tf.Tensor): tf.Tensor {
+    return tf.tidy(() => this.parts.lmHead.apply(this.finalNorm(hidden)));
+  }
+
+  /** Forget what was derived from projections. Call it after changing or training one. */
+  refresh(): void {
+    for (const layer of this.layers) layer.attention.refresh();
+  }
+
+  dispose(): void {
+    for (const layer of this.layers) layer.dispose();
+    this.parts.lmHead.dispose();
+    tf.dispose([this.parts.embedTokens, this.parts.norm]);
+  }
+}

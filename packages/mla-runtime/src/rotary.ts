@@ -1,0 +1,117 @@
+/**
+ * Rotary position embedding in the "half" layout: pair i is (i, i + headDim / 2), turned by
+ * position * theta^(-2 i / headDim). For M-RoPE a pair's position is that of its section's axis
+ * (time, height, width). Angles are rounded to f32 where the original models round them.
+ */
+import type { RopePairs } from '@mha2mla/partial-rope';
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface RotaryTable {
+  /** cos and sin of the angles, [B, L, headDim / 2]. */
+  cos: tf.Tensor3D;
+  sin: tf.Tensor3D;
+}
+
+export interface RotaryOptions {
+  headDim: number;
+  ropeTheta: number;
+  mropeSection?: readonly number[];
+}
+
+/**
+ * Compute the cosines and sines of every pair at every token, on the host.
+ * @param positionIds [B * L], or [3 * B * L] (time, height, width) for M-RoPE.
+ * @returns two arrays [B * L * headDim / 2].
+ */
+export function rotaryAngles(
+  positionIds: Int32Array,
+  tokens: number,
+  { headDim, ropeTheta, mropeSection }: RotaryOptions,
+): { cos: Float32Array; sin: Float32Array } {
+  const axes = mropeSection ? 3 : 1;
+  if (positionIds.length !== axes * tokens) {
+    throw new RangeError(
+      `rotaryAngles: positionIds must hold ${axes} x ${tokens} positions, got ${positionIds.length}.`,
+    );
+  }
+  const pairs = headDim / 2;
+  const axisOfPair = pairAxes(pairs, mropeSection);
+  const inverse = Float32Array.from({ length: pairs }, (_, i) =>
+    Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
+  );
+  const cos = new Float32Array(tokens * pairs);
+  const sin = new Float32Array(tokens * pairs);
+  for (let t = 0; t < tokens; t++) {
+    for (let i = 0; i < pairs; i++) {
+      const position = positionIds[axisOfPair[i]! * tokens + t]!;
+      const angle = Math.fround(position * inverse[i]!);
+      cos[t * pairs + i] = Math.cos(angle);
+      sin[t * pairs + i] = Math.sin(angle);
+    }
+  }
+  return { cos, sin };
+}
+
+/** The axis (0 time, 1 height, 2 width) whose position turns each pair. */
+function pairAxes(pairs: number, section: readonly number[] | undefined): Uint8Array {
+  const axes = new Uint8Array(pairs);
+  let start = 0;
+  for (const [axis, count] of (section ?? [pairs]).entries()) {
+    axes.fill(axis, start, start + count);
+    start += count;
+  }
+  return axes;
+}
+
+/** Put {@link rotaryAngles} on the device. The caller disposes both tensors. */
+export function rotaryTable(
+  positionIds: Int32Array,
+  [batch, length]: readonly [number, number],
+  options: RotaryOptions,
+): RotaryTable {
+  const { cos, sin } = rotaryAngles(positionIds, batch * length, options);
+  const shape: [number, number, number] = [batch, length, options.headDim / 2];
+  return { cos: tf.tensor3d(cos, shape), sin: tf.tensor3d(sin, shape) };
+}
+
+/**
+ * Turn the chosen pairs of every head.
+ * @param x [B, L, heads, R]: per head the first halves of its pairs, then their second halves.
+ * @param pairs per KV head; consecutive heads / numKeyValueHeads heads share an entry. `undefined`
+ *   turns all pairs of every head.
+ * @returns [B, L, heads, R].
+ */
+export function applyRotary(
+  x: tf.Tensor4D,
+  table: RotaryTable,
+  pairs: RopePairs | undefined,
+): tf.Tensor4D {
+  const [, , heads, width] = x.shape;
+  if (width === 0) return tf.clone(x);
+  return tf.tidy(() => {
+    const half = width / 2;
+    const cos = selectPairs(table.cos, pairs, heads);
+    const sin = selectPairs(table.sin, pairs, heads);
+    const [first, second] = tf.split(x, [half, half], 3) as [tf.Tensor4D, tf.Tensor4D];
+    return tf.concat(
+      [
+        tf.sub(tf.mul(first, cos), tf.mul(second, sin)),
+        tf.add(tf.mul(second, cos), tf.mul(first, sin)),
+      ],
+      3,
+    ) as tf.Tensor4D;
+  });
+}
+
+/** Columns of an angle table for each head: [B, L, heads or 1, R / 2]. */
+function selectPairs(table: tf.Tensor3D, pairs: RopePairs | undefined, heads: number): tf.Tensor {
+  if (pairs === undefined) return tf.expandDims(table, 2);
+  const [batch, length] = table.shape;
+  const perHead = pairs[0]!.length;
+  const columns = new Int32Array(heads * perHead);
+  for (let h = 0; h < heads; h++) {
+    columns.set(pairs[Math.floor((h * pairs.length) / heads)]!, h * perHead);
+  }
+  const gathered = tf.gather(table, tf.tensor1d(columns, 'int32'), 2); // [B, L, heads * R / 2]
+  return tf.reshape(gathered, [batch, length, heads, perHead]);
+}

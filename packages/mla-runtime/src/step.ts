@@ -1,0 +1,73 @@
+/**
+ * What all layers of one pass share: rotary tables, masks, and where each token goes. A prefill
+ * step is made from a layout, a decode step from the cache that it extends.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { MASKED } from './attention/causal-attention';
+import type { DecoderCache } from './cache/decoder-cache';
+import type { DecoderConfig } from './decoder-config';
+import { type RotaryTable, rotaryTable } from './rotary';
+import { PADDING, TEXT, type TokenLayout, VISION } from './token-layout';
+
+export interface PrefillStep {
+  readonly layout: TokenLayout;
+  readonly rotary: RotaryTable;
+  /** [B, 1, 1, L], 0 or MASKED; absent when nothing is padded. */
+  readonly padding?: tf.Tensor4D;
+  /** [B, L, 1], 1 where a token is vision; absent when all tokens are of one modality. */
+  readonly vision?: tf.Tensor3D;
+  /** The modality of all tokens, where there is but one. */
+  readonly only?: 'vision' | 'text';
+  dispose(): void;
+}
+
+export interface DecodeStep {
+  readonly rotary: RotaryTable;
+  readonly cache: DecoderCache;
+  dispose(): void;
+}
+
+/**
+ * Prepare a pass over whole prompts.
+ * @param positionIds [B * L], or [3 * B * L] for M-RoPE.
+ */
+export function prefillStep(
+  layout: TokenLayout,
+  positionIds: Int32Array,
+  config: DecoderConfig,
+): PrefillStep {
+  const { batch, length, kinds } = layout;
+  const rotary = rotaryTable(positionIds, [batch, length], config);
+  const hasVision = kinds.includes(VISION);
+  const hasText = kinds.includes(TEXT);
+  const padding = kinds.includes(PADDING)
+    ? tf.tensor4d(mapKinds(kinds, (kind) => (kind === PADDING ? MASKED : 0)), [batch, 1, 1, length])
+    : undefined;
+  const vision =
+    hasVision && hasText
+      ? tf.tensor3d(mapKinds(kinds, (kind) => (kind === VISION ? 1 : 0)), [batch, length, 1])
+      : undefined;
+  const only = vision ? undefined : hasVision ? 'vision' : 'text';
+  return {
+    layout,
+    rotary,
+    padding,
+    vision,
+    only,
+    dispose: () => tf.dispose([rotary.cos, rotary.sin, padding!, vision!].filter(Boolean)),
+  };
+}
+
+function mapKinds(kinds: Uint8Array, value: (kind: number) => number): Float32Array {
+  return Float32Array.from(kinds, value);
+}
+
+/** Prepare a pass of one new token a row. @param positionIds [B], or [3 * B] for M-RoPE. */
+export function decodeStep(
+  cache: DecoderCache,
+  positionIds: Int32Array,
+  config: DecoderConfig,
+): DecodeStep {
+  const rotary = rotaryTable(positionIds, [cache.batch, 1], config);
+  return { rotary, cache, dispose: () => tf.dispose([rotary.cos, rotary.sin]) };
+}

@@ -1,0 +1,10 @@
+/** Where a decoder's weights come from: a checkpoint, or a conversion that has not been saved. */
+export interface WeightReader {
+  /** The shape of a weight, or `undefined` if there is none of that name. */
+  shape(name: string): readonly number[] | undefined;
+  /**
+   * Read a weight as f32.
+   * @throws if it is missing, or has another shape than `expected`.
+   */
+  read(name: string, expected: readonly number[]): Promise<Float32Array>;
+}

@@ -1,0 +1,26 @@
+import type { ModelConfig } from '@mha2mla/checkpoint';
+import { checkDecoderConfig, type DecoderConfig } from '@mha2mla/mla-runtime';
+import { parseMlaConfig } from './mla-config';
+
+/** The decoder's config from a model's: the same for every family. @throws RangeError */
+export function decoderConfig({ text, mha2mla }: ModelConfig): DecoderConfig {
+  if (text.hiddenAct !== 'silu') {
+    throw new RangeError(`decoderConfig: hidden_act must be silu, got ${text.hiddenAct}.`);
+  }
+  const config: DecoderConfig = {
+    hiddenSize: text.hiddenSize,
+    intermediateSize: text.intermediateSize,
+    numHiddenLayers: text.numHiddenLayers,
+    numAttentionHeads: text.numAttentionHeads,
+    numKeyValueHeads: text.numKeyValueHeads,
+    headDim: text.headDim,
+    rmsNormEps: text.rmsNormEps,
+    vocabSize: text.vocabSize,
+    ropeTheta: text.ropeTheta,
+    mropeSection: text.mropeSection,
+    tieWordEmbeddings: text.tieWordEmbeddings,
+    mla: mha2mla && parseMlaConfig(mha2mla, text),
+  };
+  checkDecoderConfig(config);
+  return config;
+}

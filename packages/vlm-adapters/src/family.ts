@@ -1,0 +1,50 @@
+/**
+ * A family of vision-language models, as a value that is handed to the loader. It holds what
+ * differs between families: config, tensor names, positions, vision encoder and processor. The
+ * language model is the one decoder of `mla-runtime`.
+ */
+import type { FileStore, ModelConfig } from '@mha2mla/checkpoint';
+import type { DecoderConfig, WeightReader } from '@mha2mla/mla-runtime';
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
+import type { ModelInputs, Processor } from './model-inputs';
+
+export interface VlmConfig {
+  readonly decoder: DecoderConfig;
+  /** Ids whose tokens count as vision. */
+  readonly visionTokenIds: readonly number[];
+  /** The id that image features replace. */
+  readonly imageTokenId: number;
+  readonly eosTokenIds: readonly number[];
+  readonly padTokenId: number | undefined;
+  readonly source: ModelConfig;
+}
+
+export interface EncodeOptions {
+  /** Called with intermediates by the names of `trace`; valid during the call. */
+  observe?: (name: string, tensor: Tensor) => void;
+}
+
+export interface VisionEncoder {
+  /** Encode the pictures of `inputs` to [tokens, D], in the order of their tokens. */
+  encode(inputs: ModelInputs, options?: EncodeOptions): Tensor2D;
+  dispose(): void;
+}
+
+export interface Positions {
+  /** [B * L], or [3 * B * L] for M-RoPE; 1 at padding. */
+  positionIds: Int32Array;
+  /** Position of each row's first new token, [B] or [3 * B]. */
+  nextPositions: Int32Array;
+}
+
+export interface VlmFamily {
+  readonly name: string;
+  /** `model_type` values of config.json that this family loads. */
+  readonly modelTypes: readonly string[];
+  parseConfig(config: ModelConfig): VlmConfig;
+  /** Names under which checkpoints store one of our weight names, the published one first. */
+  storedNames(name: string): readonly string[];
+  loadVision(config: VlmConfig, weights: WeightReader): Promise<VisionEncoder>;
+  loadProcessor(config: VlmConfig, store: FileStore): Promise<Processor>;
+  positions(config: VlmConfig, inputs: ModelInputs): Positions;
+}

@@ -1,0 +1,17 @@
+/** LLaVA-1.5 (Liu et al. 2023): CLIP, a two-layer projector, a Llama decoder. */
+import type { VlmFamily } from '../family';
+import { sequentialPositions } from '../sequential-positions';
+import { type LlavaConfig, parseLlavaConfig } from './llava-config';
+import { loadLlavaProcessor } from './load-llava-processor';
+import { loadLlavaVision } from './llava-vision';
+import { llavaStoredNames } from './stored-names';
+
+export const llava: VlmFamily = {
+  name: 'llava',
+  modelTypes: ['llava'],
+  parseConfig: parseLlavaConfig,
+  storedNames: llavaStoredNames,
+  loadVision: (config, weights) => loadLlavaVision(config as LlavaConfig, weights),
+  loadProcessor: (config, store) => loadLlavaProcessor(config as LlavaConfig, store),
+  positions: (_config, inputs) => sequentialPositions(inputs),
+};

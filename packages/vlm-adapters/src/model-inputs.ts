@@ -1,0 +1,27 @@
+/** What a processor gives and a model takes: plain arrays, no tensors. */
+import type { ChatMessage } from './text/chat-template';
+import type { RgbImage } from './image/rgb-image';
+import type { TextTokenizer } from './text/tokenizer';
+
+export interface ModelInputs {
+  readonly batch: number;
+  readonly length: number;
+  /** [B * L], image tokens repeated. */
+  readonly inputIds: Int32Array;
+  /** [B * L], 0 where padded. */
+  readonly attentionMask: Int32Array;
+  /** Pictures of all rows in order, in the family's shape. */
+  readonly pixelValues?: { readonly data: Float32Array; readonly shape: readonly number[] };
+}
+
+/** One conversation and its pictures, in the order of their places. */
+export interface ProcessorSample {
+  messages: readonly ChatMessage[];
+  images: readonly RgbImage[];
+}
+
+export interface Processor {
+  readonly tokenizer: TextTokenizer;
+  /** Prepare conversations that the model shall continue, left-padded to one length. */
+  process(samples: readonly ProcessorSample[]): ModelInputs;
+}

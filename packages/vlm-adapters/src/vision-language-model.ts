@@ -1,0 +1,68 @@
+/** A loaded vision-language model: processor, vision encoder and decoder, used as one. */
+import {
+  type Decoder,
+  type GenerateOptions,
+  type GenerateStep,
+  generate,
+  type LoadDecoderOptions,
+  loadDecoder,
+} from '@mha2mla/mla-runtime';
+import type * as tf from '@tensorflow/tfjs-core';
+import { embedInputs } from './embed-inputs';
+import type { EncodeOptions, VisionEncoder, VlmConfig, VlmFamily } from './family';
+import type { ModelInputs, Processor } from './model-inputs';
+import type { VlmSource } from './open-vlm';
+import { prepareInputs } from './prepare-inputs';
+
+export class VisionLanguageModel {
+  private constructor(
+    readonly family: VlmFamily,
+    readonly config: VlmConfig,
+    readonly processor: Processor,
+    readonly vision: VisionEncoder,
+    readonly decoder: Decoder,
+  ) {}
+
+  /** Load everything that a source names. The caller disposes the model. */
+  static async load(
+    { family, config, weights, store }: VlmSource,
+    options: LoadDecoderOptions = {},
+  ): Promise<VisionLanguageModel> {
+    const processor = await family.loadProcessor(config, store);
+    const vision = await family.loadVision(config, weights);
+    try {
+      const decoder = await loadDecoder(config.decoder, weights, options);
+      return new VisionLanguageModel(family, config, processor, vision, decoder);
+    } catch (error) {
+      vision.dispose();
+      throw error;
+    }
+  }
+
+  /** Embed a batch, [B, L, D]; the caller disposes it. */
+  embed(inputs: ModelInputs, options?: EncodeOptions): tf.Tensor3D {
+    const embedTokens = this.decoder.embed.bind(this.decoder);
+    return embedInputs(this.config, embedTokens, this.vision, inputs, options);
+  }
+
+  /** Continue a batch of prompts, token by token; stops at the model's end tokens by default. */
+  async *generate(inputs: ModelInputs, options: GenerateOptions = {}): AsyncGenerator<GenerateStep> {
+    const inputsEmbeds = this.embed(inputs);
+    try {
+      const prepared = prepareInputs(this.family, this.config, inputs);
+      const { eosTokenIds } = this.config;
+      yield* generate(this.decoder, { inputsEmbeds, ...prepared }, { eosTokenIds, ...options });
+    } finally {
+      inputsEmbeds.dispose();
+    }
+  }
+
+  dispose(): void {
+    this.vision.dispose();
+    this.decoder.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,75 @@
+/** The `vision_config` of a CLIP tower, and which of its outputs the language model gets. */
+import { configInteger, type ModelConfig } from '@mha2mla/checkpoint';
+import { type Activation, activation } from './activations';
+
+export interface ClipConfig {
+  hiddenSize: number;
+  intermediateSize: number;
+  numHiddenLayers: number;
+  numAttentionHeads: number;
+  imageSize: number;
+  patchSize: number;
+  layerNormEps: number;
+  hiddenAct: Activation;
+  /** Layers to run: the output of the last of them is used. */
+  featureLayers: number;
+  /** Whether the class token is dropped. */
+  dropClassToken: boolean;
+}
+
+/** Read and check a CLIP tower's config. @throws on values out of range. */
+export function parseClipConfig({ vision, raw }: ModelConfig): ClipConfig {
+  // CLIP ViT-L/336 is 1024 wide with 24 layers; ten times that is beyond any published tower.
+  const integer = (key: string, fallback: number, max: number) =>
+    configInteger(vision, key, { min: 1, max, default: fallback });
+  const config = {
+    hiddenSize: integer('hidden_size', 1024, 16_384),
+    intermediateSize: integer('intermediate_size', 4096, 131_072),
+    numHiddenLayers: integer('num_hidden_layers', 24, 512),
+    numAttentionHeads: integer('num_attention_heads', 16, 512),
+    imageSize: integer('image_size', 336, 8_192),
+    patchSize: integer('patch_size', 14, 512),
+  };
+  if (config.hiddenSize % config.numAttentionHeads !== 0) {
+    throw new RangeError(
+      `parseClipConfig: vision_config.hidden_size must be a multiple of num_attention_heads, got ${config.hiddenSize} and ${config.numAttentionHeads}.`,
+    );
+  }
+  if (config.patchSize > config.imageSize) {
+    throw new RangeError(
+      `parseClipConfig: vision_config.patch_size must not exceed image_size, got ${config.patchSize} and ${config.imageSize}.`,
+    );
+  }
+  return {
+    ...config,
+    layerNormEps: epsilon(vision.layer_norm_eps),
+    hiddenAct: activation(vision.hidden_act ?? 'quick_gelu'),
+    featureLayers: featureLayers(raw.vision_feature_layer ?? -2, config.numHiddenLayers),
+    dropClassToken: dropsClassToken(raw.vision_feature_select_strategy ?? 'default'),
+  };
+}
+
+function epsilon(value: unknown = 1e-5): number {
+  if (typeof value === 'number' && value > 0 && value < 1) return value;
+  throw new RangeError(
+    `parseClipConfig: vision_config.layer_norm_eps must lie in (0, 1), got ${value}.`,
+  );
+}
+
+/** `vision_feature_layer` counts hidden states, of which the first is the embedding. */
+function featureLayers(value: unknown, layers: number): number {
+  const index = typeof value === 'number' && value < 0 ? layers + 1 + value : value;
+  if (typeof index === 'number' && Number.isSafeInteger(index) && index >= 0 && index <= layers) {
+    return index;
+  }
+  throw new RangeError(
+    `parseClipConfig: vision_feature_layer must name one of ${layers + 1} hidden states, got ${JSON.stringify(value)}.`,
+  );
+}
+
+function dropsClassToken(strategy: unknown): boolean {
+  if (strategy === 'default' || strategy === 'full') return strategy === 'default';
+  throw new RangeError(
+    `parseClipConfig: vision_feature_select_strategy must be default or full, got ${JSON.stringify(strategy)}.`,
+  );
+}
