@@ -29,8 +29,7 @@ export function crossEntropy(
   const rows = tf.customGrad((...args) => {
     const [z, save] = args as unknown as [tf.Tensor2D, tf.GradSaveFunc];
     const taken = tf.cast(tf.greaterEqual(labels, 0), 'float32');
-    const given = weights ? tf.mul(tf.cast(weights, 'float32'), taken) : taken;
-    const share = normalizeWeights('crossEntropy', given as tf.Tensor1D, z.shape[0]); // [P, 1]
+    const share = normalizeWeights('crossEntropy', z.shape[0], weights, taken); // [P, 1]
     const logP = tf.logSoftmax(z);
     const target = tf.mul(tf.oneHot(labels, z.shape[1]), share); // [P, V]
     save([logP, target, share]);

@@ -36,7 +36,7 @@ export function distillationLoss(
   }
   const loss = tf.customGrad((...args) => {
     const [student, save] = args as unknown as [tf.Tensor2D, tf.GradSaveFunc];
-    const share = normalizeWeights('distillationLoss', weights, student.shape[0]); // [P, 1]
+    const share = normalizeWeights('distillationLoss', student.shape[0], weights); // [P, 1]
     const logP = tf.logSoftmax(tf.div(teacherLogits, temperature));
     const logQ = tf.logSoftmax(tf.div(student, temperature));
     const p = tf.exp(logP);

@@ -1,15 +1,20 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-/** Weights [P] as shares that sum to 1, [P, 1]; equal shares if there are none. */
+/**
+ * Weights of P rows as shares that sum to 1, [P, 1].
+ * @param weights [P]; none means equal shares.
+ * @param taken [P] float32, 0 for a row that takes no part whatever its weight; none means all do.
+ * @throws RangeError, in the name of `caller`, if the weights have another shape.
+ */
 export function normalizeWeights(
   caller: string,
-  weights: tf.Tensor1D | undefined,
   rows: number,
+  weights?: tf.Tensor1D,
+  taken: tf.Tensor = tf.ones([rows]),
 ): tf.Tensor2D {
-  if (!weights) return tf.fill([rows, 1], 1 / rows) as tf.Tensor2D;
-  if (weights.rank !== 1 || weights.shape[0] !== rows) {
+  if (weights && (weights.rank !== 1 || weights.shape[0] !== rows)) {
     throw new RangeError(`${caller}: weights must be [${rows}], got [${weights.shape}].`);
   }
-  const w = tf.cast(weights, 'float32');
+  const w = weights ? tf.mul(tf.cast(weights, 'float32'), taken) : taken;
   return tf.reshape(tf.div(w, tf.sum(w)), [rows, 1]);
 }

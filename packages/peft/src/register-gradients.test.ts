@@ -77,7 +77,7 @@ const CASES: Case[] = [
   [
     'StridedSlice, shrunk axis',
     [3, 4],
-    (x) => tf.stridedSlice(x, [1, 1], [2, 4], [1, 2], 0, 0, 0, 0, 1),
+    (x) => tf.stridedSlice(x, [1, 1], [2, 4], [1, 1], 0, 0, 0, 0, 1),
   ],
   ['Select, first', [2, 3], (x) => tf.where(tf.greater(other(2, 3), 0), x, other(2, 3))],
   ['Select, second', [2, 3], (x) => tf.where(tf.greater(other(2, 3), 0), other(2, 3), x)],
@@ -108,7 +108,7 @@ const CASES: Case[] = [
   ['BatchMatMul, left transposed, right', [3, 4], (x) => tf.matMul(other(3, 2), x, true)],
   ['BatchMatMul, right transposed, left', [2, 3], (x) => tf.matMul(x, other(4, 3), false, true)],
   ['BatchMatMul, batch broadcast, left', [1, 2, 3], (x) => tf.matMul(x, other(5, 3, 4))],
-  ['BatchMatMul, batch broadcast, right', [2, 1, 3, 4], (x) => tf.matMul(other(2, 5, 2, 3), x)],
+  ['BatchMatMul, batch broadcast, right', [1, 5, 3, 4], (x) => tf.matMul(other(2, 5, 2, 3), x)],
 ];
 
 describeBackends('registerGradients', () => {
@@ -153,7 +153,10 @@ describeBackends('registerGradients', () => {
     const reversed = (x: tf.Tensor) => tf.stridedSlice(x, [1, 2], [0, 0], [-1, -1]);
     expect(() => tf.grad(reversed)(x)).toThrow(/strides must be positive, got strides=\[-1,-1\]/);
     const index = tf.zeros([2, 1], 'int32');
-    expect(() => tf.grad((x) => tf.gather(x, index, 1, 1))(x)).toThrow(/batchDims must be 0, got/);
+    // Asked directly: the forward kernel of wasm fails on its own for some batched indices.
+    const { gradFunc } = tf.getGradient('GatherV2');
+    const gradient = gradFunc(x, [x, index], { axis: 1, batchDims: 1 });
+    expect(() => gradient.x!()).toThrow(/batchDims must be 0, got batchDims=1/);
     tf.dispose([x, index]);
   });
 });

@@ -21,8 +21,8 @@ export const reductionGradients: tf.GradConfig[] = [
       },
     }),
   },
-  extremum(tf.Max),
-  extremum(tf.Min),
+  extremum(tf.Max, 'reductionIndices'),
+  extremum(tf.Min, 'axis'),
   {
     kernelName: tf.Softmax,
     outputsToSave: [true],
@@ -36,7 +36,7 @@ export const reductionGradients: tf.GradConfig[] = [
 ];
 
 /** Every element that equals the extremum gets the gradient, ties included. */
-function extremum(kernelName: string): tf.GradConfig {
+function extremum(kernelName: string, axisAttribute: string): tf.GradConfig {
   return {
     kernelName,
     inputsToSave: ['x'],
@@ -44,7 +44,7 @@ function extremum(kernelName: string): tf.GradConfig {
     gradFunc: (dy, saved, attrs) => ({
       x: () => {
         const [x, y] = saved as [tf.Tensor, tf.Tensor];
-        const kept = keptShape(x.shape, attrs.reductionIndices as Axis);
+        const kept = keptShape(x.shape, attrs[axisAttribute] as Axis);
         const hit = tf.cast(tf.equal(x, tf.reshape(y, kept)), 'float32');
         return tf.mul(tf.reshape(dy as tf.Tensor, kept), hit);
       },

@@ -1,0 +1,20 @@
+import { expect, it } from 'vitest';
+import * as peft from './index';
+
+it('exports exactly these names', () => {
+  expect(Object.keys(peft).sort()).toEqual([
+    'AdamW',
+    'accumulateGrads',
+    'assertTrainable',
+    'clipByGlobalNorm',
+    'crossEntropy',
+    'distillationLoss',
+    'lora',
+    'outputMatchingLoss',
+    'registerGradients',
+    'selectModules',
+    'trainableShare',
+    'valueAndGrads',
+    'wsdSchedule',
+  ]);
+});
