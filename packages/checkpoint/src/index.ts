@@ -2,16 +2,34 @@ export { blobSource, blobStore } from './blob-store';
 export type { ByteSource, FileStore } from './byte-source';
 export type { Checkpoint, ReadFloat32Options } from './checkpoint';
 export { CheckpointError, type CheckpointErrorCode } from './checkpoint-error';
+export {
+  type ConfigIntegerOptions,
+  type ConfigRecord,
+  configBoolean,
+  configInteger,
+  configIntegers,
+  configNumber,
+  configRecord,
+  configString,
+} from './config-values';
 export { decodeFloat32, decodeInt32 } from './decode-tensor';
 export { type Dtype, dtypeBits } from './dtype';
 export { encodeTensor, type TensorValues } from './encode-tensor';
+export { type HttpStoreOptions, httpStore } from './http-store';
 export { memorySource, memoryStore } from './memory-store';
+export {
+  type ModelConfig,
+  type ModelDtype,
+  parseModelConfig,
+  readModelConfig,
+} from './model-config';
 export { openCheckpoint } from './open-checkpoint';
 export { openSafetensors } from './open-safetensors';
 export { assertPlainName } from './plain-name';
 export { quoteName } from './quote-name';
 export { readJson } from './read-json';
 export { type ReadTextOptions, readText } from './read-text';
+export type { RopeScaling } from './rope-config';
 export {
   type ReadHeaderOptions,
   readSafetensorsHeader,
@@ -19,6 +37,7 @@ export {
   type TensorInfo,
 } from './safetensors-header';
 export { type ParseJsonOptions, parseJson } from './strict-json';
+export type { TextConfig } from './text-config';
 export {
   type ByteSink,
   safetensorsSize,

@@ -1,1 +1,3 @@
-export {};
+export { type FileSource, fileSource } from './node/file-source';
+export { nodeStore } from './node/node-store';
+export { resolveInside } from './node/resolve-inside';

@@ -47,7 +47,7 @@ export class Decoder {
 
   createCache(batch: number, options?: CacheOptions): DecoderCache {
     const { segments } = this.layers[0]!.attention;
-    return new DecoderCache(batch, this.layers.length, segments, options);
+    return DecoderCache.create(batch, this.layers.length, segments, options);
   }
 
   /**

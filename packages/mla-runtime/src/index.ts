@@ -4,6 +4,7 @@ export type {
   PrefillOptions,
   Segment,
 } from './attention/attention';
+export { type CacheBytes, cacheBytesPerToken } from './cache/cache-bytes';
 export type { CacheBits, CacheOptions } from './cache/cache-options';
 export { DecoderCache } from './cache/decoder-cache';
 export { chooseBackend } from './choose-backend';

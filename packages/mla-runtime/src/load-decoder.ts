@@ -69,7 +69,10 @@ export async function loadDecoderLayer(
     mlp: {
       gate: await loadProjection(weights, `${prefix}.mlp.gate_proj`, widths),
       up: await loadProjection(weights, `${prefix}.mlp.up_proj`, widths),
-      down: await loadProjection(weights, `${prefix}.mlp.down_proj`, [intermediateSize, hiddenSize]),
+      down: await loadProjection(weights, `${prefix}.mlp.down_proj`, [
+        intermediateSize,
+        hiddenSize,
+      ]),
     },
     inputNorm: await readVector(weights, `${prefix}.input_layernorm.weight`, hiddenSize),
     postAttentionNorm: await readVector(

@@ -41,11 +41,17 @@ export function prefillStep(
   const hasVision = kinds.includes(VISION);
   const hasText = kinds.includes(TEXT);
   const padding = kinds.includes(PADDING)
-    ? tf.tensor4d(mapKinds(kinds, (kind) => (kind === PADDING ? MASKED : 0)), [batch, 1, 1, length])
+    ? tf.tensor4d(
+        mapKinds(kinds, (kind) => (kind === PADDING ? MASKED : 0)),
+        [batch, 1, 1, length],
+      )
     : undefined;
   const vision =
     hasVision && hasText
-      ? tf.tensor3d(mapKinds(kinds, (kind) => (kind === VISION ? 1 : 0)), [batch, length, 1])
+      ? tf.tensor3d(
+          mapKinds(kinds, (kind) => (kind === VISION ? 1 : 0)),
+          [batch, length, 1],
+        )
       : undefined;
   const only = vision ? undefined : hasVision ? 'vision' : 'text';
   return {

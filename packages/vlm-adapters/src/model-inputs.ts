@@ -1,6 +1,7 @@
 /** What a processor gives and a model takes: plain arrays, no tensors. */
-import type { ChatMessage } from './text/chat-template';
+
 import type { RgbImage } from './image/rgb-image';
+import type { ChatMessage } from './text/chat-template';
 import type { TextTokenizer } from './text/tokenizer';
 
 export interface ModelInputs {

@@ -1,5 +1,10 @@
 /** Open a checkpoint folder of a known family: config and headers are read, weights are not. */
-import { type Checkpoint, type FileStore, openCheckpoint, readModelConfig } from '@mha2mla/checkpoint';
+import {
+  type Checkpoint,
+  type FileStore,
+  openCheckpoint,
+  readModelConfig,
+} from '@mha2mla/checkpoint';
 import { CheckpointWeights } from './checkpoint-weights';
 import type { VlmConfig, VlmFamily } from './family';
 

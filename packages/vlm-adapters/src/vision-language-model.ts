@@ -46,7 +46,10 @@ export class VisionLanguageModel {
   }
 
   /** Continue a batch of prompts, token by token; stops at the model's end tokens by default. */
-  async *generate(inputs: ModelInputs, options: GenerateOptions = {}): AsyncGenerator<GenerateStep> {
+  async *generate(
+    inputs: ModelInputs,
+    options: GenerateOptions = {},
+  ): AsyncGenerator<GenerateStep> {
     const inputsEmbeds = this.embed(inputs);
     try {
       const prepared = prepareInputs(this.family, this.config, inputs);

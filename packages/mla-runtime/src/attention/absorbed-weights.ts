@@ -100,7 +100,9 @@ function biasDifference(
 ): tf.Tensor | undefined {
   if (!upK.bias || upK.bias === common || width === 0) return undefined;
   const bias = upK.bias;
-  return tf.tidy(() => tf.keep(tf.reshape(common ? tf.sub(bias, common) : bias, [heads, width, 1])));
+  return tf.tidy(() =>
+    tf.keep(tf.reshape(common ? tf.sub(bias, common) : bias, [heads, width, 1])),
+  );
 }
 
 /** [B, (1,) N, W] to [K, B * G, W]. */

@@ -60,6 +60,7 @@ export function causalAttention(
 function causalMask(start: number, rows: number): tf.Tensor2D {
   const end = start + rows;
   const mask = new Float32Array(rows * end);
-  for (let row = 0; row < rows; row++) mask.fill(MASKED, row * end + start + row + 1, (row + 1) * end);
+  for (let row = 0; row < rows; row++)
+    mask.fill(MASKED, row * end + start + row + 1, (row + 1) * end);
   return tf.tensor2d(mask, [rows, end]);
 }

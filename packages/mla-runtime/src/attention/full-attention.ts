@@ -90,8 +90,7 @@ export class FullAttention implements Attention {
     const keyName = ropePairs ? 'k_r_proj' : 'k_proj';
     const parts = projectRotary(x, this.projections, keyName, this.shape, rotary);
     const value = heads(this.projection(ropePairs ? 'kv_proj.up_v' : 'v_proj').apply(x));
-    const keyNope =
-      qkNopeHeadDim > 0 ? [heads(this.projection('kv_proj.up_k').apply(x))] : [];
+    const keyNope = qkNopeHeadDim > 0 ? [heads(this.projection('kv_proj.up_k').apply(x))] : [];
     return {
       ...parts,
       query: concatWidths([parts.queryRope, parts.queryNope]),

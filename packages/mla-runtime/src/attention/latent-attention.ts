@@ -77,7 +77,7 @@ export class LatentAttention implements Attention {
     return tf.tidy(() => {
       const parts = projectRotary(x, this.projections, 'k_r_proj', this.shape, step.rotary);
       const latent = this.projection(segment, 'down_kv').apply(x) as tf.Tensor3D; // [B, 1, C]
-      this.append(cache, segment, latent, parts.keyRope);
+      this.append(cache, segment, latent, flattenHeads(parts.keyRope));
       const attended = this.attendLatents(parts, step, cache); // [B, 1, N * V]
       return projectionOf(this.projections, 'o_proj').apply(attended) as tf.Tensor3D;
     });
@@ -106,7 +106,10 @@ export class LatentAttention implements Attention {
     const scores: tf.Tensor[] = [];
     for (const segment of filled) {
       const blocks = cache.part(segment, 'kvLatent').read();
-      const keys = cache.part(segment, 'kPe').read();
+      const keys = cache
+        .part(segment, 'kPe')
+        .read()
+        .map((block) => this.splitKeys(block));
       latents.push(blocks);
       scores.push(...this.scoreSegment(segment, parts, blocks, keys));
     }
@@ -189,40 +192,49 @@ export class LatentAttention implements Attention {
     keyRope: tf.Tensor4D,
     step: PrefillStep,
   ): void {
-    const [batch, length, heads, width] = keyRope.shape;
-    const flatKeys = tf.reshape(keyRope, [batch, length, heads * width]) as tf.Tensor3D;
+    const flatKeys = flattenHeads(keyRope);
     for (const [segment, latent] of latents) {
-      const keys = gatherSegment(flatKeys, segment, step.layout);
       this.append(
         cache,
         segment,
         gatherSegment(latent, segment, step.layout),
-        tf.reshape(keys, [batch, keys.shape[1], heads, width]),
+        gatherSegment(flatKeys, segment, step.layout),
       );
     }
   }
 
-  /** Cache latents [B, T, C] and rotated keys [B, T, K, R]. */
+  /**
+   * Cache latents [B, T, C] and rotated keys [B, T, K * R]. The keys of all heads lie side by side,
+   * so that few rotary dims a head still fill a quantization group.
+   */
   private append(
     cache: LayerCache,
     segment: Segment,
     latent: tf.Tensor3D,
-    keyRope: tf.Tensor4D,
+    keyRope: tf.Tensor3D,
   ): void {
     const [batch, tokens, width] = latent.shape;
     const grouped = tf.reshape(latent, [batch, tokens, this.groups, width / this.groups]);
     cache.part(segment, 'kvLatent').append(tf.transpose(grouped, [0, 2, 1, 3]) as tf.Tensor4D);
-    cache.part(segment, 'kPe').append(tf.transpose(keyRope, [0, 2, 1, 3]));
+    cache.part(segment, 'kPe').append(tf.expandDims(keyRope, 1) as tf.Tensor4D);
+  }
+
+  /** Cached keys [B, 1, T, K * R] as [B, K, T, R]. */
+  private splitKeys(block: tf.Tensor4D): tf.Tensor4D {
+    const [batch, , tokens] = block.shape;
+    const { numKeyValueHeads, qkRopeHeadDim } = this.shape;
+    const heads = tf.reshape(block, [batch, tokens, numKeyValueHeads, qkRopeHeadDim]);
+    return tf.transpose(heads, [0, 2, 1, 3]) as tf.Tensor4D;
   }
 
   private absorbedOf(segment: Segment): AbsorbedWeights {
     let weights = this.absorbed.get(segment);
     if (!weights) {
-      weights = absorbWeights(
-        this.projection(segment, 'up_k'),
-        this.projection(segment, 'up_v'),
-        { ...this.shape, groups: this.groups, commonKeyBias: this.commonKeyBias() },
-      );
+      weights = absorbWeights(this.projection(segment, 'up_k'), this.projection(segment, 'up_v'), {
+        ...this.shape,
+        groups: this.groups,
+        commonKeyBias: this.commonKeyBias(),
+      });
       this.absorbed.set(segment, weights);
     }
     return weights;
@@ -231,4 +243,10 @@ export class LatentAttention implements Attention {
   private projection(segment: Segment, name: string): Projection {
     return projectionOf(this.projections, `${FOLDER[segment]}.${name}`);
   }
+}
+
+/** [B, L, heads, width] to [B, L, heads * width]. */
+function flattenHeads(x: tf.Tensor4D): tf.Tensor3D {
+  const [batch, length, heads, width] = x.shape;
+  return tf.reshape(x, [batch, length, heads * width]);
 }

@@ -77,8 +77,18 @@ async function loadSeparate(
   const value = await loadSide(config, weights, name, 'v', valueWidth);
   const parts = tf.tidy(() => ({
     down: tf.keep(tf.concat([key.down, value.down], 1) as tf.Tensor2D), // [D, Ck + Cv]
-    upK: tf.keep(tf.pad(key.up, [[0, value.up.shape[0]], [0, 0]]) as tf.Tensor2D),
-    upV: tf.keep(tf.pad(value.up, [[key.up.shape[0], 0], [0, 0]]) as tf.Tensor2D),
+    upK: tf.keep(
+      tf.pad(key.up, [
+        [0, value.up.shape[0]],
+        [0, 0],
+      ]) as tf.Tensor2D,
+    ),
+    upV: tf.keep(
+      tf.pad(value.up, [
+        [key.up.shape[0], 0],
+        [0, 0],
+      ]) as tf.Tensor2D,
+    ),
   }));
   tf.dispose([key.down, key.up, value.down, value.up]);
   return {

@@ -19,8 +19,5 @@ export function byModality(
   if (segments.length === 1) return branch(segments[0]!);
   const { vision } = step;
   if (!vision) return branch(step.only!);
-  return tf.add(
-    tf.mul(branch('vision'), vision),
-    tf.mul(branch('text'), tf.sub(1, vision)),
-  );
+  return tf.add(tf.mul(branch('vision'), vision), tf.mul(branch('text'), tf.sub(1, vision)));
 }

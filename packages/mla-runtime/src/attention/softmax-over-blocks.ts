@@ -24,6 +24,10 @@ export function softmaxOverBlocks(
     }
     const weights = tf.softmax(joined);
     if (scores.length === 1) return [weights];
-    return tf.split(weights, scores.map((block) => block.shape[2]!), 2);
+    return tf.split(
+      weights,
+      scores.map((block) => block.shape[2]!),
+      2,
+    );
   });
 }

@@ -11,23 +11,39 @@ import { segmentColumns, sequencePositions } from './segment-tokens';
 import { SlotTable } from './slot-table';
 
 export class DecoderCache {
-  readonly layers: readonly LayerCache[];
-  private readonly slots: ReadonlyMap<Segment, SlotTable>;
-  /** Tokens of each row so far, padding left out. */
-  readonly lengths: Int32Array;
+  private constructor(
+    readonly layers: readonly LayerCache[],
+    private readonly slots: ReadonlyMap<Segment, SlotTable>,
+    /** Tokens of each row so far, padding left out. */
+    readonly lengths: Int32Array,
+  ) {}
 
-  constructor(
-    readonly batch: number,
+  /** An empty cache for `batch` rows. The caller disposes it. */
+  static create(
+    batch: number,
     numLayers: number,
     segments: readonly Segment[],
     options: CacheOptions = {},
-  ) {
-    this.layers = Array.from(
-      { length: numLayers },
-      () => new LayerCache((segment, part) => cacheStorage(segment, part, options)),
+  ): DecoderCache {
+    const storageOf = (segment: Segment, part: string) => cacheStorage(segment, part, options);
+    return new DecoderCache(
+      Array.from({ length: numLayers }, () => new LayerCache(storageOf)),
+      new Map(segments.map((segment) => [segment, new SlotTable(batch)])),
+      new Int32Array(batch),
     );
-    this.slots = new Map(segments.map((segment) => [segment, new SlotTable(batch)]));
-    this.lengths = new Int32Array(batch);
+  }
+
+  get batch(): number {
+    return this.lengths.length;
+  }
+
+  /** A second cache with the same tokens, to go on in another way. The caller disposes it. */
+  fork(): DecoderCache {
+    return new DecoderCache(
+      this.layers.map((layer) => layer.fork()),
+      new Map([...this.slots].map(([segment, table]) => [segment, table.fork()])),
+      this.lengths.slice(),
+    );
   }
 
   slotTable(segment: Segment): SlotTable {
@@ -73,4 +89,3 @@ export class DecoderCache {
     for (const table of this.slots.values()) table.dispose();
   }
 }
-

@@ -22,6 +22,12 @@ export class LayerCache {
     return blocks;
   }
 
+  fork(): LayerCache {
+    const copy = new LayerCache(this.storageOf);
+    for (const [key, blocks] of this.parts) copy.parts.set(key, blocks.fork());
+    return copy;
+  }
+
   get allocatedBytes(): number {
     return [...this.parts.values()].reduce((sum, blocks) => sum + blocks.allocatedBytes, 0);
   }

@@ -50,6 +50,13 @@ export class SlotTable {
     return this.cachedMask;
   }
 
+  fork(): SlotTable {
+    const copy = new SlotTable(this.batch);
+    copy.rows.splice(0, this.batch, ...this.rows.map((row) => [...row]));
+    copy.hasEmpty = this.hasEmpty;
+    return copy;
+  }
+
   dispose(): void {
     this.cachedMask?.dispose();
     this.cachedMask = undefined;

@@ -3,7 +3,12 @@
  * and one open block. Appending copies the open block only: concatenating a long cache costs as
  * much as attending to it. Vectors are kept as f32, or packed into 16, 8 or 4 bits a token.
  */
-import { concatPacked, dequantizeAffine, type PackedTensor, quantizeAffine } from '@mha2mla/kv-quant';
+import {
+  concatPacked,
+  dequantizeAffine,
+  type PackedTensor,
+  quantizeAffine,
+} from '@mha2mla/kv-quant';
 import * as tf from '@tensorflow/tfjs-core';
 
 export interface TokenStorage {
@@ -49,6 +54,17 @@ export class TokenBlocks {
     return this.blocks.map((block) =>
       block instanceof tf.Tensor ? tf.clone(block) : (dequantizeAffine(block) as tf.Tensor4D),
     );
+  }
+
+  /** A second store with the same tokens. Blocks are shared, so this copies nothing. */
+  fork(): TokenBlocks {
+    const copy = new TokenBlocks(this.storage);
+    copy.blocks.push(
+      ...this.blocks.map((block) => (block instanceof tf.Tensor ? tf.clone(block) : block.clone())),
+    );
+    copy.length = this.length;
+    copy.openLength = this.openLength;
+    return copy;
   }
 
   /** Bytes that the blocks hold on this backend. */

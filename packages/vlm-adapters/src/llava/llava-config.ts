@@ -2,8 +2,8 @@
 import type { ModelConfig } from '@mha2mla/checkpoint';
 import { decoderConfig } from '../decoder-config-of';
 import type { VlmConfig } from '../family';
-import { type ClipConfig, parseClipConfig } from '../vision/clip-config';
 import { type Activation, activation } from '../vision/activations';
+import { type ClipConfig, parseClipConfig } from '../vision/clip-config';
 
 export interface LlavaConfig extends VlmConfig {
   readonly clip: ClipConfig;

@@ -2,8 +2,8 @@
 import type { VlmFamily } from '../family';
 import { sequentialPositions } from '../sequential-positions';
 import { type LlavaConfig, parseLlavaConfig } from './llava-config';
-import { loadLlavaProcessor } from './load-llava-processor';
 import { loadLlavaVision } from './llava-vision';
+import { loadLlavaProcessor } from './load-llava-processor';
 import { llavaStoredNames } from './stored-names';
 
 export const llava: VlmFamily = {
