@@ -74,6 +74,14 @@ describeBackends('crossEntropy', () => {
     tf.dispose([logits, labels, value, grad]);
   });
 
+  it('is NaN over no rows', async () => {
+    const logits = tf.ones([2, 3]) as tf.Tensor2D;
+    const labels = tf.tensor1d([-100, -100], 'int32');
+    const loss = crossEntropy(logits, labels);
+    expect([...(await loss.data())]).toEqual([Number.NaN]);
+    tf.dispose([logits, labels, loss]);
+  });
+
   it('refuses shapes that do not fit', () => {
     const logits = tf.ones([2, 3]) as tf.Tensor2D;
     const labels = tf.zeros([3], 'int32') as tf.Tensor1D;

@@ -10,10 +10,15 @@ import * as tf from '@tensorflow/tfjs-core';
  * @param a [r, in]
  * @param b [out, r]
  * @returns [..., out]; the caller disposes it.
+ * @throws RangeError if x doesn't end in `in` features.
  */
 export function loraDelta(x: tf.Tensor, a: tf.Tensor2D, b: tf.Tensor2D, scale: number): tf.Tensor {
+  if (x.rank === 0 || x.shape.at(-1) !== a.shape[1]) {
+    throw new RangeError(`lora.apply: x must be [..., ${a.shape[1]}], got [${x.shape}].`);
+  }
   return tf.tidy(() => {
-    const rows = tf.reshape(x, [-1, a.shape[1]]) as tf.Tensor2D; // [n, in]
+    const n = x.shape.slice(0, -1).reduce((product, size) => product * size, 1);
+    const rows = tf.reshape(x, [n, a.shape[1]]) as tf.Tensor2D; // [n, in]
     const update = differentiable(scale)(rows, a, b); // [n, out]
     return tf.reshape(update, [...x.shape.slice(0, -1), b.shape[0]]);
   });
@@ -32,6 +37,8 @@ function differentiable(scale: number) {
     save([x, a, b, h]);
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
       const [x, a, b, h] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
+      // No rows, as in a batch without pictures: a product over an inner size of 0 is undefined.
+      if (x.shape[0] === 0) return [tf.zeros(x.shape), tf.zeros(a.shape), tf.zeros(b.shape)];
       const g = tf.mul(tf.matMul(dy as tf.Tensor2D, b), scale) as tf.Tensor2D; // [n, r]
       const dx = tf.matMul(g, a); // [n, in]
       const da = tf.matMul(tf.transpose(g), x); // [r, in]

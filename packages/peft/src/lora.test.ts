@@ -2,6 +2,7 @@ import { describeBackends, expectClose, expectNoLeak, gaussian } from '@mha2mla/
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { type LoraProjection, lora } from './lora';
+import { loraDelta } from './lora-delta';
 import type { Projection } from './projection';
 import { valueAndGrads } from './value-and-grads';
 
@@ -35,6 +36,9 @@ function trained(base: Projection, options = {}): LoraProjection {
   values.dispose();
   return adapter;
 }
+
+const tensors = ({ parameters: [a, b] }: LoraProjection) =>
+  [a!.variable, b!.variable] as unknown as [tf.Tensor2D, tf.Tensor2D];
 
 describeBackends('lora', () => {
   it('starts at the base projection, to the bit', async () => {
@@ -119,6 +123,28 @@ describeBackends('lora', () => {
     base.dispose();
     adapter.dispose();
     tf.dispose([x, pick, value, grads] as tf.TensorContainer);
+  });
+
+  it('no rows give no outputs and gradients of zero', async () => {
+    const base = dense();
+    const adapter = trained(base);
+    const x = tf.zeros([1, 0, IN]);
+    const loss = () => {
+      const y = tf.add(adapter.apply(x), 0);
+      expect(y.shape).toEqual([1, 0, OUT]);
+      return tf.sum(tf.concat([y, tf.ones([1, 2, OUT])], 1)) as tf.Scalar;
+    };
+    const { value, grads } = valueAndGrads(loss, adapter.parameters);
+    for (const { name, variable } of adapter.parameters) {
+      expectClose(await grads[name]!.data(), new Float32Array(variable.size), { abs: 0 });
+    }
+    const wrong = tf.zeros([2, IN + 1]);
+    expect(() => loraDelta(wrong, ...tensors(adapter), 1)).toThrow(
+      'x must be [..., 12], got [2,13]',
+    );
+    base.dispose();
+    adapter.dispose();
+    tf.dispose([x, wrong, value, grads] as tf.TensorContainer);
   });
 
   it('A is Kaiming-uniform, the same for the same seed', async () => {

@@ -140,6 +140,15 @@ describeBackends('registerGradients', () => {
     tf.dispose([out, gradient]);
   });
 
+  it('a product over no rows has gradients of zero', async () => {
+    registerGradients();
+    const [x, w] = [tf.zeros([0, 3]), tf.ones([3, 4])];
+    const loss = (w: tf.Tensor) => tf.sum(tf.concat([tf.matMul(x, w), tf.ones([1, 4])], 0));
+    const gradient = tf.grad(loss)(w);
+    expectClose(await gradient.data(), new Float32Array(12), { abs: 0 });
+    tf.dispose([x, w, gradient]);
+  });
+
   it('leaves nothing behind', () =>
     expectNoLeak(() => {
       registerGradients();

@@ -2,6 +2,8 @@
  * Gradient of a (batched) matrix product. Transposes are made before the product, not by its flags:
  * on wasm a product with a transposed operand is 12 to 25 times slower ([960, 512] x [192, 512]^T:
  * 55 ms against 4.8 ms with the transpose made). Batch axes that were broadcast are summed.
+ * (Broadcast whole batches only: the kernels of wasm and cpu pair the matrices of [2, 1, ...] and
+ * [2, 5, ...] wrongly, forward already.)
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { sumToShape } from './sum-to-shape';
@@ -22,19 +24,29 @@ export const matMulGradients: tf.GradConfig[] = [
         // dA = dY B^T; of a stored transposed, dA^T = B dY^T
         a: () =>
           sumToShape(
-            transposeA ? tf.matMul(plainB(), dyT()) : tf.matMul(dy as tf.Tensor, plainBT()),
+            transposeA ? product(plainB(), dyT()) : product(dy as tf.Tensor, plainBT()),
             a.shape,
           ),
         // dB = A^T dY; of b stored transposed, dB^T = dY^T A
         b: () =>
           sumToShape(
-            transposeB ? tf.matMul(dyT(), plainA()) : tf.matMul(plainAT(), dy as tf.Tensor),
+            transposeB ? product(dyT(), plainA()) : product(plainAT(), dy as tf.Tensor),
             b.shape,
           ),
       };
     },
   },
 ];
+
+/** Zeros where the inner size is 0: the product of wasm is uninitialised memory then. */
+function product(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  if (a.shape.at(-1) !== 0) return tf.matMul(a, b);
+  const batch = tf.broadcast_util.assertAndGetBroadcastShape(
+    a.shape.slice(0, -2),
+    b.shape.slice(0, -2),
+  );
+  return tf.zeros([...batch, a.shape.at(-2)!, b.shape.at(-1)!]);
+}
 
 function swapLast(x: tf.Tensor): tf.Tensor {
   const axes = x.shape.map((_, i) => i);
