@@ -3,3 +3,4 @@ export { expectClose } from './expect-close';
 export { fixture } from './fixture';
 export { expectNoLeak } from './no-leak';
 export { gaussian } from './random';
+export { type FixtureTensor, readSafetensors } from './read-safetensors';
