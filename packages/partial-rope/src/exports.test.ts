@@ -1,0 +1,14 @@
+import { expect, test } from 'vitest';
+import * as api from './index';
+
+test('the package exports these names and no others', () => {
+  expect(Object.keys(api).sort()).toEqual([
+    'addMklScores',
+    'emptyMklSums',
+    'mklScores',
+    'pairsFromRanks',
+    'ranksFromScores',
+    'selectPairs',
+    'splitRows',
+  ]);
+});
