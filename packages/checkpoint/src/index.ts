@@ -28,6 +28,8 @@ export { openSafetensors } from './open-safetensors';
 export { assertPlainName } from './plain-name';
 export { quoteName } from './quote-name';
 export { readJson } from './read-json';
+export { type PthTensor, readPth } from './read-pth';
+export { type RankFile, readRankFile } from './read-rank-file';
 export { type ReadTextOptions, readText } from './read-text';
 export type { RopeScaling } from './rope-config';
 export {
