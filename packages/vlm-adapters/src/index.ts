@@ -1,5 +1,5 @@
 export { CheckpointWeights } from './checkpoint-weights';
-export { embedInputs } from './embed-inputs';
+export { type EmbedTokens, embedInputs } from './embed-inputs';
 export type { EncodeOptions, Positions, VisionEncoder, VlmConfig, VlmFamily } from './family';
 export { llava } from './llava/llava-family';
 export { parseMlaConfig } from './mla-config';

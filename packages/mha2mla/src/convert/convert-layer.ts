@@ -1,0 +1,116 @@
+/**
+ * Convert one layer: calibrate on its input, choose pairs, factor, write its shard, and bring the
+ * samples to the next layer's input. A layer that an earlier run finished is only propagated.
+ */
+import { openSafetensors } from '@mha2mla/checkpoint';
+import type { LinearAlgebra } from '@mha2mla/lowrank';
+import { loadDecoderLayer } from '@mha2mla/mla-runtime';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
+import { calibrateLayer } from './calibrate-layer';
+import type { CalibrationBatch } from './calibration-batch';
+import { choosePairs } from './choose-pairs';
+import { type ConversionOutput, readOwnJson, writeJson } from './conversion-output';
+import type { LayerReport } from './conversion-report';
+import type { ConversionPlan } from './convert-options';
+import { factorAttention } from './factor-attention';
+import { isReplaced, readLayer, type StoredLayer, storedLayer } from './layer-source';
+import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
+import { propagateLayer } from './propagate-layer';
+import { splitAttention } from './split-attention';
+import { layerDtype, roundLayer, type ShardEntry, shardName, writeLayer } from './write-layer';
+
+/** Samples that MKL looks at, and query rows of each: what the scores need to settle. */
+const MKL_SAMPLES = 32;
+const MKL_ROWS = 64;
+
+/** What is kept of a finished layer until the run ends. */
+export interface LayerRecord extends LayerReport {
+  entries: ShardEntry[];
+}
+
+export function recordName(layer: number): string {
+  return `layer-${String(layer).padStart(5, '0')}.json`;
+}
+
+export interface LayerJob {
+  source: VlmSource;
+  output: ConversionOutput;
+  plan: ConversionPlan;
+  la: LinearAlgebra;
+  batches: readonly CalibrationBatch[];
+  index: number;
+  signal?: AbortSignal;
+}
+
+/** Convert one layer, or take it from an earlier run, and bring the samples to the next. */
+export async function convertLayer(job: LayerJob): Promise<LayerRecord> {
+  const { source, output, index } = job;
+  const stored = storedLayer(source, index);
+  const name = recordName(index);
+  const weights = await readLayer(source, stored);
+  if (await output.has(name)) {
+    const record = await readOwnJson<LayerRecord>(output, name);
+    const pairs = record.ropePairs.map((head) => Int32Array.from(head));
+    const fresh = await readFresh(job, record, stored);
+    await propagateLayer(job, { weights, pairs, fresh });
+    return record;
+  }
+  const { record, pairs, fresh } = await makeLayer(job, stored, weights);
+  // With `original`, the calibrating pass has run the layer already.
+  if (job.plan.propagate !== 'original') await propagateLayer(job, { weights, pairs, fresh });
+  await writeJson(output, name, record);
+  return record;
+}
+
+async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeights) {
+  const { source, output, plan, la, batches, index, signal } = job;
+  const config = source.config.decoder;
+  const original = await loadDecoderLayer(config, layerReader(weights, index), index);
+  const needsMkl = plan.strategy === 'mkl' && plan.ranks === undefined;
+  const calibration = plan.needsCalibration
+    ? await calibrateLayer(config, original, batches, {
+        mklSamples: needsMkl ? MKL_SAMPLES : 0,
+        mklRows: MKL_ROWS,
+        moments: plan.init !== 'weights' && plan.factor !== 'none',
+        advance: plan.propagate === 'original',
+        signal,
+      })
+    : undefined;
+  original.dispose();
+  const pairs = choosePairs(config, plan, index, calibration);
+  const split = splitAttention(config, weights, pairs);
+  const factored = factorAttention(la, config, plan, split, calibration);
+  const dtype = plan.dtype ?? layerDtype(stored);
+  const fresh = roundLayer(new Map([...split.rotary, ...factored.tensors]), dtype);
+  const entries = await writeLayer(
+    source,
+    output,
+    shardName(index + 1, config.numHiddenLayers + 1),
+    stored,
+    fresh,
+    {
+      dtype,
+      castAll: plan.dtype !== undefined,
+    },
+  );
+  const ropePairs = pairs.map((head) => [...head]);
+  const record: LayerRecord = { layer: index, ...factored.reports, ropePairs, entries };
+  return { record, pairs, fresh };
+}
+
+/** The replaced tensors of a layer that an earlier run wrote. */
+async function readFresh(
+  { source, output, index }: LayerJob,
+  record: LayerRecord,
+  stored: StoredLayer,
+): Promise<LayerWeights> {
+  const kept = new Set(stored.tensors.filter((t) => !isReplaced(stored, t)).map((t) => t.name));
+  const shard = shardName(index + 1, source.config.decoder.numHiddenLayers + 1);
+  const file = await openSafetensors(await output.read(shard));
+  const fresh = new Map<string, LayerTensor>();
+  for (const { name, shape } of record.entries) {
+    if (kept.has(name)) continue;
+    fresh.set(name.slice(stored.prefix.length), { shape, values: await file.readFloat32(name) });
+  }
+  return fresh;
+}

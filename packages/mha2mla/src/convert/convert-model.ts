@@ -1,0 +1,54 @@
+/**
+ * Convert a model to multi-head latent attention, layer by layer: one layer's weights and the
+ * samples' hidden states are all that is held, so memory does not grow with depth. Each layer is a
+ * shard of the output; a run that was stopped goes on at the layer it had reached.
+ */
+import { loadLinearAlgebra } from '@mha2mla/lowrank';
+import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
+import { disposeBatch } from './calibration-batch';
+import type { ConversionOutput } from './conversion-output';
+import { buildReport, type ConversionReport } from './conversion-report';
+import { convertLayer, type LayerRecord, recordName } from './convert-layer';
+import { type ConvertOptions, planConversion } from './convert-options';
+import { embedCalibration } from './embed-calibration';
+import { writeFrame } from './write-frame';
+
+export interface ConvertRunOptions extends ConvertOptions {
+  /** Batches of calibration samples, as the processor gives them. */
+  calibration?: readonly ModelInputs[];
+  signal?: AbortSignal;
+  onProgress?: (progress: { phase: 'convert'; loaded: number; total: number }) => void;
+}
+
+/** @returns the report that is also written as `report.json`. */
+export async function convertModel(
+  source: VlmSource,
+  output: ConversionOutput,
+  options: ConvertRunOptions,
+): Promise<ConversionReport> {
+  const { calibration = [], signal, onProgress } = options;
+  const config = source.config.decoder;
+  const plan = planConversion(config, options);
+  if (plan.needsCalibration && calibration.length === 0) {
+    throw new RangeError(
+      'convertModel: calibration samples are needed by strategy mkl and init activations, got none.',
+    );
+  }
+  const la = await loadLinearAlgebra();
+  const batches = plan.needsCalibration ? await embedCalibration(source, calibration) : [];
+  const records: LayerRecord[] = [];
+  const total = config.numHiddenLayers;
+  try {
+    for (let index = 0; index < total; index++) {
+      signal?.throwIfAborted();
+      records.push(await convertLayer({ source, output, plan, la, batches, index, signal }));
+      onProgress?.({ phase: 'convert', loaded: index + 1, total });
+    }
+  } finally {
+    for (const batch of batches) disposeBatch(batch);
+  }
+  const report = buildReport(config, source, plan, records);
+  await writeFrame(source, output, plan, records, report);
+  await output.finish(records.map(({ layer }) => recordName(layer)));
+  return report;
+}

@@ -1,0 +1,70 @@
+/** Write one converted layer as a shard: what is kept is copied, what is new comes encoded. */
+import { type Dtype, decodeFloat32, encodeTensor, writeSafetensors } from '@mha2mla/checkpoint';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { ConversionOutput } from './conversion-output';
+import { isReplaced, type StoredLayer } from './layer-source';
+import type { LayerTensor, LayerWeights } from './layer-weights';
+
+export interface ShardEntry {
+  name: string;
+  dtype: Dtype;
+  shape: readonly number[];
+}
+
+/**
+ * @param fresh tensors that take the place of q, k and v, by name below the layer's prefix.
+ * @param dtype of the new tensors, and of the others too where it was asked for.
+ * @returns the entries of the shard.
+ */
+export async function writeLayer(
+  source: VlmSource,
+  output: ConversionOutput,
+  shard: string,
+  layer: StoredLayer,
+  fresh: LayerWeights,
+  { dtype, castAll }: { dtype: Dtype; castAll: boolean },
+): Promise<ShardEntry[]> {
+  const kept = layer.tensors.filter((tensor) => !isReplaced(layer, tensor));
+  const byName = new Map<string, LayerTensor>(
+    [...fresh].map(([name, tensor]) => [layer.prefix + name, tensor]),
+  );
+  const entries: ShardEntry[] = [
+    ...kept.map(({ name, shape, dtype: own }) => ({ name, shape, dtype: castAll ? dtype : own })),
+    ...[...byName].map(([name, { shape }]) => ({ name, shape, dtype })),
+  ];
+  await output.write(shard, (sink) =>
+    writeSafetensors(
+      sink,
+      entries.map((entry) => ({ ...entry, shape: [...entry.shape] })),
+      async ({ name }) =>
+        byName.get(name)?.values ??
+        (castAll ? source.checkpoint.readFloat32(name) : source.checkpoint.readBytes(name)),
+      { metadata: { format: 'pt' } },
+    ),
+  );
+  return entries;
+}
+
+/** The name of one of `count` shards, as Hugging Face has it; `number` counts from 0. */
+export function shardName(number: number, count: number): string {
+  const digits = (value: number) => String(value).padStart(5, '0');
+  return `model-${digits(number + 1)}-of-${digits(count)}.safetensors`;
+}
+
+/** The precision in which a layer stores its query projection. */
+export function layerDtype({ tensors }: StoredLayer): Dtype {
+  const query = tensors.find(({ name }) => name.endsWith('self_attn.q_proj.weight'));
+  if (!query) throw new RangeError('layerDtype: a layer must have self_attn.q_proj, got none.');
+  return query.dtype;
+}
+
+/** A layer as it will be read back: its values rounded to the stored precision. */
+export function roundLayer(weights: LayerWeights, dtype: Dtype): LayerWeights {
+  if (dtype === 'F32') return weights;
+  return new Map(
+    [...weights].map(([name, { shape, values }]) => [
+      name,
+      { shape, values: decodeFloat32(encodeTensor(values, dtype), dtype) },
+    ]),
+  );
+}
