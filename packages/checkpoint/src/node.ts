@@ -1,3 +1,16 @@
+export {
+  type AtomicWriteOptions,
+  atomicWriteFile,
+  type WrittenFile,
+} from './node/atomic-write-file';
 export { type FileSource, fileSource } from './node/file-source';
+export { freeBytes } from './node/free-bytes';
 export { nodeStore } from './node/node-store';
+export {
+  createOutputFolder,
+  type OutputFolder,
+  type OutputFolderOptions,
+} from './node/output-folder';
+export { assertWritableTarget, type OutputTarget } from './node/output-target';
 export { resolveInside } from './node/resolve-inside';
+export type { Fingerprint } from './node/resume-record';
