@@ -94,7 +94,6 @@ export class Decoder {
    * @returns logits [B, vocabulary]; the caller disposes them.
    */
   decode(ids: Int32Array, positionIds: Int32Array, cache: DecoderCache): tf.Tensor2D {
-    cache.reserveToken();
     const step = decodeStep(cache, positionIds, this.config);
     const logits = tf.tidy(() => {
       const embedded = this.embed(ids, [cache.batch, 1]);

@@ -3,6 +3,7 @@
  * step is made from a layout, a decode step from the cache that it extends.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import type { Segment } from './attention/attention';
 import { MASKED } from './attention/causal-attention';
 import type { DecoderCache } from './cache/decoder-cache';
 import type { DecoderConfig } from './decoder-config';
@@ -24,6 +25,8 @@ export interface PrefillStep {
 export interface DecodeStep {
   readonly rotary: RotaryTable;
   readonly cache: DecoderCache;
+  /** Where the new tokens go. */
+  readonly segment: Segment;
   dispose(): void;
 }
 
@@ -68,12 +71,18 @@ function mapKinds(kinds: Uint8Array, value: (kind: number) => number): Float32Ar
   return Float32Array.from(kinds, value);
 }
 
-/** Prepare a pass of one new token a row. @param positionIds [B], or [3 * B] for M-RoPE. */
+/**
+ * Prepare a pass of one new token a row, and make room for it in the cache.
+ * @param positionIds [B], or [3 * B] for M-RoPE.
+ * @param modality of the new tokens; generated ones are text.
+ */
 export function decodeStep(
   cache: DecoderCache,
   positionIds: Int32Array,
   config: DecoderConfig,
+  modality: 'vision' | 'text' = 'text',
 ): DecodeStep {
   const rotary = rotaryTable(positionIds, [cache.batch, 1], config);
-  return { rotary, cache, dispose: () => tf.dispose([rotary.cos, rotary.sin]) };
+  const segment = cache.reserveToken(modality);
+  return { rotary, cache, segment, dispose: () => tf.dispose([rotary.cos, rotary.sin]) };
 }

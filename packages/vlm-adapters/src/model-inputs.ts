@@ -1,7 +1,7 @@
 /** What a processor gives and a model takes: plain arrays, no tensors. */
 
 import type { RgbImage } from './image/rgb-image';
-import type { ChatMessage } from './text/chat-template';
+import type { Message } from './text/message-parts';
 import type { TextTokenizer } from './text/tokenizer';
 
 export interface ModelInputs {
@@ -17,7 +17,7 @@ export interface ModelInputs {
 
 /** One conversation and its pictures, in the order of their places. */
 export interface ProcessorSample {
-  messages: readonly ChatMessage[];
+  messages: readonly Message[];
   images: readonly RgbImage[];
 }
 
@@ -25,4 +25,8 @@ export interface Processor {
   readonly tokenizer: TextTokenizer;
   /** Prepare conversations that the model shall continue, left-padded to one length. */
   process(samples: readonly ProcessorSample[]): ModelInputs;
+  /** Ids of an answer that continues a conversation, end token included. */
+  encodeAnswer(sample: ProcessorSample, answer: string): number[];
+  /** Prepare pictures alone, in the family's shape. */
+  processImages(images: readonly RgbImage[]): NonNullable<ModelInputs['pixelValues']>;
 }

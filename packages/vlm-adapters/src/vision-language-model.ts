@@ -1,4 +1,7 @@
-/** A loaded vision-language model: processor, vision encoder and decoder, used as one. */
+/**
+ * A loaded vision-language model: vision encoder and decoder, used as one. Its processor is loaded
+ * apart (`source.family.loadProcessor`), since prepared inputs need none.
+ */
 import {
   type Decoder,
   type GenerateOptions,
@@ -10,7 +13,7 @@ import {
 import type * as tf from '@tensorflow/tfjs-core';
 import { embedInputs } from './embed-inputs';
 import type { EncodeOptions, VisionEncoder, VlmConfig, VlmFamily } from './family';
-import type { ModelInputs, Processor } from './model-inputs';
+import type { ModelInputs } from './model-inputs';
 import type { VlmSource } from './open-vlm';
 import { prepareInputs } from './prepare-inputs';
 
@@ -18,21 +21,19 @@ export class VisionLanguageModel {
   private constructor(
     readonly family: VlmFamily,
     readonly config: VlmConfig,
-    readonly processor: Processor,
     readonly vision: VisionEncoder,
     readonly decoder: Decoder,
   ) {}
 
   /** Load everything that a source names. The caller disposes the model. */
   static async load(
-    { family, config, weights, store }: VlmSource,
+    { family, config, weights }: VlmSource,
     options: LoadDecoderOptions = {},
   ): Promise<VisionLanguageModel> {
-    const processor = await family.loadProcessor(config, store);
     const vision = await family.loadVision(config, weights);
     try {
       const decoder = await loadDecoder(config.decoder, weights, options);
-      return new VisionLanguageModel(family, config, processor, vision, decoder);
+      return new VisionLanguageModel(family, config, vision, decoder);
     } catch (error) {
       vision.dispose();
       throw error;

@@ -13,7 +13,12 @@ import {
   prefillStep,
   yieldToEventLoop,
 } from '@mha2mla/mla-runtime';
-import { type ModelInputs, prepareInputs, type VisionLanguageModel } from '@mha2mla/vlm-adapters';
+import {
+  type ModelInputs,
+  type Processor,
+  prepareInputs,
+  type VisionLanguageModel,
+} from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { logLikelihood } from './log-likelihood';
 import { scoreAnswer } from './metric';
@@ -43,6 +48,7 @@ export interface Evaluation {
 /** @throws the signal's reason when aborted. */
 export async function evaluate(
   model: VisionLanguageModel,
+  processor: Processor,
   questions: readonly Question[],
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
@@ -58,6 +64,7 @@ export async function evaluate(
     const indices = order.slice(start, start + batchSize);
     const batch = await askBatch(
       model,
+      processor,
       indices.map((index) => questions[index]!),
       options,
     );
@@ -94,10 +101,10 @@ interface BatchResult {
 
 async function askBatch(
   model: VisionLanguageModel,
+  processor: Processor,
   questions: readonly Question[],
   options: EvaluateOptions,
 ): Promise<BatchResult> {
-  const { processor } = model;
   const inputs = processor.process(questions.map(({ sample }) => sample));
   const references = questions.map(({ sample, answers }) =>
     processor.encodeAnswer(sample, answers[0]!),

@@ -73,7 +73,7 @@ export class LatentAttention implements Attention {
   }
 
   decode(x: tf.Tensor3D, step: DecodeStep, cache: LayerCache): tf.Tensor3D {
-    const segment = this.segments.includes('text') ? 'text' : 'all';
+    const { segment } = step;
     return tf.tidy(() => {
       const parts = projectRotary(x, this.projections, 'k_r_proj', this.shape, step.rotary);
       const latent = this.projection(segment, 'down_kv').apply(x) as tf.Tensor3D; // [B, 1, C]

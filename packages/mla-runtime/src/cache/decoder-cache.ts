@@ -72,11 +72,15 @@ export class DecoderCache {
     }
   }
 
-  /** Take up one new text token a row. */
-  reserveToken(): void {
-    const table = this.slots.get('text') ?? this.slotTable('all');
-    table.append(Array.from(this.lengths, (length) => [length]));
+  /**
+   * Take up one new token a row, all of one modality.
+   * @returns the segment that the layers append to.
+   */
+  reserveToken(modality: 'vision' | 'text' = 'text'): Segment {
+    const segment = this.slots.has(modality) ? modality : 'all';
+    this.slotTable(segment).append(Array.from(this.lengths, (length) => [length]));
     for (let row = 0; row < this.batch; row++) this.lengths[row]!++;
+    return segment;
   }
 
   /** Bytes that the cached vectors take on this backend, padding of a batch included. */

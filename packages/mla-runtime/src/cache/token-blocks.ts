@@ -86,10 +86,10 @@ export class TokenBlocks {
   private extendOpen(part: tf.Tensor4D): void {
     const fresh = this.encode(part);
     if (this.openLength === 0) {
-      this.blocks.push(fresh);
+      this.blocks.push(keepBlock(fresh));
     } else {
       const open = this.blocks.pop()!;
-      this.blocks.push(concatTokens(open, fresh));
+      this.blocks.push(keepBlock(concatTokens(open, fresh)));
       open.dispose();
       fresh.dispose();
     }
@@ -107,4 +107,12 @@ export class TokenBlocks {
 function concatTokens(a: Block, b: Block): Block {
   if (a instanceof tf.Tensor) return tf.concat([a, b as tf.Tensor4D], 2);
   return concatPacked(a, b as PackedTensor, 2);
+}
+
+/** Blocks outlive the tidy of the layer that appends them. */
+function keepBlock(block: Block): Block {
+  if (block instanceof tf.Tensor) return tf.keep(block);
+  tf.keep(block.codes);
+  if (block.params) tf.keep(block.params);
+  return block;
 }
