@@ -56,3 +56,19 @@ export function assertWholeRead(
     );
   }
 }
+
+/**
+ * Memory for a read whose range was checked; a sparse file can still be larger than any array.
+ * @throws CheckpointError `too-large`
+ */
+export function allocateRead(source: ByteSource, lengthBytes: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(lengthBytes);
+  } catch (cause) {
+    throw new CheckpointError(
+      'too-large',
+      `read: ${lengthBytes} bytes of ${quoteName(source.name)} must fit in memory. Read a large tensor by rows.`,
+      { cause },
+    );
+  }
+}

@@ -3,7 +3,13 @@
  * 200 means that the server ignores ranges and would send gigabytes. `If-Range` and the ETag keep
  * two versions of a file from being mixed.
  */
-import { assertRange, assertWholeRead, type ByteSource, type FileStore } from './byte-source';
+import {
+  allocateRead,
+  assertRange,
+  assertWholeRead,
+  type ByteSource,
+  type FileStore,
+} from './byte-source';
 import { CheckpointError } from './checkpoint-error';
 import { assertPlainName } from './plain-name';
 import { quoteName } from './quote-name';
@@ -25,7 +31,8 @@ interface Remote {
 }
 
 /**
- * Makes a store of the files below a URL.
+ * Makes a store of the files below a URL. Across origins, a server that exposes its ETag must also
+ * allow the request headers `Range` and `If-Range`.
  * @param baseUrl of the folder, `http:` or `https:`
  * @throws CheckpointError `bad-path` for another scheme; `open` and `read` throw `http-status`,
  *   `range-ignored`, `source-changed`, `short-read`, `io`
@@ -45,7 +52,7 @@ export function httpStore(
       // ask for identity encoding, so that the length is the file's and not its compression's.
       const response = await request(remote, { method: 'HEAD', range: 'bytes=0-' });
       if (response.status === 404) return undefined;
-      const size = Number(response.headers.get('content-length') ?? Number.NaN);
+      const size = sizeOf(response.headers);
       const encoding = response.headers.get('content-encoding') ?? 'identity';
       if (!response.ok || !Number.isSafeInteger(size) || size < 0 || encoding !== 'identity') {
         throw httpStatus(
@@ -75,7 +82,8 @@ function remoteSource(remote: Remote, size: number): ByteSource {
         await response.body?.cancel().catch(() => {}); // the error matters, not how the body ends
         throw error;
       }
-      const { bytes, received } = await receive(remote, response, end - start, signal);
+      const bytes = allocateRead(source, end - start);
+      const received = await receive(remote, response, bytes, signal);
       assertWholeRead(source, start, end, received);
       return bytes;
     },
@@ -98,6 +106,13 @@ async function request(
     signal?.throwIfAborted();
     throw lost(remote, cause);
   }
+}
+
+/** The file's size; NaN when it is not told, or when only a part was offered. */
+function sizeOf(headers: Headers): number {
+  const size = Number(headers.get('content-length') ?? Number.NaN);
+  const range = headers.get('content-range'); // where a server applies the range to HEAD too
+  return range === null || range === `bytes 0-${size - 1}/${size}` ? size : Number.NaN;
 }
 
 /** Checks that a response holds the range that was asked for, of the version that was opened. */
@@ -136,14 +151,14 @@ function assertPartial(
   }
 }
 
-/** Reads a body into a buffer of the expected length; what does not fit is counted, not kept. */
+/** Reads a body into `bytes` and gives its length; what does not fit is counted, not kept. */
 async function receive(
   remote: Remote,
   response: Response,
-  length: number,
+  bytes: Uint8Array,
   signal?: AbortSignal,
-): Promise<{ bytes: Uint8Array; received: number }> {
-  const bytes = new Uint8Array(length);
+): Promise<number> {
+  const length = bytes.byteLength;
   let received = 0;
   const reader = response.body?.getReader();
   try {
@@ -158,7 +173,7 @@ async function receive(
     signal?.throwIfAborted();
     throw lost(remote, cause);
   }
-  return { bytes, received };
+  return received;
 }
 
 function folderUrl(baseUrl: string): URL {

@@ -1,3 +1,4 @@
+export { assertTensorShape } from './assert-tensor-shape';
 export { blobSource, blobStore } from './blob-store';
 export type { ByteSource, FileStore } from './byte-source';
 export type { Checkpoint, ReadFloat32Options } from './checkpoint';

@@ -157,7 +157,7 @@ describe('readSafetensorsHeader', () => {
     await expect(read(fileOf('{}'), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
-  it('a header of 100,000 tensors is checked within three seconds', async () => {
+  it('a header of 100,000 tensors is checked in seconds', async () => {
     const parts = Array.from(
       { length: 100_000 },
       (_, i) => `"model.layers.${i}.w":${entry('U8', [1], i, i + 1)}`,
@@ -165,6 +165,6 @@ describe('readSafetensorsHeader', () => {
     const bytes = fileOf(`{${parts.join(',')}}`, 100_000);
     const start = performance.now();
     expect((await read(bytes)).tensors.size).toBe(100_000);
-    expect(performance.now() - start).toBeLessThan(3000); // measured: 0.5 s
+    expect(performance.now() - start).toBeLessThan(20_000); // 0.35 s measured; quadratic work would take minutes
   });
 });

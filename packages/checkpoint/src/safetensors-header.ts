@@ -38,6 +38,8 @@ export interface ReadHeaderOptions {
 
 // Deepest real header: file, entry, list. A field that we do not know may nest a little more.
 const MAX_DEPTH = 16;
+// Times the 64 bits of the largest element this is 2^53, so that sizes in bits are exact.
+const MAX_ELEMENTS = 2 ** 47 - 1;
 // The largest rank that NumPy and torch know is 64.
 const MAX_RANK = 64;
 
@@ -148,17 +150,17 @@ function parseEntry(
   return { name, dtype, shape, file, start: dataStart + start, end: dataStart + end };
 }
 
-/** Bytes of a tensor, exact: the product is formed in BigInt and must fit a safe integer. */
+/** Bytes of a tensor, exact: each partial product must stay below 2^47 elements. */
 function tensorBytes(dtype: Dtype, shape: readonly number[], at: string, fail: Fail): number {
-  let elements = 1n;
+  let elements = 1;
   for (const dim of shape) {
-    elements *= BigInt(dim);
+    elements *= dim; // both below 2^53: a product that loses digits is far above the limit
     // Checked at each step as in Rust: [2^40, 2^40, 0] overflows although its product is 0.
-    if (elements * 64n > BigInt(Number.MAX_SAFE_INTEGER)) {
+    if (elements > MAX_ELEMENTS) {
       throw fail('shape-overflow', `must give tensor ${at} a size below 2^53 bits, got [${shape}]`);
     }
   }
-  const bits = Number(elements) * dtypeBits(dtype);
+  const bits = elements * dtypeBits(dtype);
   if (bits % 8 !== 0) {
     throw fail(
       'not-whole-bytes',

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { assertRange, assertWholeRead, type ByteSource } from '../byte-source';
+import { allocateRead, assertRange, assertWholeRead, type ByteSource } from '../byte-source';
 import { CheckpointError } from '../checkpoint-error';
 import { quoteName } from '../quote-name';
 
@@ -40,7 +40,7 @@ function sourceOf(handle: FileHandle, name: string, size: number): FileSource {
     size,
     async read(start, end, signal) {
       assertRange(source, start, end);
-      const bytes = new Uint8Array(end - start);
+      const bytes = allocateRead(source, end - start);
       let filled = 0;
       while (filled < bytes.byteLength) {
         signal?.throwIfAborted();

@@ -1,0 +1,52 @@
+import { expect, it } from 'vitest';
+import * as index from './index';
+import * as node from './node';
+
+it('the exported names are these', () => {
+  expect(Object.keys(index).sort()).toMatchInlineSnapshot(`
+    [
+      "CheckpointError",
+      "assertPlainName",
+      "assertTensorShape",
+      "blobSource",
+      "blobStore",
+      "configBoolean",
+      "configInteger",
+      "configIntegers",
+      "configNumber",
+      "configRecord",
+      "configString",
+      "decodeFloat32",
+      "decodeInt32",
+      "dtypeBits",
+      "encodeTensor",
+      "httpStore",
+      "memorySource",
+      "memoryStore",
+      "openCheckpoint",
+      "openSafetensors",
+      "parseJson",
+      "parseModelConfig",
+      "quoteName",
+      "readJson",
+      "readModelConfig",
+      "readPth",
+      "readRankFile",
+      "readSafetensorsHeader",
+      "readText",
+      "safetensorsSize",
+      "writeSafetensors",
+    ]
+  `);
+  expect(Object.keys(node).sort()).toMatchInlineSnapshot(`
+    [
+      "assertWritableTarget",
+      "atomicWriteFile",
+      "createOutputFolder",
+      "fileSource",
+      "freeBytes",
+      "nodeStore",
+      "resolveInside",
+    ]
+  `);
+});

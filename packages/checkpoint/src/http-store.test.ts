@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fixture } from '@mha2mla/testing';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { httpStore } from './http-store';
+import { openCheckpoint } from './open-checkpoint';
+import { readJson } from './read-json';
+
+const FOLDER = 'fixtures/hf/llava/checkpoint';
+const BYTES = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
+
+type Handler = (request: IncomingMessage, response: ServerResponse, file: Uint8Array) => void;
+
+/** A sound server of ranges. */
+const ranges: Handler = (request, response, file) => {
+  const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+  const headers = { etag: '"v1"', 'accept-ranges': 'bytes' };
+  if (request.method === 'HEAD' || match === null) {
+    response.writeHead(200, { ...headers, 'content-length': file.length });
+    return void response.end(request.method === 'HEAD' ? undefined : file);
+  }
+  const [start, end] = [Number(match[1]), match[2] ? Number(match[2]) : file.length - 1];
+  response.writeHead(206, { ...headers, 'content-range': `bytes ${start}-${end}/${file.length}` });
+  response.end(file.subarray(start, end + 1));
+};
+
+let server: Server;
+let base: string;
+let handler: Handler;
+let seen: IncomingMessage[];
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    seen.push(request);
+    const name = decodeURIComponent(request.url ?? '').slice('/folder/'.length);
+    if (name === 'bytes') return handler(request, response, BYTES);
+    try {
+      handler(request, response, new Uint8Array(readFileSync(fixture(`${FOLDER}/${name}`))));
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/folder`;
+});
+beforeEach(() => {
+  seen = [];
+  handler = ranges;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+/** Answers HEAD soundly and GET otherwise. */
+function getWith(answer: Handler): void {
+  handler = (request, response, file) =>
+    (request.method === 'HEAD' ? ranges : answer)(request, response, file);
+}
+async function opened() {
+  const source = await httpStore(base).open('bytes');
+  if (source === undefined) throw new Error('bytes must be there');
+  return source;
+}
+
+describe('httpStore', () => {
+  it('a checkpoint opens over ranges and reads as from disk', async () => {
+    const store = httpStore(base);
+    const checkpoint = await openCheckpoint(store);
+    const name = 'language_model.model.norm.weight';
+    const info = checkpoint.tensors.get(name)!;
+    const file = readFileSync(fixture(`${FOLDER}/model.safetensors`));
+    expect(Buffer.from(await checkpoint.readBytes(name))).toEqual(
+      file.subarray(info.start, info.end),
+    );
+    expect(await readJson(store, 'config.json')).toMatchObject({ model_type: 'llava' });
+    expect(await store.open('none.json')).toBeUndefined();
+    const gets = seen.filter(({ method }) => method === 'GET');
+    expect(gets.every(({ headers }) => headers.range?.startsWith('bytes='))).toBe(true);
+    expect(gets.every(({ headers }) => headers['if-range'] === '"v1"')).toBe(true);
+  });
+
+  it('an empty range costs no request, and given headers are sent', async () => {
+    const source = await httpStore(`${base}/`, { headers: { authorization: 'Bearer x' } }).open(
+      'bytes',
+    );
+    expect(await source!.read(5, 5)).toEqual(new Uint8Array(0));
+    expect(await source!.read(0, 1000)).toEqual(BYTES);
+    expect(seen.map(({ headers }) => headers.authorization)).toEqual(['Bearer x', 'Bearer x']);
+  });
+
+  it('a server that ignores ranges is refused, and its body is not awaited', async () => {
+    getWith((_, response) => {
+      response.writeHead(200, { etag: '"v1"' });
+      response.write(new Uint8Array(10)); // and never ends
+    });
+    await expect((await opened()).read(1, 3)).rejects.toMatchObject({ code: 'range-ignored' });
+  });
+
+  it('a file that changed is refused, by ETag or by status', async () => {
+    const other: Handler = (request, response, file) => {
+      response.setHeader('etag', '"v2"');
+      response.writeHead(200);
+      response.end(request.method === 'HEAD' ? undefined : file);
+    };
+    const source = await opened();
+    getWith(other);
+    await expect(source.read(1, 3)).rejects.toMatchObject({ code: 'source-changed' });
+    getWith((_, response) => void response.writeHead(412).end());
+    await expect(source.read(1, 3)).rejects.toMatchObject({ code: 'source-changed' });
+  });
+
+  it.each<[string, string, Handler]>([
+    [
+      'another range',
+      'range-ignored',
+      (_, response, file) => {
+        response.writeHead(206, { 'content-range': `bytes 0-1/${file.length}` });
+        response.end(file.subarray(0, 2));
+      },
+    ],
+    [
+      'a range of another size of file',
+      'range-ignored',
+      (_, response) => {
+        response.writeHead(206, { 'content-range': 'bytes 1-2/5' });
+        response.end('ab');
+      },
+    ],
+    ['too few bytes', 'short-read', (_, response) => void response.writeHead(206).end('a')],
+    ['too many bytes', 'short-read', (_, response) => void response.writeHead(206).end('abcd')],
+    ['no bytes', 'short-read', (_, response) => void response.writeHead(206).end()],
+    ['an error', 'http-status', (_, response) => void response.writeHead(500).end()],
+    ['a refusal', 'http-status', (_, response) => void response.writeHead(416).end()],
+    [
+      'a broken connection',
+      'io',
+      (_, response) => {
+        response.writeHead(206, { 'content-length': 2 });
+        response.write('a');
+        setTimeout(() => response.destroy(), 5);
+      },
+    ],
+  ])('%s is %s', async (_, code, answer) => {
+    const source = await opened();
+    getWith(answer);
+    await expect(source.read(1, 3)).rejects.toMatchObject({ name: 'CheckpointError', code });
+  });
+
+  it('a size that cannot be known is refused', async () => {
+    handler = (_, response) =>
+      void response.writeHead(200, { 'transfer-encoding': 'chunked' }).end();
+    await expect(opened()).rejects.toMatchObject({ code: 'http-status' });
+    handler = (_, response) =>
+      void response
+        .writeHead(206, { 'content-length': 9, 'content-range': 'bytes 0-8/1000' })
+        .end();
+    await expect(opened()).rejects.toMatchObject({ code: 'http-status' });
+    handler = (_, response) => void response.writeHead(403).end();
+    await expect(opened()).rejects.toMatchObject({ code: 'http-status' });
+  });
+
+  it('abort rejects with the reason while a body is under way', async () => {
+    const source = await opened();
+    getWith((_, response) => {
+      response.writeHead(206);
+      response.write('a');
+    });
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(reason), 20);
+    await expect(source.read(1, 3, controller.signal)).rejects.toBe(reason);
+  });
+
+  it('names that are no plain names and bases that are no URLs are refused', async () => {
+    const store = httpStore(base);
+    for (const name of ['../secret', 'a/b', 'http://x', '%2e%2e', 'a?b', 'a#b', '..']) {
+      await expect(store.open(name), name).rejects.toMatchObject({ code: 'bad-path' });
+    }
+    expect(seen).toEqual([]);
+    for (const url of ['models', 'file:///etc', 'javascript:1']) {
+      expect(() => httpStore(url)).toThrowError(expect.objectContaining({ code: 'bad-path' }));
+    }
+  });
+});
