@@ -1,1 +1,12 @@
-export {};
+export { type Factors, type FactorizeInput, factorize } from './factorize';
+export {
+  type JointFactors,
+  jointFactors,
+  type KeyValueInput,
+  type Outputs,
+  type SplitFactors,
+  splitFactors,
+} from './joint-factors';
+export { type LinearAlgebra, loadLinearAlgebra } from './linear-algebra';
+export { SecondMoment } from './second-moment';
+export { withFallback } from './with-fallback';

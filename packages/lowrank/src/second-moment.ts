@@ -1,0 +1,64 @@
+/**
+ * The second moment of a layer's inputs, Σ x xᵀ, over the tokens of a modality. Each batch is
+ * multiplied on the device in f32; batches are added on the host in f64, since sums over many
+ * tokens lose digits in f32 where a few channels are very large.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+export class SecondMoment {
+  /** Σ x xᵀ, [dim, dim]. */
+  readonly sum: Float64Array;
+  /** Tokens that were added. */
+  count = 0;
+
+  constructor(readonly dim: number) {
+    this.sum = new Float64Array(dim * dim);
+  }
+
+  /**
+   * Add the rows of x that `mask` marks; others take no part, whatever they hold.
+   * @param x [T, dim]; stays the caller's.
+   * @param mask [T], 1 for a row that counts. Default all.
+   */
+  async add(x: tf.Tensor2D, mask?: ArrayLike<number>): Promise<this> {
+    const [rows, dim] = x.shape;
+    if (dim !== this.dim || (mask && mask.length !== rows)) {
+      throw new RangeError(
+        `SecondMoment.add: x must be [T, ${this.dim}] and mask [T], got x=[${x.shape}], mask=[${mask?.length}].`,
+      );
+    }
+    const chosen = Int32Array.from(
+      Array.from({ length: rows }, (_, row) => row).filter((row) => !mask || mask[row]),
+    );
+    if (chosen.length === 0) return this;
+    const product = tf.tidy(() => {
+      const own = chosen.length === rows ? x : tf.gather(x, tf.tensor1d(chosen, 'int32'));
+      return tf.matMul(tf.transpose(own), own); // [dim, dim]
+    });
+    const values = await product.data();
+    product.dispose();
+    for (let i = 0; i < values.length; i++) this.sum[i]! += values[i]!;
+    this.count += chosen.length;
+    return this;
+  }
+
+  /** Add another moment of the same inputs: shards of a calibration set, or another modality. */
+  merge(other: SecondMoment): this {
+    if (other.dim !== this.dim) {
+      throw new RangeError(`SecondMoment.merge: dim must be ${this.dim}, got ${other.dim}.`);
+    }
+    for (let i = 0; i < this.sum.length; i++) this.sum[i]! += other.sum[i]!;
+    this.count += other.count;
+    return this;
+  }
+
+  clone(): SecondMoment {
+    return new SecondMoment(this.dim).merge(this);
+  }
+
+  /** Mean of x xᵀ, [dim, dim]; zero before anything was added. */
+  normalized(): Float64Array {
+    const scale = 1 / Math.max(1, this.count);
+    return this.sum.map((value) => value * scale);
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * Text to token ids and back, from a Hugging Face `tokenizer.json`, over @huggingface/tokenizers.
+ * What it adds: checks of the file before it decides allocations, decoding as Hugging Face does it
+ * (ids without a token are skipped), and text that holds a special token's spelling literally.
+ */
+import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
+import { encodeLiteral, type LiteralSpan } from './encode-literal';
+
+export interface EncodeOptions {
+  /** Add what the post-processor adds, such as the begin-of-text token. Default true. */
+  addSpecialTokens?: boolean;
+  /** Parts of the text, in order, where no special token is recognised. Default none. */
+  literal?: readonly LiteralSpan[];
+}
+
+export interface DecodeOptions {
+  skipSpecialTokens?: boolean;
+}
+
+export interface TextTokenizer {
+  /** @throws RangeError when a literal span cannot be kept apart from a special token */
+  encode(text: string, options?: EncodeOptions): number[];
+  /** Ids without a token (an embedding may have more rows than there are tokens) are skipped. */
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  /** The id of a token, by its spelling. */
+  tokenId(token: string): number | undefined;
+  /** The spelling of an id, as it stands in the vocabulary. */
+  token(id: number): string | undefined;
+  /** Special tokens: spelling to id. */
+  readonly specialTokens: ReadonlyMap<string, number>;
+  /** Tokens by role, of tokenizer_config.json: `bos_token`, `eos_token`, `pad_token`, … */
+  readonly namedTokens: Readonly<Record<string, string>>;
+  readonly bosTokenId: number | undefined;
+  readonly eosTokenId: number | undefined;
+  readonly padTokenId: number | undefined;
+  /** How tokens spell bytes: `<0x0A>` in SentencePiece's way, or one character each. */
+  readonly byteForm: 'fallback' | 'byte-level' | undefined;
+}
+
+/** Ids index arrays; the largest vocabularies have some 300,000. */
+const MAX_TOKEN_ID = 4_000_000;
+
+const OWNER = 'loadTokenizer';
+
+/**
+ * Make a tokenizer from the parsed files.
+ * @param tokenizerJson `tokenizer.json`
+ * @param tokenizerConfig `tokenizer_config.json`; names the roles of special tokens
+ * @throws TypeError, RangeError for a file of another form
+ */
+export function loadTokenizer(
+  tokenizerJson: unknown,
+  tokenizerConfig: unknown = {},
+): TextTokenizer {
+  const json = asRecord('tokenizer.json', tokenizerJson);
+  const config = asRecord('tokenizer_config.json', tokenizerConfig);
+  checkIds(json);
+  for (const name of ['remove_space', 'do_lowercase_and_remove_accent']) {
+    if (config[name]) throw new RangeError(`${OWNER}: ${name} is not supported, got true.`);
+  }
+  // Hugging Face's default; the library's is true.
+  const cleanUp = config.clean_up_tokenization_spaces === true;
+  const hub = new HubTokenizer(json, { ...config, clean_up_tokenization_spaces: cleanUp });
+  const added = [...hub.get_added_tokens_decoder().values()];
+  const special = new Map(added.filter((t) => t.special).map((t) => [t.content, t.id]));
+  const specialIds = new Set(special.values());
+  const namedTokens = tokensByRole(config);
+  const tokenId = (token: string) => hub.token_to_id(token);
+  const idOfRole = (role: string) =>
+    namedTokens[role] === undefined ? undefined : tokenId(namedTokens[role]);
+  return {
+    encode: (text, { addSpecialTokens = true, literal = [] } = {}) =>
+      literal.length === 0
+        ? hub.encode(text, { add_special_tokens: addSpecialTokens }).ids
+        : encodeLiteral(hub, text, { addSpecialTokens, literal }),
+    decode(ids, { skipSpecialTokens = false } = {}) {
+      const known = Array.from(ids).filter(
+        (id) => hub.id_to_token(id) !== undefined && !(skipSpecialTokens && specialIds.has(id)),
+      );
+      return known.length === 0 ? '' : hub.decode(known);
+    },
+    tokenId,
+    token: (id) => hub.id_to_token(id),
+    specialTokens: special,
+    namedTokens,
+    bosTokenId: idOfRole('bos_token'),
+    eosTokenId: idOfRole('eos_token'),
+    padTokenId: idOfRole('pad_token'),
+    byteForm: byteFormOf(json.decoder),
+  };
+}
+
+/** Every id of the vocabulary and of the added tokens is an index that an array can have. */
+function checkIds(json: Record<string, unknown>): void {
+  const model = asRecord('model', json.model);
+  if (!Array.isArray(json.added_tokens)) {
+    throw new TypeError(`${OWNER}: added_tokens must be a list, got ${typeof json.added_tokens}.`);
+  }
+  const addedIds = json.added_tokens.map((token) => {
+    const { content, id } = asRecord('an added token', token);
+    if (typeof content !== 'string' || content === '') {
+      throw new TypeError(`${OWNER}: an added token must have content, got ${show(content)}.`);
+    }
+    return id;
+  });
+  // Unigram vocabularies are lists; their ids are their positions.
+  const ids = Array.isArray(model.vocab) ? [] : Object.values(asRecord('model.vocab', model.vocab));
+  for (const id of [...addedIds, ...ids]) {
+    if (!Number.isInteger(id) || (id as number) < 0 || (id as number) > MAX_TOKEN_ID) {
+      throw new RangeError(
+        `${OWNER}: a token id must be an integer in 0..${MAX_TOKEN_ID}, got ${show(id)}.`,
+      );
+    }
+  }
+}
+
+/** The `*_token` entries: a string, or (older files) an object with its content. */
+function tokensByRole(config: Record<string, unknown>): Record<string, string> {
+  const roles: [string, string][] = [];
+  for (const [role, value] of Object.entries(config)) {
+    if (!role.endsWith('_token')) continue;
+    const content =
+      typeof value === 'object' && value !== null
+        ? (value as Record<string, unknown>).content
+        : value;
+    if (typeof content === 'string') roles.push([role, content]);
+  }
+  return Object.fromEntries(roles);
+}
+
+function byteFormOf(decoder: unknown): TextTokenizer['byteForm'] {
+  const { type, decoders } = (decoder ?? {}) as { type?: unknown; decoders?: unknown };
+  const steps: unknown[] = type === 'Sequence' && Array.isArray(decoders) ? decoders : [decoder];
+  const types = steps.map((step) => (step as { type?: unknown } | null)?.type);
+  if (types.includes('ByteLevel')) return 'byte-level';
+  return types.includes('ByteFallback') ? 'fallback' : undefined;
+}
+
+function asRecord(name: string, value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new TypeError(`${OWNER}: ${name} must be a JSON object, got ${show(value)}.`);
+  }
+  return value as Record<string, unknown>;
+}
+
+/** A value of a file, short enough for a message. */
+function show(value: unknown): string {
+  return (JSON.stringify(value) ?? String(value)).slice(0, 60);
+}
