@@ -7,6 +7,11 @@ export function decoderConfig({ text, mha2mla }: ModelConfig): DecoderConfig {
   if (text.hiddenAct !== 'silu') {
     throw new RangeError(`decoderConfig: hidden_act must be silu, got ${text.hiddenAct}.`);
   }
+  if (text.ropeScaling !== undefined) {
+    throw new RangeError(
+      `decoderConfig: rope_scaling must be absent or default, got ${JSON.stringify(text.ropeScaling)}.`,
+    );
+  }
   const config: DecoderConfig = {
     hiddenSize: text.hiddenSize,
     intermediateSize: text.intermediateSize,

@@ -1,9 +1,14 @@
 export { CheckpointWeights } from './checkpoint-weights';
+export { createProcessor, type PreparedImages, type ProcessorParts } from './create-processor';
 export { type EmbedTokens, embedInputs } from './embed-inputs';
 export type { EncodeOptions, Positions, VisionEncoder, VlmConfig, VlmFamily } from './family';
+export type { RgbImage } from './image/rgb-image';
 export { llava } from './llava/llava-family';
 export { parseMlaConfig } from './mla-config';
 export type { ModelInputs, Processor, ProcessorSample } from './model-inputs';
 export { openVlm, type VlmSource } from './open-vlm';
 export { prepareInputs } from './prepare-inputs';
+export type { Message, MessagePart } from './text/message-parts';
+export { createTokenStream, type TokenStream } from './text/token-stream';
+export type { TextTokenizer } from './text/tokenizer';
 export { VisionLanguageModel } from './vision-language-model';

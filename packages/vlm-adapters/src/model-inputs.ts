@@ -23,7 +23,12 @@ export interface ProcessorSample {
 
 export interface Processor {
   readonly tokenizer: TextTokenizer;
-  /** Prepare conversations that the model shall continue, left-padded to one length. */
+  /** Positions that the model was made for. */
+  readonly contextWindow: number;
+  /**
+   * Prepare conversations that the model shall continue, left-padded to one length.
+   * @throws RangeError when pictures and their places differ in number, or a prompt does not fit.
+   */
   process(samples: readonly ProcessorSample[]): ModelInputs;
   /** Ids of an answer that continues a conversation, end token included. */
   encodeAnswer(sample: ProcessorSample, answer: string): number[];

@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs';
+import { nodeStore } from '@mha2mla/checkpoint/node';
+import { expectClose, fixture, readSafetensors } from '@mha2mla/testing';
+import sharp from 'sharp';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { RgbImage } from './image/rgb-image';
+import { llava } from './llava/llava-family';
+import type { Processor, ProcessorSample } from './model-inputs';
+import { openVlm } from './open-vlm';
+
+const LLAVA = 'fixtures/hf/llava';
+const goldens = JSON.parse(readFileSync(fixture(`${LLAVA}/goldens/goldens.json`), 'utf8'));
+
+async function load(folder: string): Promise<Processor> {
+  const store = await nodeStore(fixture(folder));
+  try {
+    const { family, config } = await openVlm(store, { families: [llava] });
+    return await family.loadProcessor(config, store);
+  } finally {
+    await store.close?.();
+  }
+}
+
+async function picture(name: string): Promise<RgbImage> {
+  const { data, info } = await sharp(fixture(`${LLAVA}/images/${name}`))
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return { data, width: info.width, height: info.height, channels: info.channels };
+}
+
+describe('LLaVA-1.5: inputs equal those of Hugging Face', () => {
+  let processor: Processor;
+  beforeAll(async () => {
+    processor = await load(`${LLAVA}/checkpoint`);
+  });
+
+  async function sampleOf(prompt: string): Promise<ProcessorSample> {
+    const { messages, images } = goldens.prompts[prompt];
+    return { messages: messages[0], images: await Promise.all(images.map(picture)) };
+  }
+
+  test.each(['p0', 'p1', 'p2'])('%s', async (prompt) => {
+    const inputs = processor.process([await sampleOf(prompt)]);
+    const tensors = readSafetensors(fixture(`${LLAVA}/goldens/${prompt}.safetensors`));
+    expect([...inputs.inputIds]).toEqual([...tensors.get('input_ids')!.data]);
+    expect([...inputs.attentionMask]).toEqual([...tensors.get('attention_mask')!.data]);
+    const pixels = tensors.get('pixel_values');
+    expect(inputs.pixelValues?.shape).toEqual(pixels?.shape);
+    // The resize is Pillow's to the last bit; 0.016 (one grey level) would be fair.
+    if (pixels) expectClose(inputs.pixelValues!.data, pixels.data, { abs: 1e-6 });
+  });
+
+  test('a batch of a picture and a text is left-padded', async () => {
+    const inputs = processor.process([await sampleOf('p0'), await sampleOf('p2')]);
+    const tensors = readSafetensors(fixture(`${LLAVA}/goldens/batch_p0_p2.safetensors`));
+    expect([...inputs.inputIds]).toEqual([...tensors.get('input_ids')!.data]);
+    expect([...inputs.attentionMask]).toEqual([...tensors.get('attention_mask')!.data]);
+  });
+
+  test('pictures without a place, and places without a picture, are refused', async () => {
+    const { messages, images } = await sampleOf('p0');
+    const process = (sample: ProcessorSample) => () => processor.process([sample]);
+    expect(process({ messages, images: [] })).toThrow(/1 places and 0 pictures in sample 0/);
+    expect(process({ messages, images: [...images, ...images] })).toThrow(/1 places and 2/);
+    expect(() => processor.process([])).toThrow(/expected samples/);
+  });
+
+  test('a placeholder that a user has typed in a text part is text', async () => {
+    const { messages, images } = await sampleOf('p0');
+    const typed = [
+      {
+        role: 'user',
+        content: [{ type: 'image' as const }, { type: 'text' as const, text: '<image>?' }],
+      },
+    ];
+    const plain = processor.process([{ messages, images }]);
+    const inputs = processor.process([{ messages: typed, images }]);
+    const count = (ids: Int32Array) => ids.filter((id) => id === 400).length;
+    expect(count(inputs.inputIds)).toBe(count(plain.inputIds));
+  });
+
+  test('a prompt beyond the context is refused with both numbers', async () => {
+    const sample = { messages: [{ role: 'user', content: 'star '.repeat(9000) }], images: [] };
+    expect(() => processor.process([sample])).toThrow(
+      /must fit the model's \d+ positions, got \d+/,
+    );
+  });
+});
+
+test('an answer is encoded as it was trained: after a space, before the end token', async () => {
+  const processor = await load('models/llava');
+  const sample = { messages: [{ role: 'user', content: '<image>what is it?' }], images: [] };
+  const { tokenizer } = processor;
+  const ids = processor.encodeAnswer(sample, 'red cup');
+  expect(tokenizer.decode(ids)).toBe(' red cup</s>');
+  expect(tokenizer.decode(processor.encodeAnswer(sample, ' padded '))).toBe('  padded</s>');
+  // A spelt end token stays text.
+  const spelt = processor.encodeAnswer(sample, 'a</s>b');
+  expect(spelt.filter((id) => id === tokenizer.eosTokenId)).toHaveLength(1);
+  expect(spelt.at(-1)).toBe(tokenizer.eosTokenId);
+});

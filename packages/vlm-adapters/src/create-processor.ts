@@ -1,0 +1,151 @@
+/**
+ * A processor from its parts: conversations become token ids by the checkpoint's own template and
+ * tokenizer, and each placeholder of a picture is repeated as often as the picture has features.
+ */
+
+import type { RgbImage } from './image/rgb-image';
+import type { ModelInputs, Processor, ProcessorSample } from './model-inputs';
+import type { ChatTemplate } from './text/chat-template';
+import type { TextTokenizer } from './text/tokenizer';
+
+type PixelValues = NonNullable<ModelInputs['pixelValues']>;
+
+export interface PreparedImages {
+  pixelValues: PixelValues;
+  /** Tokens that each picture takes, in the order of the pictures. */
+  tokens: readonly number[];
+}
+
+export interface ProcessorParts {
+  tokenizer: TextTokenizer;
+  chatTemplate: ChatTemplate;
+  imageTokenId: number;
+  padTokenId: number;
+  /** Positions that the model was made for. */
+  contextWindow: number;
+  /** Prepare at least one picture. */
+  prepareImages(images: readonly RgbImage[]): PreparedImages;
+}
+
+/** Make a processor; it holds no tensors. */
+export function createProcessor(parts: ProcessorParts): Processor {
+  const { tokenizer, prepareImages } = parts;
+  return {
+    tokenizer,
+    contextWindow: parts.contextWindow,
+    process: (samples) => processSamples(parts, samples),
+    encodeAnswer: (sample, answer) => encodeAnswer(parts, sample, answer),
+    processImages: (images) => prepareImages(images).pixelValues,
+  };
+}
+
+function processSamples(
+  { padTokenId, ...parts }: ProcessorParts,
+  samples: readonly ProcessorSample[],
+): ModelInputs {
+  if (samples.length === 0) throw new RangeError('process: expected samples, got none.');
+  const images = samples.flatMap((sample) => sample.images);
+  const prepared = images.length > 0 ? parts.prepareImages(images) : undefined;
+  let first = 0;
+  const rows = samples.map((sample, index) => {
+    const tokens = prepared?.tokens.slice(first, first + sample.images.length) ?? [];
+    first += sample.images.length;
+    const ids = encodePrompt(parts, sample);
+    return repeatPlaceholders(ids, parts.imageTokenId, tokens, index);
+  });
+  const length = Math.max(...rows.map((row) => row.length));
+  if (length > parts.contextWindow) {
+    throw new RangeError(
+      `process: a prompt must fit the model's ${parts.contextWindow} positions, got ${length} tokens. Use fewer or smaller pictures, or a shorter text.`,
+    );
+  }
+  const inputIds = new Int32Array(rows.length * length).fill(padTokenId);
+  const attentionMask = new Int32Array(rows.length * length);
+  for (const [i, row] of rows.entries()) {
+    const start = (i + 1) * length - row.length;
+    inputIds.set(row, start);
+    attentionMask.fill(1, start, (i + 1) * length);
+  }
+  const pixelValues = prepared?.pixelValues;
+  return {
+    batch: rows.length,
+    length,
+    inputIds,
+    attentionMask,
+    ...(pixelValues && { pixelValues }),
+  };
+}
+
+/** Ids of a conversation and the assistant's heading, one placeholder a picture. */
+function encodePrompt(
+  { tokenizer, chatTemplate }: Pick<ProcessorParts, 'tokenizer' | 'chatTemplate'>,
+  { messages }: Pick<ProcessorSample, 'messages'>,
+): number[] {
+  const { text, literal } = chatTemplate.renderLiteral(messages, { addGenerationPrompt: true });
+  return tokenizer.encode(text, { literal, addSpecialTokens: !startsWithBos(tokenizer, text) });
+}
+
+/** Templates of newer checkpoints print the begin token, which must not stand there twice. */
+function startsWithBos({ namedTokens }: TextTokenizer, text: string): boolean {
+  const bos = namedTokens.bos_token;
+  return bos !== undefined && text.startsWith(bos);
+}
+
+function repeatPlaceholders(
+  ids: readonly number[],
+  placeholder: number,
+  tokens: readonly number[],
+  index: number,
+): number[] {
+  const places = ids.filter((id) => id === placeholder).length;
+  if (places !== tokens.length) {
+    throw new RangeError(
+      `process: a conversation must have a place for each picture, got ${places} places and ${tokens.length} pictures in sample ${index}. Add {type: 'image'} parts, or <image> in the text of a user.`,
+    );
+  }
+  let picture = 0;
+  return ids.flatMap((id) =>
+    id === placeholder ? new Array<number>(tokens[picture++]!).fill(id) : [id],
+  );
+}
+
+/**
+ * What the template adds when the answer follows the conversation, cut or completed at the end
+ * token. Encoded with the prompt before it, so that a token may look at what precedes it.
+ */
+function encodeAnswer(
+  { tokenizer, chatTemplate }: ProcessorParts,
+  { messages }: ProcessorSample,
+  answer: string,
+): number[] {
+  const spoken = [
+    ...messages,
+    { role: 'assistant', content: [{ type: 'text' as const, text: answer }] },
+  ];
+  const prompt = chatTemplate.renderLiteral(messages, { addGenerationPrompt: true });
+  const whole = chatTemplate.renderLiteral(spoken);
+  if (!whole.text.startsWith(prompt.text)) {
+    throw new RangeError(
+      'encodeAnswer: a chat template must keep the prompt when an answer follows it, got another beginning.',
+    );
+  }
+  const { eosTokenId } = tokenizer;
+  const eos = eosTokenId === undefined ? undefined : tokenizer.token(eosTokenId);
+  const added = whole.text.slice(prompt.text.length);
+  // An end token that the answer itself spells is literal text, so the last one is the template's.
+  const end = eos === undefined ? -1 : added.lastIndexOf(eos);
+  const text = prompt.text + (end >= 0 ? added.slice(0, end) : added.trimEnd());
+  const literal = whole.literal.filter(([, stop]) => stop <= text.length);
+  const addSpecialTokens = !startsWithBos(tokenizer, text);
+  const encode = (part: string) => tokenizer.encode(part, { literal, addSpecialTokens });
+  const promptIds = tokenizer.encode(prompt.text, { literal: prompt.literal, addSpecialTokens });
+  const ids = encode(text);
+  const joined = promptIds.every((id, i) => ids[i] === id);
+  if (!joined) {
+    throw new RangeError(
+      'encodeAnswer: the tokens of a prompt must not change when an answer follows, got a tokenizer that merges across.',
+    );
+  }
+  const own = ids.slice(promptIds.length);
+  return eosTokenId === undefined ? own : [...own, eosTokenId];
+}
