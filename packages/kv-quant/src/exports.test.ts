@@ -1,0 +1,12 @@
+import { expect, test } from 'vitest';
+import * as api from './index';
+
+test('the package exports these names and no others', () => {
+  expect(Object.keys(api).sort()).toEqual([
+    'PackedTensor',
+    'concatPacked',
+    'dequantizeAffine',
+    'packedBytesPerToken',
+    'quantizeAffine',
+  ]);
+});
