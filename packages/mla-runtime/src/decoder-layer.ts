@@ -9,7 +9,8 @@ import type { DecodeStep, PrefillStep } from './step';
 
 export interface DecoderLayerParts {
   attention: Attention;
-  mlp: { gate: Projection; up: Projection; down: Projection };
+  /** `gate_proj`, `up_proj` and `down_proj`. */
+  mlp: Map<string, Projection>;
   inputNorm: tf.Tensor1D;
   postAttentionNorm: tf.Tensor1D;
   rmsNormEps: number;
@@ -20,6 +21,30 @@ export class DecoderLayer {
 
   constructor(private readonly parts: DecoderLayerParts) {
     this.attention = parts.attention;
+  }
+
+  /** Its linear maps by their names on disk, such as `self_attn.q_proj` and `mlp.up_proj`. */
+  get projections(): ReadonlyMap<string, Projection> {
+    return new Map([
+      ...[...this.attention.projections].map(prefixed('self_attn')),
+      ...[...this.parts.mlp].map(prefixed('mlp')),
+    ]);
+  }
+
+  /**
+   * Put another map in the place of one, such as an adapter around it; nothing is disposed.
+   * @throws RangeError for a name that the layer does not have.
+   */
+  setProjection(name: string, projection: Projection): void {
+    if (!this.projections.has(name)) {
+      throw new RangeError(
+        `setProjection: expected one of ${[...this.projections.keys()].join(', ')}, got ${name}.`,
+      );
+    }
+    const [part, ...rest] = name.split('.');
+    const owner = part === 'mlp' ? this.parts.mlp : this.attention.projections;
+    owner.set(rest.join('.'), projection);
+    this.attention.refresh();
   }
 
   /** Run all tokens of a prompt, [B, L, D] to [B, L, D]. The caller disposes the result. */
@@ -35,7 +60,7 @@ export class DecoderLayer {
   dispose(): void {
     const { mlp, inputNorm, postAttentionNorm } = this.parts;
     this.attention.dispose();
-    for (const projection of [mlp.gate, mlp.up, mlp.down]) projection.dispose();
+    for (const projection of mlp.values()) projection.dispose();
     tf.dispose([inputNorm, postAttentionNorm]);
   }
 
@@ -47,4 +72,11 @@ export class DecoderLayer {
       return tf.add(attended, fed) as tf.Tensor3D;
     });
   }
+}
+
+function prefixed(part: string) {
+  return ([name, projection]: [string, Projection]): [string, Projection] => [
+    `${part}.${name}`,
+    projection,
+  ];
 }

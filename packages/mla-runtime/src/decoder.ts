@@ -80,11 +80,18 @@ export class Decoder {
     return hidden;
   }
 
-  /** The same without a pause and within one tape, for training. */
-  prefillSync(inputsEmbeds: tf.Tensor3D, step: PrefillStep): tf.Tensor3D {
-    return tf.tidy(() =>
-      this.layers.reduce((hidden, layer) => layer.prefill(hidden, step), inputsEmbeds),
-    );
+  /**
+   * The same without a pause and within one tape, for training.
+   * @returns each layer's output [B, L, D]; the caller disposes them.
+   */
+  prefillSync(inputsEmbeds: tf.Tensor3D, step: PrefillStep): tf.Tensor3D[] {
+    return tf.tidy(() => {
+      const outputs: tf.Tensor3D[] = [];
+      for (const layer of this.layers) {
+        outputs.push(layer.prefill(outputs.at(-1) ?? inputsEmbeds, step));
+      }
+      return outputs;
+    });
   }
 
   /**

@@ -66,14 +66,14 @@ export async function loadDecoderLayer(
   const widths: [number, number] = [hiddenSize, intermediateSize];
   return new DecoderLayer({
     attention: await loadAttention(config, weights, index),
-    mlp: {
-      gate: await loadProjection(weights, `${prefix}.mlp.gate_proj`, widths),
-      up: await loadProjection(weights, `${prefix}.mlp.up_proj`, widths),
-      down: await loadProjection(weights, `${prefix}.mlp.down_proj`, [
-        intermediateSize,
-        hiddenSize,
-      ]),
-    },
+    mlp: new Map([
+      ['gate_proj', await loadProjection(weights, `${prefix}.mlp.gate_proj`, widths)],
+      ['up_proj', await loadProjection(weights, `${prefix}.mlp.up_proj`, widths)],
+      [
+        'down_proj',
+        await loadProjection(weights, `${prefix}.mlp.down_proj`, [intermediateSize, hiddenSize]),
+      ],
+    ]),
     inputNorm: await readVector(weights, `${prefix}.input_layernorm.weight`, hiddenSize),
     postAttentionNorm: await readVector(
       weights,

@@ -15,3 +15,17 @@ export interface Projection {
   readonly bias?: Tensor1D;
   dispose(): void;
 }
+
+/** The projection of that name. @throws if there is none. */
+export function projectionOf(
+  projections: ReadonlyMap<string, Projection>,
+  name: string,
+): Projection {
+  const projection = projections.get(name);
+  if (!projection) {
+    throw new Error(
+      `projectionOf: expected a projection "${name}", got ${[...projections.keys()].join(', ')}.`,
+    );
+  }
+  return projection;
+}

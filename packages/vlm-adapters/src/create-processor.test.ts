@@ -89,13 +89,13 @@ describe('LLaVA-1.5: inputs equal those of Hugging Face', () => {
 
 test('an answer is encoded as it was trained: after a space, before the end token', async () => {
   const processor = await load('models/llava');
-  const sample = { messages: [{ role: 'user', content: '<image>what is it?' }], images: [] };
+  const messages = [{ role: 'user', content: '<image>what is it?' }];
   const { tokenizer } = processor;
-  const ids = processor.encodeAnswer(sample, 'red cup');
+  const ids = processor.encodeAnswer(messages, 'red cup');
   expect(tokenizer.decode(ids)).toBe(' red cup</s>');
-  expect(tokenizer.decode(processor.encodeAnswer(sample, ' padded '))).toBe('  padded</s>');
+  expect(tokenizer.decode(processor.encodeAnswer(messages, ' padded '))).toBe('  padded</s>');
   // A spelt end token stays text.
-  const spelt = processor.encodeAnswer(sample, 'a</s>b');
+  const spelt = processor.encodeAnswer(messages, 'a</s>b');
   expect(spelt.filter((id) => id === tokenizer.eosTokenId)).toHaveLength(1);
   expect(spelt.at(-1)).toBe(tokenizer.eosTokenId);
 });

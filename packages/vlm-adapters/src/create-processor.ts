@@ -6,6 +6,7 @@
 import type { RgbImage } from './image/rgb-image';
 import type { ModelInputs, Processor, ProcessorSample } from './model-inputs';
 import type { ChatTemplate } from './text/chat-template';
+import type { Message } from './text/message-parts';
 import type { TextTokenizer } from './text/tokenizer';
 
 type PixelValues = NonNullable<ModelInputs['pixelValues']>;
@@ -34,7 +35,7 @@ export function createProcessor(parts: ProcessorParts): Processor {
     tokenizer,
     contextWindow: parts.contextWindow,
     process: (samples) => processSamples(parts, samples),
-    encodeAnswer: (sample, answer) => encodeAnswer(parts, sample, answer),
+    encodeAnswer: (messages, answer) => encodeAnswer(parts, messages, answer),
     processImages: (images) => prepareImages(images).pixelValues,
   };
 }
@@ -50,7 +51,7 @@ function processSamples(
   const rows = samples.map((sample, index) => {
     const tokens = prepared?.tokens.slice(first, first + sample.images.length) ?? [];
     first += sample.images.length;
-    const ids = encodePrompt(parts, sample);
+    const ids = encodePrompt(parts, sample.messages);
     return repeatPlaceholders(ids, parts.imageTokenId, tokens, index);
   });
   const length = Math.max(...rows.map((row) => row.length));
@@ -79,7 +80,7 @@ function processSamples(
 /** Ids of a conversation and the assistant's heading, one placeholder a picture. */
 function encodePrompt(
   { tokenizer, chatTemplate }: Pick<ProcessorParts, 'tokenizer' | 'chatTemplate'>,
-  { messages }: Pick<ProcessorSample, 'messages'>,
+  messages: readonly Message[],
 ): number[] {
   const { text, literal } = chatTemplate.renderLiteral(messages, { addGenerationPrompt: true });
   return tokenizer.encode(text, { literal, addSpecialTokens: !startsWithBos(tokenizer, text) });
@@ -115,7 +116,7 @@ function repeatPlaceholders(
  */
 function encodeAnswer(
   { tokenizer, chatTemplate }: ProcessorParts,
-  { messages }: ProcessorSample,
+  messages: readonly Message[],
   answer: string,
 ): number[] {
   const spoken = [

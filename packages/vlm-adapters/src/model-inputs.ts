@@ -31,7 +31,7 @@ export interface Processor {
    */
   process(samples: readonly ProcessorSample[]): ModelInputs;
   /** Ids of an answer that continues a conversation, end token included. */
-  encodeAnswer(sample: ProcessorSample, answer: string): number[];
+  encodeAnswer(messages: readonly Message[], answer: string): number[];
   /** Prepare pictures alone, in the family's shape. */
   processImages(images: readonly RgbImage[]): NonNullable<ModelInputs['pixelValues']>;
 }

@@ -20,9 +20,9 @@ import {
   type VisionLanguageModel,
 } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
+import { type Question, samplesOf } from '../data/question';
 import { logLikelihood } from './log-likelihood';
 import { scoreAnswer } from './metric';
-import type { Question } from './question';
 import { withoutLastToken } from './without-last-token';
 
 export interface EvaluateOptions {
@@ -105,9 +105,9 @@ async function askBatch(
   questions: readonly Question[],
   options: EvaluateOptions,
 ): Promise<BatchResult> {
-  const inputs = processor.process(questions.map(({ sample }) => sample));
-  const references = questions.map(({ sample, answers }) =>
-    processor.encodeAnswer(sample, answers[0]!),
+  const inputs = processor.process(await samplesOf(questions));
+  const references = questions.map(({ messages, answers }) =>
+    processor.encodeAnswer(messages, answers[0]!),
   );
   const context = await prefillContext(model, inputs, options);
   try {

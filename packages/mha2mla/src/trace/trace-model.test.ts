@@ -37,22 +37,27 @@ describeBackends('trace of LLaVA-1.5 equals the original', () => {
   });
   afterAll(() => model.dispose());
 
-  test.each(['p0', 'p1', 'p2'])('%s: vision, projector, hidden states, logits, ids', async (prompt) => {
-    const tensors = golden(prompt);
-    const trace = await traceModel(model, inputsOf(tensors), { generate: 16 });
-    const compared: string[] = [];
-    for (const [name, { data, shape }] of tensors) {
-      const traced = trace.get(name);
-      if (!traced) continue;
-      expect(traced.shape, name).toEqual(shape);
-      // Float32 on both sides, summed in other orders; the logits have a deviation of 2.6.
-      if (data instanceof Float32Array) expectClose(traced.values, data, { abs: 1e-4 });
-      else expect([...traced.values], name).toEqual([...data]);
-      compared.push(name);
-    }
-    const inputs = ['input_ids', 'attention_mask', 'pixel_values', 'generated_logits'];
-    expect(compared.sort()).toEqual([...tensors.keys()].filter((n) => !inputs.includes(n)).sort());
-  });
+  test.each(['p0', 'p1', 'p2'])(
+    '%s: vision, projector, hidden states, logits, ids',
+    async (prompt) => {
+      const tensors = golden(prompt);
+      const trace = await traceModel(model, inputsOf(tensors), { generate: 16 });
+      const compared: string[] = [];
+      for (const [name, { data, shape }] of tensors) {
+        const traced = trace.get(name);
+        if (!traced) continue;
+        expect(traced.shape, name).toEqual(shape);
+        // Float32 on both sides, summed in other orders; the logits have a deviation of 2.6.
+        if (data instanceof Float32Array) expectClose(traced.values, data, { abs: 1e-4 });
+        else expect([...traced.values], name).toEqual([...data]);
+        compared.push(name);
+      }
+      const inputs = ['input_ids', 'attention_mask', 'pixel_values', 'generated_logits'];
+      expect(compared.sort()).toEqual(
+        [...tensors.keys()].filter((n) => !inputs.includes(n)).sort(),
+      );
+    },
+  );
 
   test('a left-padded batch gives the logits of its rows, and the greedy ids', async () => {
     const tensors = golden('batch_p0_p2');

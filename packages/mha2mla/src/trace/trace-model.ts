@@ -150,7 +150,11 @@ async function decodeRow(
   return Array.from({ length: decoder.layers.length + 1 }, (_, index) => {
     const states = columns.map((column) => column[index]!);
     const joined = tf.concat(states, 1);
-    const padded = tf.pad(joined, [[0, 0], [first, 0], [0, 0]]) as tf.Tensor3D;
+    const padded = tf.pad(joined, [
+      [0, 0],
+      [first, 0],
+      [0, 0],
+    ]) as tf.Tensor3D;
     tf.dispose([joined, ...states]);
     return padded;
   });

@@ -44,14 +44,3 @@ export interface Attention {
   refresh(): void;
   dispose(): void;
 }
-
-/** The projection of that name. @throws if the layer has none. */
-export function projectionOf(projections: Map<string, Projection>, name: string): Projection {
-  const projection = projections.get(name);
-  if (!projection) {
-    throw new Error(
-      `attention: expected a projection "${name}", got ${[...projections.keys()].join(', ')}.`,
-    );
-  }
-  return projection;
-}

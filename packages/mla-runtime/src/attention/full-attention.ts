@@ -9,9 +9,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerCache } from '../cache/layer-cache';
 import { gatherSegment } from '../cache/segment-tokens';
-import type { Projection } from '../projection';
+import { type Projection, projectionOf } from '../projection';
 import type { DecodeStep, PrefillStep } from '../step';
-import { type Attention, type PrefillOptions, projectionOf } from './attention';
+import type { Attention, PrefillOptions } from './attention';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
 import type { HeadShape } from './head-shape';

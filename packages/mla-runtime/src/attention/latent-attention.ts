@@ -10,10 +10,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerCache } from '../cache/layer-cache';
 import { gatherSegment } from '../cache/segment-tokens';
-import type { Projection } from '../projection';
+import { type Projection, projectionOf } from '../projection';
 import type { DecodeStep, PrefillStep } from '../step';
 import { type AbsorbedWeights, absorbWeights, disposeAbsorbed } from './absorbed-weights';
-import { type Attention, type PrefillOptions, projectionOf, type Segment } from './attention';
+import type { Attention, PrefillOptions, Segment } from './attention';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
 import { groupedApply } from './grouped-apply';

@@ -3,9 +3,8 @@
  * nope rows of all heads]; a layer that turns all pairs has no second part.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { Projection } from '../projection';
+import { type Projection, projectionOf } from '../projection';
 import { applyRotary, type RotaryTable } from '../rotary';
-import { projectionOf } from './attention';
 import type { HeadShape } from './head-shape';
 
 export interface RotaryProjections {

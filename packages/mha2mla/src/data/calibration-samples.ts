@@ -1,0 +1,83 @@
+/** Calibration samples in batches: conversations without their answers, or a pre-tokenised file. */
+import { type Checkpoint, CheckpointError, quoteName } from '@mha2mla/checkpoint';
+import type { ModelInputs, Processor, ProcessorSample, RgbImage } from '@mha2mla/vlm-adapters';
+
+/** Samples that run through a layer together: enough to fill a matrix product. */
+const BATCH = 16;
+
+/** Prepare conversations, answers included where they have any, as calibration batches. */
+export function calibrationBatches(
+  processor: Processor,
+  samples: readonly ProcessorSample[],
+): ModelInputs[] {
+  return chunks(samples).map((part) => processor.process(part));
+}
+
+/**
+ * Prepare a pre-tokenised file: `images` U8 [n, height, width, 3], `input_ids` I32 [n, longest]
+ * (-1 = none), `lengths` I32 [n].
+ * @param limit most samples that are taken.
+ * @throws CheckpointError for a missing tensor, RangeError for shapes that do not fit together.
+ */
+export async function readCalibrationFile(
+  processor: Processor,
+  file: Checkpoint,
+  limit = Number.POSITIVE_INFINITY,
+): Promise<ModelInputs[]> {
+  const shapeOf = (name: string) => {
+    const info = file.tensors.get(name);
+    if (info) return info.shape;
+    throw new CheckpointError(
+      'missing-tensor',
+      `readCalibrationFile: expected tensors images, input_ids and lengths, got none named ${quoteName(name)}.`,
+    );
+  };
+  const [count = 0, longest = 0] = shapeOf('input_ids');
+  const [pictures, height = 0, width = 0, channels] = shapeOf('images');
+  if (pictures !== count || shapeOf('lengths').join() !== `${count}` || channels !== 3) {
+    throw new RangeError(
+      `readCalibrationFile: images must be [n, height, width, 3], input_ids [n, longest] and lengths [n], got [${shapeOf('images')}], [${count}, ${longest}] and [${shapeOf('lengths')}].`,
+    );
+  }
+  const ids = await file.readInt32('input_ids');
+  const lengths = await file.readInt32('lengths');
+  const bytes = await file.readBytes('images');
+  const plane = height * width * 3;
+  const rows = Array.from({ length: Math.min(count, limit) }, (_, row): Row => {
+    const length = lengths[row]!;
+    if (length < 1 || length > longest) {
+      throw new RangeError(
+        `readCalibrationFile: lengths must lie in 1..${longest}, got ${length} for sample ${row}.`,
+      );
+    }
+    const data = bytes.subarray(row * plane, (row + 1) * plane);
+    return {
+      ids: ids.subarray(row * longest, row * longest + length),
+      image: { data, width, height, channels: 3 },
+    };
+  });
+  return chunks(rows).map((part) => padRight(processor, part));
+}
+
+interface Row {
+  ids: Int32Array;
+  image: RgbImage;
+}
+
+function padRight(processor: Processor, rows: readonly Row[]): ModelInputs {
+  const length = Math.max(...rows.map(({ ids }) => ids.length));
+  const inputIds = new Int32Array(rows.length * length);
+  const attentionMask = new Int32Array(rows.length * length);
+  for (const [i, { ids }] of rows.entries()) {
+    inputIds.set(ids, i * length);
+    attentionMask.fill(1, i * length, i * length + ids.length);
+  }
+  const pixelValues = processor.processImages(rows.map(({ image }) => image));
+  return { batch: rows.length, length, inputIds, attentionMask, pixelValues };
+}
+
+function chunks<T>(items: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(items.length / BATCH) }, (_, i) =>
+    items.slice(i * BATCH, (i + 1) * BATCH),
+  );
+}
