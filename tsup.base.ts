@@ -1,3 +1,4 @@
+import { copyFile } from 'node:fs/promises';
 import type { Options } from 'tsup';
 
 /** What every package builds: ESM with types and source maps, nothing bundled that npm can install. */
@@ -10,4 +11,6 @@ export const base: Options = {
   sourcemap: true,
   clean: true,
   treeshake: true,
+  // npm packs the licence from the package's own folder; the repository keeps one copy.
+  onSuccess: () => copyFile('../../LICENSE', 'LICENSE'),
 };
