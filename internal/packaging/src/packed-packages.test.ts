@@ -1,0 +1,113 @@
+/** What npm would publish: contents, size, maps, types, as publint and attw see them. */
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packPackages, type Tarball } from './pack-packages';
+import { publishedPackages } from './published-packages';
+import { repository } from './repository';
+
+/** Twice the largest, lowrank with its wasm and maps: a fixture or model packed by mistake stands out. */
+const MAX_TARBALL_BYTES = 768 * 1024;
+const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall', 'prepare'];
+
+const packages = publishedPackages();
+let folder: string;
+let tarballs: Map<string, Tarball>;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mha2mla-packed-'));
+  tarballs = packPackages(packages, folder);
+  for (const [name, { sizeBytes }] of tarballs) {
+    console.log(`${name.padEnd(24)}${(sizeBytes / 1024).toFixed(1).padStart(8)} KiB packed`);
+  }
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe.each(packages)('$manifest.name', ({ manifest, folder: name }) => {
+  const read = (path: string) => readFileSync(join(repository, 'packages', name, path), 'utf8');
+  const packedFiles = () => tarballs.get(manifest.name)!.files;
+
+  test('the manifest says what npm, bundlers and provenance need', () => {
+    expect(manifest).toMatchObject({
+      type: 'module',
+      sideEffects: false,
+      license: 'Apache-2.0',
+      engines: { node: '>=20.19.0' },
+      publishConfig: { access: 'public', provenance: true },
+      repository: { directory: `packages/${name}` },
+    });
+    expect(manifest.files).toEqual(manifest.bin ? ['dist', 'bin'] : ['dist']);
+    for (const key of ['description', 'keywords', 'homepage', 'bugs', 'author']) {
+      expect(manifest, key).toHaveProperty(key);
+    }
+    const scripts = Object.keys(manifest.scripts ?? {});
+    expect(scripts.filter((script) => INSTALL_SCRIPTS.includes(script))).toEqual([]);
+  });
+
+  test('the engine of tfjs stays a singleton: tfjs-core is a peer, never a dependency', () => {
+    expect(Object.keys(manifest.dependencies ?? {})).not.toContain('@tensorflow/tfjs-core');
+  });
+
+  test('the tarball holds README, LICENSE, dist and bin, nothing else', () => {
+    const top = new Set(packedFiles().map((path) => path.split('/')[0]));
+    const expected = ['LICENSE', 'README.md', 'dist', 'package.json'];
+    expect([...top].sort()).toEqual((manifest.bin ? [...expected, 'bin'] : expected).sort());
+    for (const path of packedFiles().filter((path) => path.startsWith('dist/'))) {
+      expect(path).toMatch(/\.(js|js\.map|d\.ts)$/);
+    }
+    expect(read('LICENSE')).toBe(readFileSync(join(repository, 'LICENSE'), 'utf8'));
+  });
+
+  test('every export and bin is in the tarball, as ESM with types', () => {
+    const paths = Object.values(manifest.exports).flatMap((target) =>
+      typeof target === 'string' ? [target] : [target.types, target.default],
+    );
+    for (const path of [...paths, ...Object.values(manifest.bin ?? {})]) {
+      expect(packedFiles()).toContain(path.replace(/^\.\//, ''));
+    }
+  });
+
+  test('source maps carry their sources, all from inside the package', () => {
+    for (const path of packedFiles().filter((path) => path.endsWith('.map'))) {
+      const map: { sources: string[]; sourcesContent?: (string | null)[] } = JSON.parse(read(path));
+      for (const source of map.sources) expect(source).toMatch(/^\.\.\/src\//);
+      expect(
+        (map.sourcesContent ?? []).filter((content) => typeof content === 'string'),
+      ).toHaveLength(map.sources.length);
+    }
+  });
+
+  test('no file names the machine that built it', () => {
+    for (const path of packedFiles()) expect(read(path).includes(repository), path).toBe(false);
+  });
+
+  test('the tarball is small', () => {
+    expect(tarballs.get(manifest.name)!.sizeBytes).toBeLessThan(MAX_TARBALL_BYTES);
+  });
+
+  test('publint has nothing to say', async () => {
+    const tarball = new Uint8Array(readFileSync(tarballs.get(manifest.name)!.path)).buffer;
+    const { messages, pkg } = await publint({ pack: { tarball }, strict: true });
+    expect(messages.map((message) => formatMessage(message, pkg, { color: false }))).toEqual([]);
+  });
+
+  test('attw finds the types of every entry', async () => {
+    const attw = join(repository, 'node_modules/@arethetypeswrong/cli/dist/index.js');
+    const args = [attw, tarballs.get(manifest.name)!.path, '--profile', 'esm-only'];
+    const run = promisify(execFile)(process.execPath, [...args, '--no-color', '--no-emoji']);
+    await run.catch((error) => expect.fail(error.stdout));
+  });
+});
+
+test('neither our packages nor what they require run a script when installed', () => {
+  const lock: { packages: Record<string, { dev?: boolean; hasInstallScript?: boolean }> } =
+    JSON.parse(readFileSync(join(repository, 'package-lock.json'), 'utf8'));
+  const installed = Object.entries(lock.packages).filter(([, { dev }]) => !dev);
+  expect(installed.length).toBeGreaterThan(packages.length);
+  const withScript = installed.filter(([, { hasInstallScript }]) => hasInstallScript);
+  expect(withScript.map(([path]) => path)).toEqual([]);
+});
