@@ -7,16 +7,21 @@
  *
  * Where W has more outputs than inputs, W = Q T first, and M = T S Tᵀ. Without S, S = I: plain SVD.
  */
-import { type LinearAlgebra, transpose } from './linear-algebra';
+import { checkMatrix } from './check-matrix';
+import { checkMoment, checkSemidefinite } from './check-moment';
+import { checkRank } from './check-rank';
+import { errorOf } from './error-of';
+import type { LinearAlgebra } from './linear-algebra';
+import { transpose } from './transpose';
 
 export interface FactorizeInput {
   /** W [dOut, dIn], row-major. */
   weight: Float32Array | Float64Array;
   dOut: number;
   dIn: number;
-  /** S [dIn, dIn], of any scale. Default the identity. */
+  /** S [dIn, dIn], symmetric, of any rank and scale. Default the identity. */
   moment?: Float64Array;
-  /** R, from 0 to min(dOut, dIn) or more, where further directions do no harm. */
+  /** R, from 0 to min(dOut, dIn): a wider latent holds no more. */
   rank: number;
 }
 
@@ -25,7 +30,7 @@ export interface Factors {
   up: Float64Array;
   /** [R, dIn]. */
   down: Float64Array;
-  /** Of M, descending. */
+  /** Of M, descending, [min(dOut, dIn)]; rounding can leave those of a singular M below 0. */
   eigenvalues: Float64Array;
   /** E|W x - up down x|², in the scale of S. */
   error: number;
@@ -35,32 +40,24 @@ export interface Factors {
   retainedEnergy: number;
 }
 
-/** @throws RangeError when lengths do not fit, or rank exceeds dOut. */
+/** @throws RangeError on lengths that do not fit, values that are not finite, or a rank too high. */
 export function factorize(la: LinearAlgebra, input: FactorizeInput): Factors {
-  const { dOut, dIn, rank } = input;
-  if (input.weight.length !== dOut * dIn) {
-    throw new RangeError(
-      `factorize: weight must be [${dOut}, ${dIn}], got ${input.weight.length} values.`,
-    );
-  }
-  if (!Number.isSafeInteger(rank) || rank < 0 || rank > dOut) {
-    throw new RangeError(`factorize: rank must be an integer from 0 to ${dOut}, got ${rank}.`);
-  }
-  if (dOut > dIn && rank > dIn) {
-    throw new RangeError(
-      `factorize: rank must be at most the ${dIn} inputs, got ${rank}. A wider latent holds no more.`,
-    );
-  }
-  const weight = Float64Array.from(input.weight);
+  const { dOut, dIn, moment, rank } = input;
+  checkMatrix('factorize', 'weight', input.weight, dOut, dIn);
+  if (moment) checkMoment('factorize', moment, dIn);
+  checkRank('factorize', rank, dOut, dIn);
+  const weight =
+    input.weight instanceof Float64Array ? input.weight : new Float64Array(input.weight);
   const { q, t, rows } = outputBasis(la, weight, dOut, dIn);
-  const { values, vectors } = la.eigh(outputMoment(la, t, rows, dIn, input.moment), rows);
-  const kept = vectors.slice(0, rank * rows); // [R, rows], a row each
-  const upRows = q ? la.matmul(kept, transpose(q, dOut, dIn), rank, rows, dOut) : kept;
+  const { values, vectors } = la.eigh(outputMoment(la, t, rows, dIn, moment), rows);
+  checkSemidefinite('factorize', values);
+  const kept = vectors.subarray(0, rank * rows); // [R, rows], a row each
+  const basis = transpose(kept, rank, rows); // [rows, R]
   return {
-    up: transpose(upRows, rank, dOut),
+    up: q ? la.matmul(q, basis, dOut, rows, rank) : basis,
     down: la.matmul(kept, t, rank, rows, dIn),
     eigenvalues: values,
-    ...errorOf(values, rank),
+    ...errorOf([{ eigenvalues: values, rank }]),
   };
 }
 
@@ -71,7 +68,7 @@ function outputBasis(la: LinearAlgebra, weight: Float64Array, dOut: number, dIn:
   return { q, t: r, rows: dIn };
 }
 
-/** t S tᵀ [rows, rows], made symmetric to the last bit. */
+/** t S tᵀ [rows, rows]; eigh reads one triangle, so each entry is the mean of both. */
 function outputMoment(
   la: LinearAlgebra,
   t: Float64Array,
@@ -89,14 +86,4 @@ function outputMoment(
     }
   }
   return gram;
-}
-
-/** Rounding leaves eigenvalues of a semidefinite matrix a little below zero: they hold nothing. */
-function errorOf(values: Float64Array, rank: number) {
-  const energy = (from: number) =>
-    values.subarray(from).reduce((sum, value) => sum + Math.max(0, value), 0);
-  const total = energy(0);
-  const error = energy(rank);
-  const share = total > 0 ? error / total : 0;
-  return { error, relativeError: Math.sqrt(share), retainedEnergy: 1 - share };
 }

@@ -1,4 +1,4 @@
-export { type Factors, type FactorizeInput, factorize } from './factorize';
+export { type FactorizeInput, type Factors, factorize } from './factorize';
 export {
   type JointFactors,
   jointFactors,

@@ -2,6 +2,9 @@
  * Factors of a layer's keys and values: one latent for both (joint, the default of MHA2MLA), one
  * for each (split), and latents cut by groups of KV heads.
  */
+import { checkMatrix } from './check-matrix';
+import { checkRank } from './check-rank';
+import { errorOf } from './error-of';
 import { type Factors, factorize } from './factorize';
 import type { LinearAlgebra } from './linear-algebra';
 
@@ -34,24 +37,21 @@ export interface JointFactors extends Pick<Factors, 'error' | 'relativeError' | 
 
 /**
  * Factor [key; value] into one latent of `rank`, or into `groups` of rank / groups each.
- * @throws RangeError unless groups divides rank, dK and dV.
+ * @throws RangeError unless groups divides rank, dK and dV, and a group's rank is at most its rows
+ *   and dIn.
  */
 export function jointFactors(
   la: LinearAlgebra,
   { key, value, dIn, moment, rank, groups = 1 }: KeyValueInput & { rank: number; groups?: number },
 ): JointFactors {
-  for (const [name, size] of Object.entries({ rank, dK: key.dOut, dV: value.dOut })) {
-    if (size % groups !== 0) {
-      throw new RangeError(
-        `jointFactors: ${name} must be a multiple of groups=${groups}, got ${size}.`,
-      );
-    }
-  }
+  checkOutputs('jointFactors', key, value, dIn);
+  checkGroups(groups, { rank, dK: key.dOut, dV: value.dOut });
   const width = rank / groups;
   const [dK, dV] = [key.dOut / groups, value.dOut / groups];
+  checkRank('jointFactors', width, dK + dV, dIn);
   const parts = Array.from({ length: groups }, (_, group) =>
     factorize(la, {
-      weight: joinRows(sliceRows(key, dIn, group * dK, dK), sliceRows(value, dIn, group * dV, dV)),
+      weight: join([rowsOf(key, dIn, group * dK, dK), rowsOf(value, dIn, group * dV, dV)]),
       dOut: dK + dV,
       dIn,
       moment,
@@ -63,7 +63,7 @@ export function jointFactors(
     upK: join(parts.map(({ up }) => up.subarray(0, dK * width))),
     upV: join(parts.map(({ up }) => up.subarray(dK * width))),
     eigenvalues: parts.map(({ eigenvalues }) => eigenvalues),
-    ...sumErrors(parts),
+    ...errorOf(parts.map(({ eigenvalues }) => ({ eigenvalues, rank: width }))),
   };
 }
 
@@ -76,25 +76,45 @@ export interface SplitFactors extends Pick<Factors, 'error' | 'relativeError' | 
   upV: Float64Array;
 }
 
-/** Factor keys and values apart, into a latent of `rank` each. */
+/**
+ * Factor keys and values apart, into a latent of `rank` each.
+ * @throws RangeError where rank exceeds dK, dV or dIn.
+ */
 export function splitFactors(
   la: LinearAlgebra,
   { key, value, dIn, moment, rank }: KeyValueInput & { rank: number },
 ): SplitFactors {
+  checkOutputs('splitFactors', key, value, dIn);
+  checkRank('splitFactors', rank, Math.min(key.dOut, value.dOut), dIn);
   const k = factorize(la, { ...key, dIn, moment, rank });
   const v = factorize(la, { ...value, dIn, moment, rank });
-  return { downK: k.down, upK: k.up, downV: v.down, upV: v.up, ...sumErrors([k, v]) };
+  const parts = [k, v].map(({ eigenvalues }) => ({ eigenvalues, rank }));
+  return { downK: k.down, upK: k.up, downV: v.down, upV: v.up, ...errorOf(parts) };
 }
 
-function sliceRows({ weight }: Outputs, dIn: number, start: number, rows: number): Float64Array {
-  return Float64Array.from(weight.subarray(start * dIn, (start + rows) * dIn));
+function checkOutputs(caller: string, key: Outputs, value: Outputs, dIn: number): void {
+  checkMatrix(caller, 'key', key.weight, key.dOut, dIn);
+  checkMatrix(caller, 'value', value.weight, value.dOut, dIn);
 }
 
-function joinRows(a: Float64Array, b: Float64Array): Float64Array {
-  return join([a, b]);
+function checkGroups(groups: number, sizes: Record<string, number>): void {
+  if (!Number.isSafeInteger(groups) || groups < 1) {
+    throw new RangeError(`jointFactors: groups must be an integer of at least 1, got ${groups}.`);
+  }
+  for (const [name, size] of Object.entries(sizes)) {
+    if (size % groups !== 0) {
+      throw new RangeError(
+        `jointFactors: ${name} must be a multiple of groups=${groups}, got ${size}.`,
+      );
+    }
+  }
 }
 
-function join(parts: readonly Float64Array[]): Float64Array {
+function rowsOf({ weight }: Outputs, dIn: number, start: number, rows: number) {
+  return weight.subarray(start * dIn, (start + rows) * dIn);
+}
+
+function join(parts: readonly (Float32Array | Float64Array)[]): Float64Array {
   const out = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0));
   let offset = 0;
   for (const part of parts) {
@@ -102,15 +122,4 @@ function join(parts: readonly Float64Array[]): Float64Array {
     offset += part.length;
   }
   return out;
-}
-
-/** Errors of maps that do not overlap add up. */
-function sumErrors(parts: readonly Factors[]) {
-  const error = parts.reduce((sum, part) => sum + part.error, 0);
-  const total = parts.reduce(
-    (sum, { eigenvalues }) => sum + eigenvalues.reduce((s, value) => s + Math.max(0, value), 0),
-    0,
-  );
-  const share = total > 0 ? error / total : 0;
-  return { error, relativeError: Math.sqrt(share), retainedEnergy: 1 - share };
 }

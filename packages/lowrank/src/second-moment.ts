@@ -19,6 +19,7 @@ export class SecondMoment {
    * Add the rows of x that `mask` marks; others take no part, whatever they hold.
    * @param x [T, dim]; stays the caller's.
    * @param mask [T], 1 for a row that counts. Default all.
+   * @throws RangeError when shapes differ, or a row that counts is not finite; nothing is added then.
    */
   async add(x: tf.Tensor2D, mask?: ArrayLike<number>): Promise<this> {
     const [rows, dim] = x.shape;
@@ -37,6 +38,12 @@ export class SecondMoment {
     });
     const values = await product.data();
     product.dispose();
+    const bad = values.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) {
+      throw new RangeError(
+        `SecondMoment.add: sums of squares must be finite, got ${values[bad]} for x[${Math.floor(bad / dim)}] x[${bad % dim}]. Padding belongs in the mask.`,
+      );
+    }
     for (let i = 0; i < values.length; i++) this.sum[i]! += values[i]!;
     this.count += chosen.length;
     return this;

@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest';
+import * as api from './index';
+
+test('the package exports these names and no others', () => {
+  expect(Object.keys(api).sort()).toEqual([
+    'SecondMoment',
+    'factorize',
+    'jointFactors',
+    'loadLinearAlgebra',
+    'splitFactors',
+    'withFallback',
+  ]);
+});
