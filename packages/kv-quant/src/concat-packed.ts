@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs-core';
+import { concatWords } from './kernels/concat-words';
 import { PackedTensor } from './packed-tensor';
 
 /**
@@ -12,6 +12,9 @@ import { PackedTensor } from './packed-tensor';
  */
 export function concatPacked(a: PackedTensor, b: PackedTensor, axis: number): PackedTensor {
   const rank = a.shape.length;
+  if (rank < 2) {
+    throw new RangeError(`concatPacked: a packed vector has no axis of tokens, got [${a.shape}].`);
+  }
   if (!Number.isInteger(axis) || axis < 0 || axis > rank - 2) {
     throw new RangeError(
       `concatPacked: axis must be a whole number from 0 to ${rank - 2} (not the last axis of [${a.shape}]), got axis=${axis}.`,
@@ -29,7 +32,7 @@ export function concatPacked(a: PackedTensor, b: PackedTensor, axis: number): Pa
     );
   }
   const shape = a.shape.map((size, i) => (i === axis ? size + b.shape[i]! : size));
-  const codes = tf.concat([a.codes, b.codes], axis);
-  const params = a.params && b.params && tf.concat([a.params, b.params], axis);
+  const codes = concatWords(a.codes, b.codes, axis);
+  const params = a.params && b.params && concatWords(a.params, b.params, axis);
   return new PackedTensor(shape, a, codes, params);
 }

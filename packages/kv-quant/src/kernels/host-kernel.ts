@@ -62,7 +62,11 @@ function cpuMemory(backend: CpuBackend): HostMemory {
       const values = dtype === 'float32' ? new Float32Array(size) : new Int32Array(size);
       return backend.makeTensorInfo(shape, dtype, values);
     },
-    floats: ({ dataId }) => backend.readSync(dataId) as Float32Array,
+    floats: ({ dataId }) => {
+      // A cast from int32 costs cpu nothing: the float32 tensor keeps the Int32Array.
+      const values = backend.readSync(dataId);
+      return values instanceof Float32Array ? values : Float32Array.from(values);
+    },
     ints: ({ dataId }) => backend.readSync(dataId) as Int32Array,
   };
 }

@@ -1,19 +1,25 @@
 /** Kernel `PackAffine`: float32 [..., channels] to words of codes and of params. */
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import type { PackedLayout } from '../packed-layout';
-import { halfAbove, halfBelow, halfFromFloatBits, halfToNumber } from './half-float';
+import { halfAbove, halfBelow, halfFromFloatBits, halfValues } from './half-float';
 import { type HostKernel, registerHostKernel } from './host-kernel';
+import { packAffineReference } from './pack-affine.reference';
+import { runKernel } from './run-kernel';
 
 /** Scale and zero point NaN: the group comes back as NaN. */
 const NAN_PARAMS = 0x7e007e00;
 
+/** Added and taken away again, it rounds a number below 2^51 to an integer, ties to even. */
+const ROUNDER = 1.5 * 2 ** 52;
+
 /**
  * Run the kernel.
+ * @param x float32 [..., channels].
  * @returns int32 [..., words] and, below 16 bits, int32 [..., groups].
  */
 export function packAffine(x: tf.Tensor, layout: PackedLayout): tf.Tensor[] {
   registerHostKernel('PackAffine', hostPackAffine);
-  return tf.engine().runKernel('PackAffine', { x }, { ...layout });
+  return runKernel('PackAffine', { x }, { ...layout }, () => packAffineReference(x, layout));
 }
 
 const hostPackAffine: HostKernel = (memory, inputs, attrs) => {
@@ -30,40 +36,53 @@ const hostPackAffine: HostKernel = (memory, inputs, attrs) => {
   return [codes, params];
 };
 
-function packHalves(x: Float32Array, { channels, words }: PackedLayout, codes: Int32Array): void {
+function packHalves(x: Float32Array, { channels }: PackedLayout, codes: Int32Array): void {
   const bits = new Int32Array(x.buffer, x.byteOffset, x.length);
-  codes.fill(0);
-  for (let start = 0, word = 0; start < x.length; start += channels, word += words) {
-    for (let c = 0; c < channels; c++) {
-      codes[word + (c >> 1)]! |= halfFromFloatBits(bits[start + c]!) << ((c & 1) << 4);
+  let word = 0;
+  for (let start = 0; start < x.length; start += channels) {
+    const end = start + channels;
+    for (let i = start; i < end; i += 2) {
+      const high = i + 1 < end ? halfFromFloatBits(bits[i + 1]!) : 0;
+      codes[word++] = halfFromFloatBits(bits[i]!) | (high << 16);
     }
   }
 }
 
 function packGroups(
   x: Float32Array,
-  layout: PackedLayout,
+  { channels, bits, groupSize }: PackedLayout,
   codes: Int32Array,
   params: Int32Array,
 ): void {
-  const { channels, bits, groupSize, words } = layout;
   const levels = 2 ** bits - 1;
-  codes.fill(0);
+  const values = halfValues();
   let group = 0;
-  for (let start = 0, word = 0; start < x.length; start += channels, word += words) {
-    for (let first = 0; first < channels; first += groupSize) {
-      const end = Math.min(first + groupSize, channels);
-      const param = groupParams(x, start + first, start + end, levels);
+  let word = 0;
+  for (let start = 0; start < x.length; start += channels) {
+    const stop = start + channels;
+    let filled = 0; // the word that is being filled, and its bits so far
+    let shift = 0;
+    for (let first = start; first < stop; first += groupSize) {
+      const end = Math.min(first + groupSize, stop);
+      const param = groupParams(x, first, end, levels);
       params[group++] = param;
-      const scale = halfToNumber(param & 0xffff);
-      const zero = halfToNumber(param >>> 16);
-      if (!(scale > 0)) continue; // all codes 0: a constant, or NaN
-      for (let c = first; c < end; c++) {
-        const code = clamp(roundHalfEven((x[start + c]! - zero) / scale), levels);
-        const bit = c * bits;
-        codes[word + (bit >> 5)]! |= code << (bit & 31);
+      const scale = values[param & 0xffff]!;
+      const zero = values[param >>> 16]!;
+      for (let i = first; i < end; i++) {
+        // Each step rounded to f32, as the composed twin has it.
+        const steps = Math.fround(Math.fround(x[i]! - zero) / scale);
+        const clamped = Math.min(Math.max(steps, 0), levels);
+        // NaN, from a scale of 0 or NaN, gives code 0.
+        filled |= (clamped + ROUNDER - ROUNDER) << shift;
+        shift += bits;
+        if (shift === 32) {
+          codes[word++] = filled;
+          filled = 0;
+          shift = 0;
+        }
       }
     }
+    if (shift > 0) codes[word++] = filled;
   }
 }
 
@@ -80,16 +99,6 @@ function groupParams(x: Float32Array, start: number, end: number, levels: number
   }
   if (Number.isNaN(poison)) return NAN_PARAMS;
   const zero = halfBelow(min);
-  const scale = halfAbove(Math.max(0, max - halfToNumber(zero)) / levels);
-  return scale | (zero << 16);
-}
-
-function clamp(code: number, levels: number): number {
-  return Math.min(Math.max(code, 0), levels);
-}
-
-function roundHalfEven(x: number): number {
-  const floor = Math.floor(x);
-  const rest = x - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
+  const range = Math.fround(max - halfValues()[zero]!);
+  return halfAbove(Math.fround(Math.max(0, range) / levels)) | (zero << 16);
 }
