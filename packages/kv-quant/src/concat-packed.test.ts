@@ -99,3 +99,17 @@ describeBackends('concatPacked', () => {
     expect(() => concatPacked(vector, vector, 0)).toThrow('has no axis of tokens');
   });
 });
+
+test('tensors packed on cpu join on wasm, while its heap grows', async () => {
+  const tokens = 2 ** 15; // 32 MiB of words each, twice what the heap starts with
+  await tf.setBackend('cpu');
+  const halves = [1, 2].map((value) =>
+    quantizeAffine(tf.fill([tokens, 512], value), { bits: 16, groupSize: 1 }),
+  );
+  await tf.setBackend('wasm');
+  const joined = concatPacked(halves[0]!, halves[1]!, 0);
+  const codes = await joined.codes.data();
+  const wrong = codes.findIndex((word, i) => word !== (i < tokens * 256 ? 0x3c003c00 : 0x40004000));
+  expect(wrong).toBe(-1);
+  for (const packed of [...halves, joined]) packed.dispose();
+});

@@ -3,7 +3,6 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { PackedLayout } from '../packed-layout';
 import { halfAbove, halfBelow, halfFromFloatBits, halfValues } from './half-float';
 import { type HostKernel, registerHostKernel } from './host-kernel';
-import { packAffineReference } from './pack-affine.reference';
 import { runKernel } from './run-kernel';
 
 /** Scale and zero point NaN: the group comes back as NaN. */
@@ -19,21 +18,21 @@ const ROUNDER = 1.5 * 2 ** 52;
  */
 export function packAffine(x: tf.Tensor, layout: PackedLayout): tf.Tensor[] {
   registerHostKernel('PackAffine', hostPackAffine);
-  return runKernel('PackAffine', { x }, { ...layout }, () => packAffineReference(x, layout));
+  return runKernel('PackAffine', { x }, { ...layout });
 }
 
-const hostPackAffine: HostKernel = (memory, inputs, attrs) => {
+const hostPackAffine: HostKernel = (inputs, attrs) => {
   const layout = attrs as unknown as PackedLayout;
-  const x = inputs.x!;
-  const outer = x.shape.slice(0, -1);
-  const codes = memory.allocate([...outer, layout.words], 'int32');
-  if (layout.bits === 16) {
-    packHalves(memory.floats(x), layout, memory.ints(codes));
-    return [codes];
-  }
-  const params = memory.allocate([...outer, layout.groups], 'int32');
-  packGroups(memory.floats(x), layout, memory.ints(codes), memory.ints(params));
-  return [codes, params];
+  const outer = inputs.x!.shape.slice(0, -1);
+  const widths = layout.bits === 16 ? [layout.words] : [layout.words, layout.groups];
+  return {
+    outputs: widths.map((width) => ({ shape: [...outer, width], dtype: 'int32' })),
+    run({ x }, [codeWords, paramWords]) {
+      const values = x as Float32Array;
+      if (paramWords) packGroups(values, layout, codeWords as Int32Array, paramWords as Int32Array);
+      else packHalves(values, layout, codeWords as Int32Array);
+    },
+  };
 };
 
 function packHalves(x: Float32Array, { channels }: PackedLayout, codes: Int32Array): void {

@@ -8,7 +8,6 @@ import type { PackedLayout } from '../packed-layout';
 import { halfValues } from './half-float';
 import { type HostKernel, registerHostKernel } from './host-kernel';
 import { runKernel } from './run-kernel';
-import { unpackAffineReference } from './unpack-affine.reference';
 
 /**
  * Run the kernel.
@@ -23,21 +22,21 @@ export function unpackAffine(
 ): tf.Tensor {
   registerHostKernel('UnpackAffine', hostUnpackAffine);
   const inputs: tf.NamedTensorMap = params ? { codes, params } : { codes };
-  const [values] = runKernel('UnpackAffine', inputs, { ...layout }, () => [
-    unpackAffineReference(codes, params, layout),
-  ]);
+  const [values] = runKernel('UnpackAffine', inputs, { ...layout });
   return values!;
 }
 
-const hostUnpackAffine: HostKernel = (memory, inputs, attrs) => {
+const hostUnpackAffine: HostKernel = (inputs, attrs) => {
   const layout = attrs as unknown as PackedLayout;
-  const codes = inputs.codes!;
-  const values = memory.allocate([...codes.shape.slice(0, -1), layout.channels], 'float32');
-  if (layout.bits === 16) unpackHalves(memory.ints(codes), layout, memory.floats(values));
-  else {
-    unpackGroups(memory.ints(codes), memory.ints(inputs.params!), layout, memory.floats(values));
-  }
-  return [values];
+  const shape = [...inputs.codes!.shape.slice(0, -1), layout.channels];
+  return {
+    outputs: [{ shape, dtype: 'float32' }],
+    run({ codes, params }, [values]) {
+      const words = codes as Int32Array;
+      if (params) unpackGroups(words, params as Int32Array, layout, values as Float32Array);
+      else unpackHalves(words, layout, values as Float32Array);
+    },
+  };
 };
 
 function unpackHalves(codes: Int32Array, { channels }: PackedLayout, values: Float32Array): void {
