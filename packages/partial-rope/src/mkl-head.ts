@@ -1,37 +1,55 @@
 /** One head's part of the MKL score: see `mkl-scores.ts` for the formula. */
 import type { MklSample } from './mkl-scores';
 
-/** Scratch space of one head, reused from row to row. */
+/** Below this a key's share of P^(pair) is lost in float64 beside the others. */
+const LOG_NEGLIGIBLE = -40;
+
+/** Scratch space of one head, reused from row to row. Keys come last: loops run along them. */
 export class MklHead {
-  /** Rotated keys of the KV head, [T, H]. */
+  /** Keys of the KV head, [H, T], as they are and rotated. */
+  private readonly plain: Float64Array;
   private readonly turned: Float64Array;
-  private readonly turnedQuery: Float64Array;
+  /** Scores of a row, [T], less their maximum; padding is -Infinity. */
+  private readonly scores: Float64Array;
+  /** P of a row, [T]. */
   private readonly weights: Float64Array;
-  /** Rotated and plain dot product of each key's pairs, [T, H / 2]. */
-  private readonly pairScores: Float64Array;
-  private keyOffset = 0;
+  /** By how much a pair changes a key's score, d, [H / 2, T]. */
+  private readonly deltas: Float64Array;
 
   constructor(
     private readonly headDim: number,
     private readonly keys: number,
     private readonly variant: 'unrotate' | 'zero',
   ) {
+    this.plain = new Float64Array(keys * headDim);
     this.turned = new Float64Array(keys * headDim);
-    this.turnedQuery = new Float64Array(headDim);
+    this.scores = new Float64Array(keys);
     this.weights = new Float64Array(keys);
-    this.pairScores = new Float64Array((keys * headDim) / 2);
+    this.deltas = new Float64Array((keys * headDim) / 2);
   }
 
-  rotateKeys({ key, keyCos, keySin }: MklSample, keyHead: number): void {
-    this.keyOffset = keyHead * this.keys * this.headDim;
-    for (let j = 0; j < this.keys; j++) {
-      const start = j * this.headDim;
-      const angles = { cos: keyCos, sin: keySin, start: start / 2 };
-      rotate(key, this.keyOffset + start, angles, this.turned, start, this.headDim / 2);
+  /** Take up the keys of a KV head. */
+  setKeys({ key, keyCos, keySin }: MklSample, keyHead: number): void {
+    const { headDim, keys, plain, turned } = this;
+    const half = headDim / 2;
+    for (let j = 0; j < keys; j++) {
+      const start = (keyHead * keys + j) * headDim;
+      for (let pair = 0; pair < half; pair++) {
+        const first = pair * keys + j;
+        const second = first + half * keys;
+        const a = key[start + pair]!;
+        const b = key[start + half + pair]!;
+        const c = keyCos[j * half + pair]!;
+        const s = keySin[j * half + pair]!;
+        plain[first] = a;
+        plain[second] = b;
+        turned[first] = a * c - b * s;
+        turned[second] = b * c + a * s;
+      }
     }
   }
 
-  /** Add one row's divergences to `target`, from index `offset`. */
+  /** Add the divergences of one row, which must see a key, to `target`, from index `offset`. */
   addRow(
     sample: MklSample,
     queryRow: number,
@@ -39,90 +57,89 @@ export class MklHead {
     target: Float64Array,
     offset: number,
   ): void {
-    const { headDim } = this;
-    const half = headDim / 2;
-    const angles = { cos: sample.queryCos, sin: sample.querySin, start: row * half };
-    rotate(sample.query, queryRow * headDim, angles, this.turnedQuery, 0, half);
+    const half = this.headDim / 2;
     const visible = sample.rowColumn[row]! + 1;
-    if (!this.softmaxRow(sample, visible)) return;
+    this.scores.fill(0, 0, visible);
+    for (let pair = 0; pair < half; pair++) this.scorePair(sample, queryRow, row, pair, visible);
+    this.softmax(sample, visible);
     for (let pair = 0; pair < half; pair++) {
-      target[offset + pair]! += this.divergence(sample, queryRow, pair, visible);
+      target[offset + pair]! += this.divergence(pair, visible);
     }
   }
 
-  /** Fill `weights` with P and `pairScores` with each pair's part. False when no key is visible. */
-  private softmaxRow({ keyMask }: MklSample, visible: number): boolean {
-    const { headDim, turned, turnedQuery, weights, pairScores } = this;
-    const half = headDim / 2;
-    const scale = 1 / Math.sqrt(headDim);
-    let max = Number.NEGATIVE_INFINITY;
-    for (let j = 0; j < visible; j++) {
-      let score = 0;
-      for (let pair = 0; pair < half; pair++) {
-        const part =
-          scale *
-          (turnedQuery[pair]! * turned[j * headDim + pair]! +
-            turnedQuery[half + pair]! * turned[j * headDim + half + pair]!);
-        pairScores[j * half + pair] = part;
-        score += part;
-      }
-      weights[j] = keyMask && keyMask[j] === 0 ? Number.NEGATIVE_INFINITY : score;
-      if (weights[j]! > max) max = weights[j]!;
-    }
-    if (max === Number.NEGATIVE_INFINITY) return false;
-    let sum = 0;
-    for (let j = 0; j < visible; j++) sum += weights[j] = Math.exp(weights[j]! - max);
-    for (let j = 0; j < visible; j++) weights[j]! /= sum;
-    return true;
-  }
-
-  /** KL(P || P^(pair)) = log1p(Σ P expm1(d)) - Σ P d: exact also where d is tiny. */
-  private divergence(
-    { query, key }: MklSample,
+  /** Add a pair's part to the scores, and fill its `deltas`. */
+  private scorePair(
+    { query, queryCos, querySin }: MklSample,
     queryRow: number,
+    row: number,
     pair: number,
     visible: number,
-  ): number {
-    const { headDim, weights, pairScores, keyOffset } = this;
+  ): void {
+    const { headDim, keys, plain, turned, scores, deltas } = this;
     const half = headDim / 2;
-    const keep = this.variant === 'zero' ? 0 : 1 / Math.sqrt(headDim);
-    const q1 = keep * query[queryRow * headDim + pair]!;
-    const q2 = keep * query[queryRow * headDim + half + pair]!;
+    const scale = 1 / Math.sqrt(headDim);
+    const a = scale * query[queryRow * headDim + pair]!;
+    const b = scale * query[queryRow * headDim + half + pair]!;
+    const [c, s] = [queryCos[row * half + pair]!, querySin[row * half + pair]!];
+    const [turnedA, turnedB] = [a * c - b * s, b * c + a * s];
+    const [plainA, plainB] = this.variant === 'zero' ? [0, 0] : [a, b];
+    const [first, second] = [pair * keys, (half + pair) * keys];
+    for (let j = 0; j < visible; j++) {
+      const part = turnedA * turned[first + j]! + turnedB * turned[second + j]!;
+      scores[j]! += part;
+      deltas[first + j] = plainA * plain[first + j]! + plainB * plain[second + j]! - part;
+    }
+  }
+
+  private softmax({ keyMask }: MklSample, visible: number): void {
+    const { scores, weights } = this;
+    let max = Number.NEGATIVE_INFINITY;
+    for (let j = 0; j < visible; j++) {
+      if (keyMask && keyMask[j] === 0) scores[j] = Number.NEGATIVE_INFINITY;
+      else if (scores[j]! > max) max = scores[j]!;
+    }
+    let sum = 0;
+    for (let j = 0; j < visible; j++) {
+      scores[j]! -= max;
+      sum += weights[j] = Math.exp(scores[j]!);
+    }
+    for (let j = 0; j < visible; j++) weights[j]! /= sum;
+  }
+
+  /**
+   * KL(P || P^(pair)) = log1p(Σ P expm1(d - m)), m = Σ P d. Without m, a pair that moves all scores
+   * alike (a key bias does) leaves nothing but rounding; without log1p and expm1, a small pair does.
+   */
+  private divergence(pair: number, visible: number): number {
+    const { keys, scores, weights, deltas } = this;
+    const start = pair * keys;
     let mean = 0;
+    for (let j = 0; j < visible; j++) {
+      // What padding holds may be NaN.
+      if (weights[j]! > 0) mean += weights[j]! * deltas[start + j]!;
+    }
     let growth = 0;
     for (let j = 0; j < visible; j++) {
-      const weight = weights[j]!;
-      if (weight === 0) continue;
-      const base = keyOffset + j * headDim + pair;
-      const delta = q1 * key[base]! + q2 * key[base + half]! - pairScores[j * half + pair]!;
-      mean += weight * delta;
-      growth += weight * Math.expm1(delta);
+      const change = deltas[start + j]! - mean;
+      if (weights[j]! > 0) growth += weights[j]! * Math.expm1(change);
+      else if (scores[j]! + change > LOG_NEGLIGIBLE) growth = Number.POSITIVE_INFINITY;
     }
-    return Math.max(0, Math.log1p(growth) - mean); // rounding can leave -1e-17
+    if (growth === Number.POSITIVE_INFINITY) return this.largeDivergence(start, mean, visible);
+    return Math.max(0, Math.log1p(growth)); // rounding can leave -1e-17
   }
-}
 
-interface Angles {
-  cos: ArrayLike<number>;
-  sin: ArrayLike<number>;
-  start: number;
-}
-
-/** Turn the `half` pairs at x[start] by the angles into out[target]. */
-function rotate(
-  x: ArrayLike<number>,
-  start: number,
-  angles: Angles,
-  out: Float64Array,
-  target: number,
-  half: number,
-): void {
-  for (let pair = 0; pair < half; pair++) {
-    const c = angles.cos[angles.start + pair]!;
-    const s = angles.sin[angles.start + pair]!;
-    const first = x[start + pair]!;
-    const second = x[start + half + pair]!;
-    out[target + pair] = first * c - second * s;
-    out[target + half + pair] = second * c + first * s;
+  /** The same where P^(pair) lies on keys of which P knows nothing: log Σ e^(s + d) - log Σ e^s - m. */
+  private largeDivergence(start: number, mean: number, visible: number): number {
+    const { scores, deltas } = this;
+    const logSum = (score: (j: number) => number) => {
+      let max = Number.NEGATIVE_INFINITY;
+      for (let j = 0; j < visible; j++) if (score(j) > max) max = score(j);
+      let sum = 0;
+      for (let j = 0; j < visible; j++) {
+        if (score(j) > Number.NEGATIVE_INFINITY) sum += Math.exp(score(j) - max);
+      }
+      return max + Math.log(sum);
+    };
+    return logSum((j) => scores[j]! + deltas[start + j]!) - logSum((j) => scores[j]!) - mean;
   }
 }

@@ -32,6 +32,28 @@ function sample(options: MklOptions, seed: number, scale: (dim: number) => numbe
   };
 }
 
+/** Let pair 3 of every head (of 8 dims) be (3, 0) in queries and (bias, 0) in keys, of this speed. */
+function withKeyBias(s: MklSample, bias: number, speed: number): MklSample {
+  const pair = (values: ArrayLike<number>, value: number) =>
+    Float64Array.from(values, (x, i) => (i % 8 === 3 ? value : i % 8 === 7 ? 0 : x));
+  const angles = (
+    table: ArrayLike<number>,
+    f: (x: number) => number,
+    column: (i: number) => number,
+  ) => Float64Array.from(table, (x, i) => (i % 4 === 3 ? f(speed * column(Math.floor(i / 4))) : x));
+  const row = (i: number) => s.rowColumn[i]!;
+  const own = (i: number) => i;
+  return {
+    ...s,
+    query: pair(s.query, 3),
+    key: pair(s.key, bias),
+    queryCos: angles(s.queryCos, Math.cos, row),
+    querySin: angles(s.querySin, Math.sin, row),
+    keyCos: angles(s.keyCos, Math.cos, own),
+    keySin: angles(s.keySin, Math.sin, own),
+  };
+}
+
 /** T by its definition: every score recomputed with the pair changed, softmax, KL. */
 function bruteForce(s: MklSample, options: MklOptions): { vision: number[]; text: number[] } {
   const { numAttentionHeads: N, numKeyValueHeads: K, headDim: H, variant } = options;
@@ -52,19 +74,22 @@ function bruteForce(s: MklSample, options: MklOptions): { vision: number[]; text
     }
     return sum / Math.sqrt(H);
   };
-  const softmax = (h: number, row: number, changed: number) => {
-    const e = Array.from({ length: s.rowColumn[row]! + 1 }, (_, j) =>
-      s.keyMask![j] ? Math.exp(score(h, row, j, changed)) : 0,
+  const logSoftmax = (h: number, row: number, changed: number) => {
+    const scores = Array.from({ length: s.rowColumn[row]! + 1 }, (_, j) =>
+      s.keyMask![j] ? score(h, row, j, changed) : Number.NEGATIVE_INFINITY,
     );
-    const total = e.reduce((a, b) => a + b, 0);
-    return e.map((x) => x / total);
+    const max = Math.max(...scores);
+    const logSum = max + Math.log(scores.reduce((sum, x) => sum + Math.exp(x - max), 0));
+    return scores.map((x) => x - logSum);
   };
   for (let h = 0; h < N; h++) {
     for (let row = 0; row < ROWS; row++) {
-      const p = softmax(h, row, -1);
+      const p = logSoftmax(h, row, -1);
       for (let k = 0; k < half; k++) {
-        const q = softmax(h, row, k);
-        const kl = p.reduce((sum, x, j) => (x > 0 ? sum + x * Math.log(x / q[j]!) : sum), 0);
+        const q = logSoftmax(h, row, k);
+        const kl = p.reduce((sum, x, j) => {
+          return x > Number.NEGATIVE_INFINITY ? sum + Math.exp(x) * (x - q[j]!) : sum;
+        }, 0);
         result[s.rowIsVision[row] ? 'vision' : 'text'][Math.floor((h * K) / N) * half + k] += kl;
       }
     }
@@ -81,10 +106,64 @@ describe('addMklScores', () => {
     const one = sample(options, 7, () => 1.5);
     addMklScores(sums, one, options);
     const expected = bruteForce(one, options);
-    // Both are float64; brute force loses digits in log(p / q), hence not exact.
+    // Both are float64; brute force loses digits in log p - log q, hence not exact.
     expectClose(sums.vision, expected.vision, { abs: 1e-12, rel: 1e-9 });
     expectClose(sums.text, expected.text, { abs: 1e-12, rel: 1e-9 });
     expect([sums.visionRows, sums.textRows]).toEqual([3, 6]);
+  });
+
+  // A key bias on pair 3, as Qwen2.5 has it. At rest (speed 0) taking the pair out moves all
+  // scores alike, which changes nothing; turning, it hides keys from P that P^(3) lies on.
+  test.each([
+    { variant: 'zero', speed: 0, bias: 30 },
+    { variant: 'zero', speed: 0, bias: 800 },
+    { variant: 'unrotate', speed: 1, bias: 800 },
+  ] as const)('a large key bias equals brute force: %j', ({ variant, speed, bias }) => {
+    const options = { ...shape, variant };
+    const biased = withKeyBias(
+      sample(shape, 11, () => 1),
+      bias,
+      speed,
+    );
+    const sums = emptyMklSums(shape);
+    addMklScores(sums, biased, options);
+    const expected = bruteForce(biased, options);
+    // Brute force rounds scores of 850 to 1e-13.
+    expectClose(sums.vision, expected.vision, { abs: 1e-10, rel: 1e-9 });
+    expectClose(sums.text, expected.text, { abs: 1e-10, rel: 1e-9 });
+    expect(sums.text[3]! > 1).toBe(speed > 0);
+  });
+
+  test('keys of a Float32Array that padding has left as NaN take no part', () => {
+    const clean = sample(shape, 13, () => 1);
+    const dirty = sample(shape, 13, () => 1);
+    for (let head = 0; head < 2; head++) {
+      (dirty.key as Float32Array).fill(Number.NaN, (head * KEYS + 1) * 8, (head * KEYS + 2) * 8);
+    }
+    const [a, b] = [emptyMklSums(shape), emptyMklSums(shape)];
+    addMklScores(a, clean, shape);
+    addMklScores(b, dirty, shape);
+    expect(b).toEqual(a);
+  });
+
+  test('a row that sees padding only is not counted', () => {
+    const one = sample(shape, 15, () => 1);
+    const keyMask = Uint8Array.from({ length: KEYS }, (_, j) => (j > 4 ? 1 : 0));
+    const sums = emptyMklSums(shape);
+    addMklScores(sums, { ...one, keyMask }, shape); // rows 0 and 1 are columns 3 and 4
+    expect([sums.visionRows, sums.textRows]).toEqual([2, 5]);
+    expect([...sums.vision, ...sums.text].every(Number.isFinite)).toBe(true);
+    const none = emptyMklSums(shape);
+    addMklScores(none, { ...one, keyMask: new Uint8Array(KEYS) }, shape);
+    expect(none).toEqual(emptyMklSums(shape));
+  });
+
+  test('without a mask all keys count', () => {
+    const { keyMask: _, ...open } = sample(shape, 17, () => 1);
+    const [a, b] = [emptyMklSums(shape), emptyMklSums(shape)];
+    addMklScores(a, open, shape);
+    addMklScores(b, { ...open, keyMask: new Uint8Array(KEYS).fill(1) }, shape);
+    expect(a).toEqual(b);
   });
 
   test('finds exactly the pairs that carry position', () => {
@@ -127,10 +206,54 @@ describe('addMklScores', () => {
     );
   });
 
-  test('says which array does not fit', () => {
-    const bad = { ...sample(shape, 5, () => 1), query: new Float32Array(3) };
-    expect(() => addMklScores(emptyMklSums(shape), bad, shape)).toThrow(
-      'addMklScores: query must hold 288 values, got 3.',
+  test.each([
+    [{ query: new Float32Array(3) }, {}, 'query must hold 288 values, got 3.'],
+    [{ key: new Float32Array(3) }, {}, 'key must hold 192 values, got 3.'],
+    [{ keyCos: new Float32Array(47) }, {}, 'keyCos must hold 44 values, got 47.'],
+    [{ keyMask: new Uint8Array(3) }, {}, 'keyMask must hold 12 values, got 3.'],
+    [{ rowColumn: new Int32Array(ROWS).fill(12) }, {}, 'rowColumn must lie in [0, 12), got 12.'],
+    [{}, { numKeyValueHeads: 3 }, 'KV heads divide the query heads, got headDim=8'],
+    [{}, { numAttentionHeads: 8, numKeyValueHeads: 4 }, 'query must hold 576 values, got 288.'],
+  ])('says what does not fit: %#', (change, options, message) => {
+    const bad = { ...sample(shape, 5, () => 1), ...change };
+    const run = () => addMklScores(emptyMklSums(shape), bad, { ...shape, ...options });
+    expect(run).toThrow(RangeError);
+    expect(run).toThrow(`addMklScores: `);
+    expect(run).toThrow(message);
+  });
+
+  test('refuses sums of another shape', () => {
+    const sums = emptyMklSums({ ...shape, headDim: 4 });
+    expect(() =>
+      addMklScores(
+        sums,
+        sample(shape, 5, () => 1),
+        shape,
+      ),
+    ).toThrow('addMklScores: sums.vision must hold 8 values, got 4.');
+  });
+});
+
+describe('mklScores', () => {
+  const sums = {
+    vision: Float64Array.of(2, 4),
+    text: Float64Array.of(30, 10),
+    visionRows: 2,
+    textRows: 10,
+  };
+
+  test('each modality is a mean over its own rows, however many there are', () => {
+    expect([...mklScores(sums)]).toEqual([2, 1.5]);
+    expect([...mklScores(sums, { visionWeight: 1 })]).toEqual([1, 2]);
+    expect([...mklScores(sums, { visionWeight: 0 })]).toEqual([3, 1]);
+  });
+
+  test('refuses a weight outside [0, 1], and no rows', () => {
+    expect(() => mklScores(sums, { visionWeight: 1.5 })).toThrow(
+      'mklScores: visionWeight must lie in [0, 1], got 1.5.',
+    );
+    expect(() => mklScores({ ...sums, visionRows: 0, textRows: 0 })).toThrow(
+      'mklScores: expected rows, got none.',
     );
   });
 });

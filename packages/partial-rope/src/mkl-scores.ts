@@ -38,45 +38,68 @@ export interface MklOptions {
   variant?: 'unrotate' | 'zero';
 }
 
-/** Add one sample's rows to `sums`. @throws RangeError when array lengths do not fit. */
+/**
+ * Add one sample's rows to `sums`. A row that sees padding only takes no part.
+ * @throws RangeError when array lengths do not fit.
+ */
 export function addMklScores(sums: MklSums, sample: MklSample, options: MklOptions): void {
   const { numAttentionHeads, numKeyValueHeads, headDim } = options;
   const rows = sample.rowColumn.length;
   const keys = sample.keyCos.length / (headDim / 2);
-  checkSample(sample, options, rows, keys);
+  checkSample(sums, sample, options, rows, keys);
+  const counted = rowsThatSeeKeys(sample);
   const work = new MklHead(headDim, keys, options.variant ?? 'unrotate');
+  const group = numAttentionHeads / numKeyValueHeads;
   for (let head = 0; head < numAttentionHeads; head++) {
-    const keyHead = Math.floor((head * numKeyValueHeads) / numAttentionHeads);
-    work.rotateKeys(sample, keyHead);
-    for (let row = 0; row < rows; row++) {
+    const keyHead = Math.floor(head / group);
+    if (head % group === 0) work.setKeys(sample, keyHead);
+    for (const row of counted) {
       const target = sample.rowIsVision[row] ? sums.vision : sums.text;
       work.addRow(sample, head * rows + row, row, target, (keyHead * headDim) / 2);
     }
   }
-  for (const isVision of sample.rowIsVision) {
-    if (isVision) sums.visionRows++;
+  for (const row of counted) {
+    if (sample.rowIsVision[row]) sums.visionRows++;
     else sums.textRows++;
   }
 }
 
+function rowsThatSeeKeys({ rowColumn, keyMask }: MklSample): number[] {
+  const first = keyMask ? keyMask.findIndex((bit) => bit !== 0) : 0;
+  return first < 0 ? [] : [...rowColumn.keys()].filter((row) => rowColumn[row]! >= first);
+}
+
 function checkSample(
+  sums: MklSums,
   sample: MklSample,
   { numAttentionHeads, numKeyValueHeads, headDim }: MklOptions,
   rows: number,
   keys: number,
 ): void {
-  const expected: [keyof MklSample, number][] = [
-    ['query', numAttentionHeads * rows * headDim],
-    ['key', numKeyValueHeads * keys * headDim],
-    ['queryCos', (rows * headDim) / 2],
-    ['querySin', (rows * headDim) / 2],
-    ['keySin', (keys * headDim) / 2],
-    ['rowIsVision', rows],
+  if (headDim % 2 !== 0 || numAttentionHeads % numKeyValueHeads !== 0) {
+    throw new RangeError(
+      `addMklScores: headDim must be even and KV heads divide the query heads, got headDim=${headDim}, numAttentionHeads=${numAttentionHeads}, numKeyValueHeads=${numKeyValueHeads}.`,
+    );
+  }
+  const half = headDim / 2;
+  const { query, key, queryCos, querySin, keyCos, keySin, rowIsVision, keyMask } = sample;
+  const expected: [string, ArrayLike<number> | undefined, number][] = [
+    ['query', query, numAttentionHeads * rows * headDim],
+    ['queryCos', queryCos, rows * half],
+    ['querySin', querySin, rows * half],
+    ['keyCos', keyCos, Math.floor(keys) * half],
+    ['keySin', keySin, keyCos.length],
+    ['key', key, numKeyValueHeads * keys * headDim],
+    ['rowIsVision', rowIsVision, rows],
+    ['keyMask', keyMask, keys],
+    ['sums.vision', sums.vision, numKeyValueHeads * half],
+    ['sums.text', sums.text, numKeyValueHeads * half],
   ];
-  for (const [name, length] of expected) {
-    const got = sample[name]!.length;
-    if (got !== length) {
-      throw new RangeError(`addMklScores: ${name} must hold ${length} values, got ${got}.`);
+  for (const [name, values, length] of expected) {
+    if (values && values.length !== length) {
+      throw new RangeError(
+        `addMklScores: ${name} must hold ${length} values, got ${values.length}.`,
+      );
     }
   }
   const outside = sample.rowColumn.find((column) => column < 0 || column >= keys);

@@ -34,15 +34,28 @@ describe('selections equal the reference', () => {
 });
 
 describe('ranks', () => {
+  test('a rank file comes back from scores that fall with its ranks', () => {
+    for (let layer = 0; layer < 4; layer++) {
+      const own = Uint8Array.from(ranks.data.subarray(layer * 128, (layer + 1) * 128));
+      // One half of each head, as both are alike.
+      const scores = Float64Array.from(
+        own.filter((_, i) => i % 32 < 16),
+        (rank) => 1 / (1 + rank),
+      );
+      expect(ranksFromScores(scores, 4)).toEqual(own);
+    }
+  });
+
+  test('ropeDim 0 keeps none, headDim all', () => {
+    const own = { headDim: 32, numKeyValueHeads: 4 };
+    const layer = ranks.data.subarray(0, 128);
+    expect(pairsFromRanks(layer, { ...own, ropeDim: 0 })[3]).toHaveLength(0);
+    expect(pairsFromRanks(layer, { ...own, ropeDim: 32 })[3]).toHaveLength(16);
+  });
+
   test('the highest score comes first, equals by lower index', () => {
     const found = ranksFromScores(Float64Array.of(0, 3, 3, 9), 1);
     expect([...found]).toEqual([3, 1, 2, 0, 3, 1, 2, 0]);
-  });
-
-  test('query heads follow their KV head', () => {
-    const pairs = [Int32Array.of(0), Int32Array.of(1)];
-    const { ropeRows } = splitRows(pairs, { numHeads: 4, numKeyValueHeads: 2, headDim: 4 });
-    expect([...ropeRows]).toEqual([0, 2, 4, 6, 9, 11, 13, 15]);
   });
 
   test.each([
@@ -53,8 +66,54 @@ describe('ranks', () => {
     expect(() => pairsFromRanks(Uint8Array.from(values), options)).toThrow(message);
   });
 
-  test('refuses NaN scores', () => {
+  test('refuses ranks of another shape', () => {
+    const options = { headDim: 4, numKeyValueHeads: 2, ropeDim: 2 };
+    expect(() => pairsFromRanks(new Uint8Array(4), options)).toThrow(
+      'pairsFromRanks: ranks must be [2, 4], got 4 values.',
+    );
+  });
+
+  test('refuses NaN scores, and more pairs than a byte can rank', () => {
     expect(() => ranksFromScores(Float64Array.of(1, Number.NaN), 1)).toThrow('got NaN');
+    expect(() => ranksFromScores(new Float64Array(257), 1)).toThrow(
+      'ranksFromScores: scores must be [1, at most 256 pairs], got 257 values.',
+    );
+    expect(ranksFromScores(new Float64Array(256), 1)[255]).toBe(255);
+  });
+});
+
+describe('splitRows', () => {
+  test('consecutive query heads follow their KV head, each KV head its own choice', () => {
+    // 6 query heads, 3 KV heads, 2 pairs a head: head h keeps pair 0, 1, 0 of its KV head.
+    const pairs = [[0], [1], [0]].map((own) => Int32Array.from(own));
+    const own = { numKeyValueHeads: 3, headDim: 4 };
+    const { ropeRows, nopeRows } = splitRows(pairs, { ...own, numHeads: 6 });
+    const offsets = [0, 0, 1, 1, 0, 0]; // of a query head's first kept row
+    expect([...ropeRows]).toEqual(offsets.flatMap((pair, h) => [4 * h + pair, 4 * h + pair + 2]));
+    expect([...ropeRows, ...nopeRows].sort((a, b) => a - b)).toEqual([...Array(24).keys()]);
+    const keys = splitRows(pairs, { ...own, numHeads: 3 });
+    expect([...keys.ropeRows]).toEqual([0, 2, 5, 7, 8, 10]);
+  });
+
+  test('keeps none, or all', () => {
+    const own = { numHeads: 2, numKeyValueHeads: 1, headDim: 4 };
+    expect(splitRows([new Int32Array(0)], own).ropeRows).toHaveLength(0);
+    expect(splitRows([Int32Array.of(0, 1)], own).nopeRows).toHaveLength(0);
+  });
+
+  test.each([
+    [{ numKeyValueHeads: 2 }, 'got 1 entries, numKeyValueHeads=2, numHeads=4.'],
+    [{ numKeyValueHeads: 1, numHeads: 1.5 }, 'must divide the heads'],
+  ])('refuses %j', (change, message) => {
+    const own = { numHeads: 4, numKeyValueHeads: 1, headDim: 4 };
+    expect(() => splitRows([Int32Array.of(0)], { ...own, ...change })).toThrow(message);
+  });
+
+  test.each([[2], [-1], [1, 1]])('refuses the pairs %j of a head of two', (...pairs) => {
+    const own = { numHeads: 1, numKeyValueHeads: 1, headDim: 4 };
+    expect(() => splitRows([Int32Array.from(pairs)], own)).toThrow(
+      `splitRows: pairs of KV head 0 must be distinct and in [0, 2), got ${pairs[0]}.`,
+    );
   });
 });
 

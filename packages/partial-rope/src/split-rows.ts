@@ -11,6 +11,7 @@ export interface SplitRowsOptions {
 /**
  * List the rows of a projection [numHeads * headDim, D], ascending: per head the first halves of its
  * chosen pairs, then their second halves. Consecutive query heads share their KV head's choice.
+ * @throws RangeError where heads do not fit together, or a pair is not one of the head or twice there.
  */
 export function splitRows(
   pairs: RopePairs,
@@ -22,6 +23,7 @@ export function splitRows(
     );
   }
   const half = headDim / 2;
+  for (const [head, own] of pairs.entries()) checkPairs(own, head, half);
   const ropeRows: number[] = [];
   const nopeRows: number[] = [];
   for (let head = 0; head < numHeads; head++) {
@@ -31,4 +33,13 @@ export function splitRows(
     }
   }
   return { ropeRows: Int32Array.from(ropeRows), nopeRows: Int32Array.from(nopeRows) };
+}
+
+function checkPairs(pairs: Int32Array, head: number, half: number): void {
+  const bad = pairs.find((pair, i) => pair < 0 || pair >= half || pairs.indexOf(pair) !== i);
+  if (bad !== undefined) {
+    throw new RangeError(
+      `splitRows: pairs of KV head ${head} must be distinct and in [0, ${half}), got ${bad}.`,
+    );
+  }
 }
