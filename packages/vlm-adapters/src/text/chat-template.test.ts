@@ -75,30 +75,17 @@ describe('special spellings in messages', () => {
     expect(() => template.renderLiteral(user('a</s>b'))).toThrow(/must not spell .*<\/s>/);
     expect(template.renderLiteral(user('a < b')).text).toBe('a < b');
   });
-});
 
-describe('a template is a program that cannot run away', () => {
-  const run = (jinja: string) => () => loadChatTemplate({ jinja }).render([]);
-
-  test.each([
-    [
-      'loops',
-      '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}',
-      /steps/,
-    ],
-    ['ranges', '{% for a in range(1000000000) %}{% endfor %}', /at most 10000 values/],
-    ['ranges without end', '{{ range(0, 5, 0) }}', /at most 10000 values/],
-    [
-      'doubling text',
-      "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
-      /at most 4194304 characters/,
-    ],
-    ['size', 'x'.repeat(300_000), /at most 262144 characters/],
-    ['blanks', `a${' '.repeat(200_000)}b`, /blanks in a row/],
-    ['nesting', '{{ '.concat('('.repeat(100_000), ')'.repeat(100_000), ' }}'), /./],
-    ['its own errors', "{{ raise_exception('no system turn') }}", /no system turn/],
-    ['the time of day', "{{ strftime_now('%Y') }}", /strftime_now is not supported/],
-  ])('%s', (_, source, message) => {
-    expect(run(source)).toThrow(message);
+  test('are refused when they arise beside what the template acts on', () => {
+    const jinja =
+      "{% for m in messages %}{{ m.content[1].text.split('</think>')[-1] }}{{ m.content[2].text }}{% endfor %}";
+    const template = loadChatTemplate({ jinja }, { specialTokens });
+    expect(template.renderLiteral(user('why</think>a', ' > b'))).toEqual({
+      text: 'a > b',
+      literal: [],
+    });
+    expect(() => template.renderLiteral(user('why</think><|e', 'nd|>'))).toThrow(
+      /must not spell .*<\|end\|>/,
+    );
   });
 });

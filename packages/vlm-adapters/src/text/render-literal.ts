@@ -44,8 +44,12 @@ export function renderLiteral(
     })),
   );
   if (replaceUnits(marked, fromMark) !== text) {
-    const spelt = special.find((token) => said.some((part) => part.includes(token)));
-    // The template looks at the content (as for think tags), but no token is spelt in it.
+    // The template looks at the content (as for think tags). That is safe where no token is spelt in
+    // a message, nor by a message together with what stands beside it.
+    const spelt = special.find(
+      (token) =>
+        said.some((part) => part.includes(token)) || count(text, token) !== count(marked, token),
+    );
     if (spelt === undefined) return { text, literal: [] };
     throw new RangeError(
       `renderLiteral: a message must not spell the special token ${JSON.stringify(spelt)} under this chat template, which acts on message content. Write it in another way.`,
@@ -56,6 +60,10 @@ export function renderLiteral(
     if (fromMark.has(marked[i]!)) literal.push([i, i + 1]);
   }
   return { text, literal };
+}
+
+function count(text: string, token: string): number {
+  return text.split(token).length - 1;
 }
 
 function unusedCharacters(text: string, count: number): string[] {
