@@ -1,9 +1,11 @@
 /**
  * Text to token ids and back, from a Hugging Face `tokenizer.json`, over @huggingface/tokenizers.
  * What it adds: checks of the file before it decides allocations, decoding as Hugging Face does it
- * (ids without a token are skipped), and text that holds a special token's spelling literally.
+ * (bytes that are no UTF-8, ids without a token), and text that holds a special token's spelling
+ * literally.
  */
 import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
+import { correctByteFallback } from './byte-fallback';
 import { encodeLiteral, type LiteralSpan } from './encode-literal';
 
 export interface EncodeOptions {
@@ -61,6 +63,7 @@ export function loadTokenizer(
   // Hugging Face's default; the library's is true.
   const cleanUp = config.clean_up_tokenization_spaces === true;
   const hub = new HubTokenizer(json, { ...config, clean_up_tokenization_spaces: cleanUp });
+  correctByteFallback(hub.decoder);
   const added = [...hub.get_added_tokens_decoder().values()];
   const special = new Map(added.filter((t) => t.special).map((t) => [t.content, t.id]));
   const specialIds = new Set(special.values());
