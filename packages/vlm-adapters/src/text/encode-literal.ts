@@ -28,47 +28,60 @@ export function encodeLiteral(
   const { addSpecialTokens, literal } = options;
   const added = [...hub.get_added_tokens_decoder().values()];
   const byContent = new Map(added.map((token) => [token.content, token]));
-  const normalizer = hub.normalizer;
-  const early = added.filter((token) => !token.normalized || !normalizer);
-  const late = added.filter((token) => token.normalized && normalizer);
-  const lateForms = late.map((token): [string, AddedToken] => [
-    normalizer!.normalize(token.content),
-    token,
-  ]);
-  const earlyForms = early.map((token): [string, AddedToken] => [token.content, token]);
-  const tokens = splitAdded(text, earlyForms, literal).flatMap((section, index) => {
-    if (section.added) return [section.added.content];
-    const normal = normalizer ? normalizer.normalize(section.text) : section.text;
-    if (section.text === '' || normal === '') return [];
-    return splitAdded(normal, lateForms, []).flatMap((part) => {
-      if (part.added) {
-        if (section.literal && part.added.special) refuse(part.added.content);
-        return [part.added.content];
-      }
-      if (part.text === '') return [];
-      const words = hub.pre_tokenizer
-        ? hub.pre_tokenizer.pre_tokenize(part.text, { section_index: index })
-        : [part.text];
-      const pieces = hub.model!._call(words);
-      for (const piece of pieces) {
-        const isUnknown = piece === hub.model!.unk_token;
-        if (byContent.get(piece)?.special && !isUnknown) refuse(piece);
-      }
-      return pieces;
-    });
-  });
+  const { early, late } = addedForms(hub, added);
+  const tokens = splitAdded(text, early, literal).flatMap((section, index) =>
+    section.added ? [section.added.content] : textTokens(section, index),
+  );
   const all = hub.post_processor
     ? hub.post_processor._call(tokens, null, addSpecialTokens).tokens
     : tokens;
   return all.map(
     (token) => byContent.get(token)?.id ?? hub.token_to_id(token) ?? hub.model!.unk_token_id!,
   );
+
+  function textTokens({ text, literal }: Section, index: number): string[] {
+    if (text === '') return []; // all of it went to the token beside it
+    const normal = hub.normalizer ? hub.normalizer.normalize(text) : text;
+    return splitAdded(normal, late, []).flatMap((part) => {
+      if (part.added) {
+        if (literal && part.added.special) refuse(part.added.content);
+        return [part.added.content];
+      }
+      return part.text === '' ? [] : modelTokens(part.text, index);
+    });
+  }
+
+  function modelTokens(text: string, index: number): string[] {
+    const words = hub.pre_tokenizer
+      ? hub.pre_tokenizer.pre_tokenize(text, { section_index: index })
+      : [text];
+    const pieces = hub.model!._call(words);
+    const special = pieces.find(
+      (piece) => piece !== hub.model!.unk_token && byContent.get(piece)?.special,
+    );
+    if (special !== undefined) refuse(special);
+    return pieces;
+  }
+}
+
+type AddedForm = readonly [form: string, token: AddedToken];
+
+/** Spellings of added tokens: of those found before the normaliser, and of those found after it. */
+function addedForms(hub: HubTokenizer, added: readonly AddedToken[]) {
+  const { normalizer } = hub;
+  const early: AddedForm[] = [];
+  const late: AddedForm[] = [];
+  for (const token of added) {
+    if (normalizer && token.normalized) late.push([normalizer.normalize(token.content), token]);
+    else early.push([token.content, token]);
+  }
+  return { early, late };
 }
 
 /** Cut text at added tokens, leftmost and longest first; special ones not where it is literal. */
 function splitAdded(
   text: string,
-  forms: readonly (readonly [string, AddedToken])[],
+  forms: readonly AddedForm[],
   literal: readonly LiteralSpan[],
 ): Section[] {
   const byLength = forms.filter(([form]) => form !== '').sort((a, b) => b[0].length - a[0].length);

@@ -68,6 +68,18 @@ test('marking text literal changes no id where no special token is spelt', () =>
   }
 });
 
+test('white space goes to tokens that strip it, in marked text too', () => {
+  const added = tokenizerJson.added_tokens.map((token: { content: string }) =>
+    token.content === '<image>' ? { ...token, lstrip: true, rstrip: true } : token,
+  );
+  const stripping = loadTokenizer({ ...tokenizerJson, added_tokens: added });
+  for (const text of ['is <image> it', ' <image> ', 'a <image>']) {
+    const ids = stripping.encode(text);
+    expect(stripping.encode(text, { literal: [[0, 1]] })).toEqual(ids);
+    expect(ids).toContain(400);
+  }
+});
+
 test('files of another form are refused', () => {
   const broken = (change: object) => () => loadTokenizer({ ...tokenizerJson, ...change });
   expect(broken({ added_tokens: 5 })).toThrow(/added_tokens must be a list/);
