@@ -50,6 +50,7 @@ export function bindLinearAlgebra(instantiate: () => WasmExports): LinearAlgebra
       const [vectors, values] = call({
         name: 'eigh',
         operands: [times(a, scale), n],
+        peak: 5.2,
         run: (wasm, [matrix, out]) => wasm.la_eigh(n, matrix!, out!),
         results: [0, 1],
       });
@@ -62,6 +63,7 @@ export function bindLinearAlgebra(instantiate: () => WasmExports): LinearAlgebra
       const [q, r] = call({
         name: 'qr',
         operands: [transpose(a, m, n), m * n, n * n],
+        peak: 2.1,
         run: (wasm, [matrix, left, right]) => wasm.la_qr(m, n, matrix!, left!, right!),
         results: [1, 2],
       });
@@ -74,6 +76,7 @@ export function bindLinearAlgebra(instantiate: () => WasmExports): LinearAlgebra
       const [u, s, v] = call({
         name: 'svd',
         operands: [times(transpose(a, m, n), scale), m * k, k, n * k],
+        peak: 4.2,
         run: (wasm, [matrix, left, middle, right]) =>
           wasm.la_svd(m, n, matrix!, left!, middle!, right!),
         results: [1, 2, 3],
@@ -91,6 +94,7 @@ export function bindLinearAlgebra(instantiate: () => WasmExports): LinearAlgebra
       const [product] = call({
         name: 'matmul',
         operands: [a, b, m * n],
+        peak: 1.1,
         // Row-major c = a b is column-major cᵀ = bᵀ aᵀ.
         run: (wasm, [left, right, out]) => wasm.la_matmul(n, k, m, right!, left!, out!),
         results: [2],

@@ -19,37 +19,35 @@ export interface WasmCall {
   name: string;
   /** Values to copy in, or the length of an array that is written. */
   operands: readonly (Float64Array | number)[];
+  /** Peak of memory over that of the operands, as measured on matrices of 1000 and more. */
+  peak: number;
   /** @returns 0 or undefined on success, 1 without convergence. */
   run(wasm: WasmExports, pointers: number[]): number | undefined;
   /** Operands to copy out. */
   results: readonly number[];
 }
 
-/**
- * wasm32 addresses 4 GiB. The hungriest operation, eigh, was seen to take 5.1 times its operands
- * (n = 2048; svd 4.1, qr 2.1, matmul 1.0).
- */
-const MAX_OPERAND_BYTES = 768 * 2 ** 20;
+/** What wasm32 can address. */
+const MEMORY_BYTES = 4 * 2 ** 30;
 
 const HINT = 'Use groups of KV heads to make matrices smaller.';
 
 /** @param instantiate gives a new instance, at first and after each trap. */
 export function wasmCalls(instantiate: () => WasmExports): (call: WasmCall) => Float64Array[] {
   let instance: WasmExports | undefined;
-  return ({ name, operands, run, results }) => {
+  return ({ name, operands, peak, run, results }) => {
     const sizes = operands.map((o) => 8 * (typeof o === 'number' ? o : o.length));
     const total = sizes.reduce((sum, size) => sum + size, 0);
-    if (total > MAX_OPERAND_BYTES) {
-      throw new RangeError(
-        `${name}: operands must fit in ${MAX_OPERAND_BYTES} bytes, got ${total}. ${HINT}`,
-      );
+    const limit = Math.floor(MEMORY_BYTES / peak);
+    if (total > limit) {
+      throw new RangeError(`${name}: operands must fit in ${limit} bytes, got ${total}. ${HINT}`);
     }
     instance ??= instantiate();
     const wasm = instance;
     const pointers: number[] = [];
     try {
       for (const [i, operand] of operands.entries()) {
-        const pointer = wasm.la_alloc(sizes[i]!);
+        const pointer = wasm.la_alloc(sizes[i]!) >>> 0; // i32 is signed, addresses are not
         if (pointer === 0) {
           throw new Error(`${name}: expected ${sizes[i]} bytes of wasm memory, got none. ${HINT}`);
         }
