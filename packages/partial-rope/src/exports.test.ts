@@ -4,11 +4,15 @@ import * as api from './index';
 test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
     'addMklScores',
+    'addUnrotation',
+    'applyUnrotation',
     'emptyMklSums',
+    'emptyUnrotationSums',
     'mklScores',
     'pairsFromRanks',
     'ranksFromScores',
     'selectPairs',
+    'solveUnrotation',
     'splitRows',
   ]);
 });

@@ -1,14 +1,13 @@
 /** One head's part of the MKL score: see `mkl-scores.ts` for the formula. */
-import type { MklSample } from './mkl-scores';
+import type { AttentionSample } from './attention-sample';
+import type { RotatedKeys } from './rotated-keys';
+import { softmaxRow } from './softmax-row';
 
 /** Below this a key's share of P^(pair) is lost in float64 beside the others. */
 const LOG_NEGLIGIBLE = -40;
 
-/** Scratch space of one head, reused from row to row. Keys come last: loops run along them. */
+/** Scratch space of one head, reused from row to row. */
 export class MklHead {
-  /** Keys of the KV head, [H, T], as they are and rotated. */
-  private readonly plain: Float64Array;
-  private readonly turned: Float64Array;
   /** Scores of a row, [T], less their maximum; padding is -Infinity. */
   private readonly scores: Float64Array;
   /** P of a row, [T]. */
@@ -18,40 +17,17 @@ export class MklHead {
 
   constructor(
     private readonly headDim: number,
-    private readonly keys: number,
+    private readonly keys: RotatedKeys,
     private readonly variant: 'unrotate' | 'zero',
   ) {
-    this.plain = new Float64Array(keys * headDim);
-    this.turned = new Float64Array(keys * headDim);
-    this.scores = new Float64Array(keys);
-    this.weights = new Float64Array(keys);
-    this.deltas = new Float64Array((keys * headDim) / 2);
-  }
-
-  /** Take up the keys of a KV head. */
-  setKeys({ key, keyCos, keySin }: MklSample, keyHead: number): void {
-    const { headDim, keys, plain, turned } = this;
-    const half = headDim / 2;
-    for (let j = 0; j < keys; j++) {
-      const start = (keyHead * keys + j) * headDim;
-      for (let pair = 0; pair < half; pair++) {
-        const first = pair * keys + j;
-        const second = first + half * keys;
-        const a = key[start + pair]!;
-        const b = key[start + half + pair]!;
-        const c = keyCos[j * half + pair]!;
-        const s = keySin[j * half + pair]!;
-        plain[first] = a;
-        plain[second] = b;
-        turned[first] = a * c - b * s;
-        turned[second] = b * c + a * s;
-      }
-    }
+    this.scores = new Float64Array(keys.keys);
+    this.weights = new Float64Array(keys.keys);
+    this.deltas = new Float64Array((keys.keys * headDim) / 2);
   }
 
   /** Add the divergences of one row, which must see a key, to `target`, from index `offset`. */
   addRow(
-    sample: MklSample,
+    sample: AttentionSample,
     queryRow: number,
     row: number,
     target: Float64Array,
@@ -61,7 +37,7 @@ export class MklHead {
     const visible = sample.rowColumn[row]! + 1;
     this.scores.fill(0, 0, visible);
     for (let pair = 0; pair < half; pair++) this.scorePair(sample, queryRow, row, pair, visible);
-    this.softmax(sample, visible);
+    softmaxRow(this.scores, this.weights, visible, sample.keyMask);
     for (let pair = 0; pair < half; pair++) {
       target[offset + pair]! += this.divergence(pair, visible);
     }
@@ -69,13 +45,14 @@ export class MklHead {
 
   /** Add a pair's part to the scores, and fill its `deltas`. */
   private scorePair(
-    { query, queryCos, querySin }: MklSample,
+    { query, queryCos, querySin }: AttentionSample,
     queryRow: number,
     row: number,
     pair: number,
     visible: number,
   ): void {
-    const { headDim, keys, plain, turned, scores, deltas } = this;
+    const { headDim, scores, deltas } = this;
+    const { keys, plain, turned } = this.keys;
     const half = headDim / 2;
     const scale = 1 / Math.sqrt(headDim);
     const a = scale * query[queryRow * headDim + pair]!;
@@ -91,28 +68,13 @@ export class MklHead {
     }
   }
 
-  private softmax({ keyMask }: MklSample, visible: number): void {
-    const { scores, weights } = this;
-    let max = Number.NEGATIVE_INFINITY;
-    for (let j = 0; j < visible; j++) {
-      if (keyMask && keyMask[j] === 0) scores[j] = Number.NEGATIVE_INFINITY;
-      else if (scores[j]! > max) max = scores[j]!;
-    }
-    let sum = 0;
-    for (let j = 0; j < visible; j++) {
-      scores[j]! -= max;
-      sum += weights[j] = Math.exp(scores[j]!);
-    }
-    for (let j = 0; j < visible; j++) weights[j]! /= sum;
-  }
-
   /**
    * KL(P || P^(pair)) = log1p(Σ P expm1(d - m)), m = Σ P d. Without m, a pair that moves all scores
    * alike (a key bias does) leaves nothing but rounding; without log1p and expm1, a small pair does.
    */
   private divergence(pair: number, visible: number): number {
-    const { keys, scores, weights, deltas } = this;
-    const start = pair * keys;
+    const { scores, weights, deltas } = this;
+    const start = pair * this.keys.keys;
     let mean = 0;
     for (let j = 0; j < visible; j++) {
       // What padding holds may be NaN.

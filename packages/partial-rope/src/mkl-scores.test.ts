@@ -1,13 +1,18 @@
 import { expectClose, gaussian } from '@mha2mla/testing';
 import { describe, expect, test } from 'vitest';
-import { addMklScores, type MklOptions, type MklSample } from './mkl-scores';
+import type { AttentionSample } from './attention-sample';
+import { addMklScores, type MklOptions } from './mkl-scores';
 import { emptyMklSums, mklScores } from './mkl-sums';
 import { ranksFromScores } from './ranks';
 
 const ROWS = 9;
 const KEYS = 12;
 
-function sample(options: MklOptions, seed: number, scale: (dim: number) => number): MklSample {
+function sample(
+  options: MklOptions,
+  seed: number,
+  scale: (dim: number) => number,
+): AttentionSample {
   const { numAttentionHeads, numKeyValueHeads, headDim } = options;
   const half = headDim / 2;
   const draw = (heads: number, count: number, s: number) =>
@@ -33,7 +38,7 @@ function sample(options: MklOptions, seed: number, scale: (dim: number) => numbe
 }
 
 /** Let pair 3 of every head (of 8 dims) be (3, 0) in queries and (bias, 0) in keys, of this speed. */
-function withKeyBias(s: MklSample, bias: number, speed: number): MklSample {
+function withKeyBias(s: AttentionSample, bias: number, speed: number): AttentionSample {
   const pair = (values: ArrayLike<number>, value: number) =>
     Float64Array.from(values, (x, i) => (i % 8 === 3 ? value : i % 8 === 7 ? 0 : x));
   const angles = (
@@ -55,7 +60,7 @@ function withKeyBias(s: MklSample, bias: number, speed: number): MklSample {
 }
 
 /** T by its definition: every score recomputed with the pair changed, softmax, KL. */
-function bruteForce(s: MklSample, options: MklOptions): { vision: number[]; text: number[] } {
+function bruteForce(s: AttentionSample, options: MklOptions): { vision: number[]; text: number[] } {
   const { numAttentionHeads: N, numKeyValueHeads: K, headDim: H, variant } = options;
   const half = H / 2;
   const result = { vision: new Array(K * half).fill(0), text: new Array(K * half).fill(0) };
@@ -230,7 +235,7 @@ describe('addMklScores', () => {
         sample(shape, 5, () => 1),
         shape,
       ),
-    ).toThrow('addMklScores: sums.vision must hold 8 values, got 4.');
+    ).toThrow('addMklScores: sums must hold 8 values a modality, got 4 and 4.');
   });
 });
 

@@ -8,32 +8,17 @@
  * With d = s^(k) - s, KL(P || P^(k)) = log Σ_j P_j e^{d_j} - Σ_j P_j d_j, which needs no second
  * softmax. `zero` drops the pair from the score instead. All arithmetic is in float64.
  */
+import {
+  type AttentionSample,
+  checkSample,
+  type HeadCounts,
+  rowsThatSeeKeys,
+} from './attention-sample';
 import { MklHead } from './mkl-head';
 import type { MklSums } from './mkl-sums';
+import { RotatedKeys } from './rotated-keys';
 
-export interface MklSample {
-  /** Queries before rotation, of the sampled rows, [N, L, H]. */
-  query: ArrayLike<number>;
-  /** Keys before rotation, [K, T, H]; N is a multiple of K. */
-  key: ArrayLike<number>;
-  /** Cosines and sines of each row's angles, [L, H / 2]. */
-  queryCos: ArrayLike<number>;
-  querySin: ArrayLike<number>;
-  /** Of each key's angles, [T, H / 2]. */
-  keyCos: ArrayLike<number>;
-  keySin: ArrayLike<number>;
-  /** Column of each sampled row, [L]: it sees keys 0 .. column. */
-  rowColumn: Int32Array;
-  /** 1 where the row's token is vision, [L]. */
-  rowIsVision: Uint8Array;
-  /** 0 where a key is padding, [T]. Default: none is. */
-  keyMask?: Uint8Array;
-}
-
-export interface MklOptions {
-  numAttentionHeads: number;
-  numKeyValueHeads: number;
-  headDim: number;
+export interface MklOptions extends HeadCounts {
   /** Un-rotate the pair (default), or take it out. */
   variant?: 'unrotate' | 'zero';
 }
@@ -42,17 +27,19 @@ export interface MklOptions {
  * Add one sample's rows to `sums`. A row that sees padding only takes no part.
  * @throws RangeError when array lengths do not fit.
  */
-export function addMklScores(sums: MklSums, sample: MklSample, options: MklOptions): void {
+export function addMklScores(sums: MklSums, sample: AttentionSample, options: MklOptions): void {
   const { numAttentionHeads, numKeyValueHeads, headDim } = options;
   const rows = sample.rowColumn.length;
   const keys = sample.keyCos.length / (headDim / 2);
-  checkSample(sums, sample, options, rows, keys);
+  checkSample('addMklScores', sample, options);
+  checkSums(sums, options);
   const counted = rowsThatSeeKeys(sample);
-  const work = new MklHead(headDim, keys, options.variant ?? 'unrotate');
+  const rotated = new RotatedKeys(headDim, keys);
+  const work = new MklHead(headDim, rotated, options.variant ?? 'unrotate');
   const group = numAttentionHeads / numKeyValueHeads;
   for (let head = 0; head < numAttentionHeads; head++) {
     const keyHead = Math.floor(head / group);
-    if (head % group === 0) work.setKeys(sample, keyHead);
+    if (head % group === 0) rotated.set(sample, keyHead);
     for (const row of counted) {
       const target = sample.rowIsVision[row] ? sums.vision : sums.text;
       work.addRow(sample, head * rows + row, row, target, (keyHead * headDim) / 2);
@@ -64,46 +51,10 @@ export function addMklScores(sums: MklSums, sample: MklSample, options: MklOptio
   }
 }
 
-function rowsThatSeeKeys({ rowColumn, keyMask }: MklSample): number[] {
-  const first = keyMask ? keyMask.findIndex((bit) => bit !== 0) : 0;
-  return first < 0 ? [] : [...rowColumn.keys()].filter((row) => rowColumn[row]! >= first);
-}
-
-function checkSample(
-  sums: MklSums,
-  sample: MklSample,
-  { numAttentionHeads, numKeyValueHeads, headDim }: MklOptions,
-  rows: number,
-  keys: number,
-): void {
-  if (headDim % 2 !== 0 || numAttentionHeads % numKeyValueHeads !== 0) {
-    throw new RangeError(
-      `addMklScores: headDim must be even and KV heads divide the query heads, got headDim=${headDim}, numAttentionHeads=${numAttentionHeads}, numKeyValueHeads=${numKeyValueHeads}.`,
-    );
-  }
-  const half = headDim / 2;
-  const { query, key, queryCos, querySin, keyCos, keySin, rowIsVision, keyMask } = sample;
-  const expected: [string, ArrayLike<number> | undefined, number][] = [
-    ['query', query, numAttentionHeads * rows * headDim],
-    ['queryCos', queryCos, rows * half],
-    ['querySin', querySin, rows * half],
-    ['keyCos', keyCos, Math.floor(keys) * half],
-    ['keySin', keySin, keyCos.length],
-    ['key', key, numKeyValueHeads * keys * headDim],
-    ['rowIsVision', rowIsVision, rows],
-    ['keyMask', keyMask, keys],
-    ['sums.vision', sums.vision, numKeyValueHeads * half],
-    ['sums.text', sums.text, numKeyValueHeads * half],
-  ];
-  for (const [name, values, length] of expected) {
-    if (values && values.length !== length) {
-      throw new RangeError(
-        `addMklScores: ${name} must hold ${length} values, got ${values.length}.`,
-      );
-    }
-  }
-  const outside = sample.rowColumn.find((column) => column < 0 || column >= keys);
-  if (outside !== undefined) {
-    throw new RangeError(`addMklScores: rowColumn must lie in [0, ${keys}), got ${outside}.`);
-  }
+function checkSums({ vision, text }: MklSums, { numKeyValueHeads, headDim }: MklOptions): void {
+  const length = (numKeyValueHeads * headDim) / 2;
+  if (vision.length === length && text.length === length) return;
+  throw new RangeError(
+    `addMklScores: sums must hold ${length} values a modality, got ${vision.length} and ${text.length}.`,
+  );
 }

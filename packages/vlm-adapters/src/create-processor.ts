@@ -34,6 +34,7 @@ export function createProcessor(parts: ProcessorParts): Processor {
   return {
     tokenizer,
     contextWindow: parts.contextWindow,
+    padTokenId: parts.padTokenId,
     process: (samples) => processSamples(parts, samples),
     encodeAnswer: (messages, answer) => encodeAnswer(parts, messages, answer),
     processImages: (images) => prepareImages(images).pixelValues,

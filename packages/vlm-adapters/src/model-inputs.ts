@@ -25,6 +25,7 @@ export interface Processor {
   readonly tokenizer: TextTokenizer;
   /** Positions that the model was made for. */
   readonly contextWindow: number;
+  readonly padTokenId: number;
   /**
    * Prepare conversations that the model shall continue, left-padded to one length.
    * @throws RangeError when pictures and their places differ in number, or a prompt does not fit.

@@ -5,22 +5,29 @@
 
 import { SecondMoment } from '@mha2mla/lowrank';
 import type { AttentionObservation, DecoderConfig, DecoderLayer } from '@mha2mla/mla-runtime';
-import { addMklScores, emptyMklSums, type MklSums } from '@mha2mla/partial-rope';
+import {
+  type AttentionSample,
+  addMklScores,
+  emptyMklSums,
+  type MklSums,
+} from '@mha2mla/partial-rope';
 import * as tf from '@tensorflow/tfjs-core';
+import { attentionSamples } from './attention-samples';
 import { advanceBatch, type CalibrationBatch } from './calibration-batch';
 import { type Modality, modalityMask } from './mask-of-kinds';
-import { mklSamples } from './mkl-samples';
 
 export interface LayerCalibration {
   mkl: MklSums;
+  /** The samples that MKL saw, for fitting what takes the place of the rotation. */
+  samples: AttentionSample[];
   moments: Record<Modality, SecondMoment>;
 }
 
 export interface CalibrateOptions {
-  /** Whether MKL scores are needed, and of how many samples. */
-  mklSamples: number;
-  /** Query rows of a sample that MKL looks at. */
-  mklRows: number;
+  /** Samples whose attention is looked at; 0 where no choice depends on it. */
+  attentionSamples: number;
+  /** Query rows of such a sample that are looked at. */
+  attentionRows: number;
   /** Whether moments are needed. */
   moments: boolean;
   /** Replace each batch's hidden states by the layer's output. */
@@ -38,9 +45,10 @@ export async function calibrateLayer(
   const { hiddenSize } = config;
   const calibration: LayerCalibration = {
     mkl: emptyMklSums(config),
+    samples: [],
     moments: { vision: new SecondMoment(hiddenSize), text: new SecondMoment(hiddenSize) },
   };
-  let samplesLeft = options.mklSamples;
+  let samplesLeft = options.attentionSamples;
   for (const batch of batches) {
     options.signal?.throwIfAborted();
     const { output, seen } = observeLayer(layer, batch);
@@ -48,8 +56,16 @@ export async function calibrateLayer(
       if (options.moments) await addMoments(calibration.moments, seen.input, batch);
       if (samplesLeft > 0) {
         const [query, key] = await Promise.all([seen.query.data(), seen.key.data()]);
-        const samples = mklSamples(config, batch, query, key, options.mklRows, samplesLeft);
+        const samples = attentionSamples(
+          config,
+          batch,
+          query,
+          key,
+          options.attentionRows,
+          samplesLeft,
+        );
         for (const sample of samples) addMklScores(calibration.mkl, sample, config);
+        calibration.samples.push(...samples);
         samplesLeft -= samples.length;
       }
     } finally {

@@ -8,7 +8,7 @@ import { loadDecoderLayer } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { calibrateLayer } from './calibrate-layer';
 import type { CalibrationBatch } from './calibration-batch';
-import { choosePairs } from './choose-pairs';
+import { choosePairs, fitUnrotation } from './choose-pairs';
 import { type ConversionOutput, readOwnJson, writeJson } from './conversion-output';
 import type { LayerReport } from './conversion-report';
 import type { ConversionPlan } from './convert-options';
@@ -19,9 +19,9 @@ import { propagateLayer } from './propagate-layer';
 import { splitAttention } from './split-attention';
 import { layerDtype, roundLayer, type ShardEntry, shardName, writeLayer } from './write-layer';
 
-/** Samples that MKL looks at, and query rows of each: what the scores need to settle. */
-const MKL_SAMPLES = 32;
-const MKL_ROWS = 64;
+/** Samples whose attention is looked at, and query rows of each: what MKL and the fit need to settle. */
+const ATTENTION_SAMPLES = 32;
+const ATTENTION_ROWS = 64;
 
 /** What is kept of a finished layer until the run ends. */
 export interface LayerRecord extends LayerReport {
@@ -66,11 +66,10 @@ async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeigh
   const { source, output, plan, la, batches, index, signal } = job;
   const config = source.config.decoder;
   const original = await loadDecoderLayer(config, layerReader(weights, index), index);
-  const needsMkl = plan.strategy === 'mkl' && plan.ranks === undefined;
   const calibration = plan.needsCalibration
     ? await calibrateLayer(config, original, batches, {
-        mklSamples: needsMkl ? MKL_SAMPLES : 0,
-        mklRows: MKL_ROWS,
+        attentionSamples: plan.needsAttention ? ATTENTION_SAMPLES : 0,
+        attentionRows: ATTENTION_ROWS,
         moments: plan.init !== 'weights' && plan.factor !== 'none',
         advance: plan.propagate === 'original',
         signal,
@@ -78,7 +77,8 @@ async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeigh
     : undefined;
   original.dispose();
   const pairs = choosePairs(config, plan, index, calibration);
-  const split = splitAttention(config, weights, pairs);
+  const unrotation = fitUnrotation(config, plan, pairs, calibration);
+  const split = splitAttention(config, weights, pairs, unrotation);
   const factored = factorAttention(la, config, plan, split, calibration);
   const dtype = plan.dtype ?? layerDtype(stored);
   const fresh = roundLayer(new Map([...split.rotary, ...factored.tensors]), dtype);

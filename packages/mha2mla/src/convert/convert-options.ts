@@ -10,6 +10,12 @@ export interface ConvertOptions {
   uniformStart?: number;
   /** A given rank file, [layers, KV heads, headDim]; takes the place of `strategy`. */
   ranks?: Uint8Array;
+  /**
+   * What takes the place of a rotation: `plain` as if every key stood where the query stands (the
+   * reference), `fitted` a constant turn and scale of the query's pair, fitted to the attention.
+   * Default `fitted` where pairs are chosen by `mkl`, else `plain`.
+   */
+  unrotate?: 'fitted' | 'plain';
   /** Latent dims a KV head; with `split`, for K and for V each. Needed unless `factor` is `none`. */
   rank?: number;
   /** Which of K and V share a latent. Default `joint`. */
@@ -20,7 +26,10 @@ export interface ConvertOptions {
   decouple?: boolean;
   /** Latents cut by groups of KV heads. Default 1, the joint latent. */
   groups?: number;
-  /** What the next layer is calibrated on: output of the original, partial-RoPE or converted layer. */
+  /**
+   * What the next layer is calibrated on: output of the original, partial-RoPE or converted layer
+   * (default).
+   */
   propagate?: 'original' | 'rope' | 'converted';
   /** Stored precision. Default that of the checkpoint. */
   dtype?: 'BF16' | 'F16' | 'F32';
@@ -33,6 +42,8 @@ export interface ConversionPlan extends Required<Omit<ConvertOptions, 'ranks' | 
   latentWidth: number;
   /** Whether activations have to be seen. */
   needsCalibration: boolean;
+  /** Whether queries and keys have to be seen, too. */
+  needsAttention: boolean;
 }
 
 /** Check options against a model and fill in defaults. @throws RangeError */
@@ -64,21 +75,25 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
   if (groups > 1 && factor !== 'joint') {
     throw new RangeError(`planConversion: groups need factor joint, got ${factor}.`);
   }
+  const choosesByAttention = strategy === 'mkl' && options.ranks === undefined;
+  const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
   const seesActivations = init === 'activations' && factor !== 'none';
   return {
     strategy,
     ropeDim,
     uniformStart: options.uniformStart ?? 0,
     ranks: options.ranks,
+    unrotate,
     rank,
     factor,
     init,
     decouple: options.decouple ?? true,
     groups,
-    propagate: options.propagate ?? 'original',
+    propagate: options.propagate ?? 'converted',
     dtype: options.dtype,
     latentWidth: (factor === 'split' ? 2 : 1) * rank * numKeyValueHeads,
-    needsCalibration: seesActivations || (strategy === 'mkl' && options.ranks === undefined),
+    needsAttention: choosesByAttention || unrotate === 'fitted',
+    needsCalibration: seesActivations || choosesByAttention || unrotate === 'fitted',
   };
 }
 

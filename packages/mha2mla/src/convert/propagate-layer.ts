@@ -33,16 +33,22 @@ function formOf(
 ): { config: DecoderConfig; tensors: LayerWeights } {
   if (propagate === 'original') return { config, tensors: weights };
   const ropePairs = Array.from({ length: config.numHiddenLayers }, () => pairs);
-  const form = propagate === 'rope' ? partialRope(config, weights, pairs) : fresh;
+  const form = propagate === 'rope' ? partialRope(config, weights, pairs, fresh) : fresh;
   return {
     config: { ...config, mla: { ropePairs, groups } },
     tensors: new Map([...weights, ...form]),
   };
 }
 
-/** The layer with its rotation reduced and nothing factored. */
-function partialRope(config: DecoderConfig, weights: LayerWeights, pairs: RopePairs): LayerWeights {
-  const { rotary, key, value } = splitAttention(config, weights, pairs);
+/** The layer with its rotation reduced, as it was written, and nothing factored. */
+function partialRope(
+  config: DecoderConfig,
+  weights: LayerWeights,
+  pairs: RopePairs,
+  fresh: LayerWeights,
+): LayerWeights {
+  const { key, value } = splitAttention(config, weights, pairs);
+  const rotary = [...fresh].filter(([name]) => /\.(q|k_r)_proj\./.test(name));
   const tensors = new Map<string, LayerTensor>(rotary);
   for (const [name, { weight, bias }] of Object.entries({ up_k: key, up_v: value })) {
     tensors.set(`self_attn.kv_proj.${name}.weight`, weight);

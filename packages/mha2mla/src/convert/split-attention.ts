@@ -4,7 +4,7 @@
  * `k_r_proj`, its other rows and the values are what low rank then factors.
  */
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
-import { type RopePairs, splitRows } from '@mha2mla/partial-rope';
+import { applyUnrotation, type RopePairs, splitRows, type Unrotation } from '@mha2mla/partial-rope';
 import type { LayerTensor, LayerWeights } from './layer-weights';
 
 export interface SplitAttention {
@@ -21,25 +21,40 @@ export interface Projected {
   bias?: LayerTensor;
 }
 
-/** @param weights an original layer's. */
+/**
+ * @param weights an original layer's.
+ * @param unrotation what the query's un-rotated pairs are multiplied by; absent: nothing.
+ */
 export function splitAttention(
   config: DecoderConfig,
   weights: LayerWeights,
   pairs: RopePairs,
+  unrotation?: Unrotation,
 ): SplitAttention {
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   const queryRows = splitRows(pairs, { numHeads: numAttentionHeads, numKeyValueHeads, headDim });
   const keyRows = splitRows(pairs, { numHeads: numKeyValueHeads, numKeyValueHeads, headDim });
   const rotary = new Map<string, LayerTensor>();
-  const take = (name: string, rows: Int32Array): Projected => ({
-    weight: takeRows(weights.get(`self_attn.${name}.weight`)!, rows),
-    bias: mapDefined(weights.get(`self_attn.${name}.bias`), (bias) => takeRows(bias, rows)),
+  const take = (
+    name: string,
+    rows: Int32Array,
+    prepare = (tensor: LayerTensor) => tensor,
+  ): Projected => ({
+    weight: takeRows(prepare(weights.get(`self_attn.${name}.weight`)!), rows),
+    bias: mapDefined(weights.get(`self_attn.${name}.bias`), (bias) =>
+      takeRows(prepare(bias), rows),
+    ),
   });
+  const turn = (tensor: LayerTensor): LayerTensor => {
+    if (!unrotation) return tensor;
+    const width = tensor.shape[1] ?? 1;
+    return { ...tensor, values: applyUnrotation(tensor.values, unrotation, { headDim, width }) };
+  };
   const add = (name: string, { weight, bias }: Projected) => {
     rotary.set(`self_attn.${name}.weight`, weight);
     if (bias) rotary.set(`self_attn.${name}.bias`, bias);
   };
-  add('q_proj', take('q_proj', Int32Array.of(...queryRows.ropeRows, ...queryRows.nopeRows)));
+  add('q_proj', take('q_proj', Int32Array.of(...queryRows.ropeRows, ...queryRows.nopeRows), turn));
   add('k_r_proj', take('k_proj', keyRows.ropeRows));
   return {
     rotary,

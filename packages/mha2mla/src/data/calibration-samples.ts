@@ -1,16 +1,22 @@
-/** Calibration samples in batches: conversations without their answers, or a pre-tokenised file. */
+/** Calibration samples in batches: conversations with their answers, or a pre-tokenised file. */
 import { type Checkpoint, CheckpointError, quoteName } from '@mha2mla/checkpoint';
-import type { ModelInputs, Processor, ProcessorSample, RgbImage } from '@mha2mla/vlm-adapters';
+import type { ModelInputs, Processor, RgbImage } from '@mha2mla/vlm-adapters';
+import { answeredBatch } from './answered-batch';
+import type { Question } from './question';
 
 /** Samples that run through a layer together: enough to fill a matrix product. */
 const BATCH = 16;
 
-/** Prepare conversations, answers included where they have any, as calibration batches. */
-export function calibrationBatches(
+/** Prepare conversations as calibration batches, answers included: their rows look back too. */
+export async function calibrationBatches(
   processor: Processor,
-  samples: readonly ProcessorSample[],
-): ModelInputs[] {
-  return chunks(samples).map((part) => processor.process(part));
+  questions: readonly Question[],
+): Promise<ModelInputs[]> {
+  const batches: ModelInputs[] = [];
+  for (const part of chunks(questions)) {
+    batches.push((await answeredBatch(processor, part)).inputs);
+  }
+  return batches;
 }
 
 /**

@@ -1,23 +1,23 @@
 import { type DecoderConfig, PADDING, VISION } from '@mha2mla/mla-runtime';
-import type { MklSample } from '@mha2mla/partial-rope';
+import type { AttentionSample } from '@mha2mla/partial-rope';
 import type { CalibrationBatch } from './calibration-batch';
 
 type Values = Float32Array | Int32Array | Uint8Array;
 
 /**
- * Cut a batch's queries and keys into samples for MKL, with evenly spaced query rows.
+ * Cut a batch's queries and keys into samples of its attention, with evenly spaced query rows.
  * @param query [B, L, N * H], key [B, L, K * H], before rotation.
  * @param rows most query rows a sample.
  * @param limit most samples.
  */
-export function mklSamples(
+export function attentionSamples(
   config: DecoderConfig,
   { step, angles }: CalibrationBatch,
   query: Values,
   key: Values,
   rows: number,
   limit: number,
-): MklSample[] {
+): AttentionSample[] {
   const { batch, length, kinds } = step.layout;
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   const half = headDim / 2;
