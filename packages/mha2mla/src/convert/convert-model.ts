@@ -35,7 +35,7 @@ export async function convertModel(
     );
   }
   const la = await loadLinearAlgebra();
-  const batches = plan.needsCalibration ? await embedCalibration(source, calibration) : [];
+  const batches = plan.needsCalibration ? await embedCalibration(source, calibration, signal) : [];
   const records: LayerRecord[] = [];
   const total = config.numHiddenLayers;
   try {

@@ -1,22 +1,37 @@
-import { lookupEmbeddings } from '@mha2mla/mla-runtime';
+import { lookupEmbeddings, yieldToEventLoop } from '@mha2mla/mla-runtime';
 import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
-import { type CalibrationBatch, calibrationBatch } from './calibration-batch';
+import { type CalibrationBatch, calibrationBatch, disposeBatch } from './calibration-batch';
 
-/** Embed calibration samples; the vision tower and the embedding table are freed afterwards. */
+/**
+ * Embed calibration samples; the vision tower and the embedding table are freed afterwards.
+ * @returns batches that the caller disposes by {@link disposeBatch}.
+ * @throws the signal's reason when aborted.
+ */
 export async function embedCalibration(
   source: VlmSource,
   samples: readonly ModelInputs[],
+  signal?: AbortSignal,
 ): Promise<CalibrationBatch[]> {
   const { family, config, weights } = source;
   const { vocabSize, hiddenSize } = config.decoder;
-  const vision = await family.loadVision(config, weights);
   const shape: [number, number] = [vocabSize, hiddenSize];
-  const table = tf.tensor2d(await weights.read('embed_tokens.weight', shape), shape);
+  const values = await weights.read('embed_tokens.weight', shape);
+  const vision = await family.loadVision(config, weights);
+  const table = tf.tensor2d(values, shape);
+  const embed = (ids: Int32Array, size: readonly [number, number]) =>
+    lookupEmbeddings(table, ids, size);
+  const batches: CalibrationBatch[] = [];
   try {
-    return samples.map((inputs) =>
-      calibrationBatch(source, (ids, size) => lookupEmbeddings(table, ids, size), vision, inputs),
-    );
+    for (const inputs of samples) {
+      signal?.throwIfAborted();
+      batches.push(calibrationBatch(source, embed, vision, inputs));
+      await yieldToEventLoop();
+    }
+    return batches;
+  } catch (error) {
+    for (const batch of batches) disposeBatch(batch);
+    throw error;
   } finally {
     vision.dispose();
     table.dispose();

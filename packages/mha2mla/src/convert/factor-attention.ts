@@ -48,7 +48,7 @@ export function factorAttention(
     return { tensors, reports };
   }
   for (const [folder, modalities] of foldersOf(plan)) {
-    const input = momentOf(plan, calibration, modalities);
+    const input = momentOf(config, plan, calibration, modalities);
     const found = factorOne(la, config, plan, { key, value }, input?.moment);
     for (const [name, tensor] of found.tensors) tensors.set(`self_attn.${folder}.${name}`, tensor);
     addBias(tensors, `${folder}.up_k`, key);
@@ -75,6 +75,7 @@ function foldersOf({ decouple }: ConversionPlan): [string, Modality[]][] {
 
 /** Second moment of what a folder's tokens feed into K and V; absent for weight-only factors. */
 function momentOf(
+  { numKeyValueHeads }: DecoderConfig,
   plan: ConversionPlan,
   calibration: LayerCalibration | undefined,
   modalities: readonly Modality[],
@@ -87,7 +88,9 @@ function momentOf(
     return { moment: joint.normalized(), tokens: joint.count, usedFallback: false };
   }
   const own = calibration.moments[modalities[0]!];
-  return { ...withFallback(own, joint, { rank: plan.latentWidth }), tokens: own.count };
+  // Each group of heads, and each of K and V where they are apart, is a factorisation of its own.
+  const rank = (plan.rank * numKeyValueHeads) / plan.groups;
+  return { ...withFallback(own, joint, { rank }), tokens: own.count };
 }
 
 interface OneFactor {

@@ -1,5 +1,6 @@
 /** Reads layers of a checkpoint: stored names, which tensors a conversion replaces, f32 values. */
 import type { TensorInfo } from '@mha2mla/checkpoint';
+import type { DecoderConfig } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { LayerTensor, LayerWeights } from './layer-weights';
 
@@ -7,6 +8,7 @@ import type { LayerTensor, LayerWeights } from './layer-weights';
 const REPLACED = /^self_attn\.[qkv]_proj\.(weight|bias)$/;
 
 export interface StoredLayer {
+  index: number;
   /** Before each of the layer's stored names, such as `language_model.model.layers.0.`. */
   prefix: string;
   tensors: readonly TensorInfo[];
@@ -23,7 +25,7 @@ export function storedLayer({ weights, checkpoint }: VlmSource, index: number): 
   }
   const prefix = stored.slice(0, -norm.length);
   const tensors = [...checkpoint.tensors.values()].filter(({ name }) => name.startsWith(prefix));
-  return { prefix, tensors };
+  return { index, prefix, tensors };
 }
 
 /** Whether a conversion replaces this tensor of a layer. */
@@ -31,12 +33,44 @@ export function isReplaced(layer: StoredLayer, { name }: TensorInfo): boolean {
   return REPLACED.test(name.slice(layer.prefix.length));
 }
 
-/** Read a whole layer as f32. */
-export async function readLayer(source: VlmSource, layer: StoredLayer): Promise<LayerWeights> {
-  const weights = new Map<string, LayerTensor>();
-  for (const { name, shape } of layer.tensors) {
-    const values = await source.checkpoint.readFloat32(name);
-    weights.set(name.slice(layer.prefix.length), { shape, values });
+/**
+ * Read what the decoder knows of a layer as f32, each tensor checked: there, of the shape that the
+ * config gives, and finite. Others, such as buffers of older checkpoints, are only ever copied.
+ * @throws RangeError naming the tensor.
+ */
+export async function readLayer(
+  { config, weights }: VlmSource,
+  { index }: StoredLayer,
+): Promise<LayerWeights> {
+  const layer = new Map<string, LayerTensor>();
+  for (const [name, shape] of layerShapes(config.decoder)) {
+    const stored = `layers.${index}.${name}`;
+    // Only biases may be absent; the reader names any other tensor that is.
+    if (name.endsWith('.bias') && !weights.shape(stored)) continue;
+    layer.set(name, { shape, values: await weights.read(stored, shape) });
   }
-  return weights;
+  return layer;
+}
+
+/** Shapes of an original layer's tensors, by name below its prefix. */
+function layerShapes(config: DecoderConfig): [string, number[]][] {
+  const { hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
+  const [queryWidth, keyWidth] = [numAttentionHeads * headDim, numKeyValueHeads * headDim];
+  const projections = {
+    'self_attn.q_proj': [queryWidth, hiddenSize],
+    'self_attn.k_proj': [keyWidth, hiddenSize],
+    'self_attn.v_proj': [keyWidth, hiddenSize],
+    'self_attn.o_proj': [hiddenSize, queryWidth],
+    'mlp.gate_proj': [intermediateSize, hiddenSize],
+    'mlp.up_proj': [intermediateSize, hiddenSize],
+    'mlp.down_proj': [hiddenSize, intermediateSize],
+  };
+  return [
+    ['input_layernorm.weight', [hiddenSize]],
+    ['post_attention_layernorm.weight', [hiddenSize]],
+    ...Object.entries(projections).flatMap(([name, [outputs, inputs]]): [string, number[]][] => [
+      [`${name}.weight`, [outputs!, inputs!]],
+      [`${name}.bias`, [outputs!]],
+    ]),
+  ];
 }

@@ -1,18 +1,27 @@
 /** Write what surrounds the converted layers: other weights, index, config, tokenizer, report. */
-import { dtypeBits, readText, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint';
+import {
+  type ByteSource,
+  dtypeBits,
+  type TensorEntry,
+  type TensorInfo,
+  writeSafetensors,
+} from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
-import type { ConversionOutput } from './conversion-output';
-import { writeJson } from './conversion-output';
+import { type ConversionOutput, writeJson } from './conversion-output';
 import type { ConversionReport } from './conversion-report';
 import type { LayerRecord } from './convert-layer';
 import type { ConversionPlan } from './convert-options';
+import { convertedConfig } from './converted-config';
+import { keptEntry, readKept } from './kept-tensors';
 import { storedLayer } from './layer-source';
-import { mlaBlock } from './mla-block';
 import { modelCard } from './model-card';
-import { type ShardEntry, shardName } from './write-layer';
+import { shardName } from './write-layer';
 
 /** Files beside the weights that a model needs, copied where they are present. */
 const COMPANIONS = [
+  'LICENSE',
+  'LICENSE.txt',
+  'NOTICE',
   'added_tokens.json',
   'chat_template.jinja',
   'chat_template.json',
@@ -22,11 +31,13 @@ const COMPANIONS = [
   'processor_config.json',
   'special_tokens_map.json',
   'tokenizer.json',
+  'tokenizer.model',
   'tokenizer_config.json',
+  'video_preprocessor_config.json',
   'vocab.json',
 ];
-/** A tokenizer of 256 thousand tokens with its merges takes some 35 MB. */
-const MAX_COMPANION_BYTES = 128 * 2 ** 20;
+/** Companions are copied in parts: a tokenizer of 256 thousand tokens takes some 35 MB. */
+const PART_BYTES = 4 * 2 ** 20;
 
 /** Write everything but the layers, config.json last: a folder without it is unfinished. */
 export async function writeFrame(
@@ -40,17 +51,25 @@ export async function writeFrame(
   const rest = await writeRest(source, output, shardName(0, count), layers.length, plan);
   await writeJson(output, 'model.safetensors.index.json', index(rest, layers, count));
   for (const name of COMPANIONS) {
-    if (!(await source.store.open(name))) continue;
-    const bytes = new TextEncoder().encode(
-      await readText(source.store, name, { maxBytes: MAX_COMPANION_BYTES }),
-    );
-    await output.write(name, (sink) => sink.write(bytes));
+    const companion = await source.store.open(name);
+    if (companion) await copyFile(companion, output, name);
   }
   await writeJson(output, 'report.json', report);
   const card = new TextEncoder().encode(modelCard(source, report));
   await output.write('README.md', (sink) => sink.write(card));
-  const { raw } = source.config.source;
-  await writeJson(output, 'config.json', { ...raw, mha2mla: mlaBlock(plan, layers) });
+  await writeJson(output, 'config.json', convertedConfig(source.config.source.raw, plan, layers));
+}
+
+async function copyFile(
+  companion: ByteSource,
+  output: ConversionOutput,
+  name: string,
+): Promise<void> {
+  await output.write(name, async (sink) => {
+    for (let start = 0; start < companion.size; start += PART_BYTES) {
+      await sink.write(await companion.read(start, Math.min(start + PART_BYTES, companion.size)));
+    }
+  });
 }
 
 /** Embeddings, head, norms, vision tower and projector, as they are. */
@@ -60,26 +79,21 @@ async function writeRest(
   shard: string,
   layers: number,
   { dtype }: ConversionPlan,
-): Promise<ShardEntry[]> {
+): Promise<TensorEntry[]> {
   const { checkpoint } = source;
   const prefixes = Array.from({ length: layers }, (_, i) => storedLayer(source, i).prefix);
   const inLayer = ({ name }: TensorInfo) => prefixes.some((prefix) => name.startsWith(prefix));
   const entries = [...checkpoint.tensors.values()]
     .filter((tensor) => !inLayer(tensor))
-    .map(({ name, shape, dtype: own }) => ({ name, shape: [...shape], dtype: dtype ?? own }));
+    .map((tensor) => keptEntry(tensor, dtype));
   await output.write(shard, (sink) =>
-    writeSafetensors(
-      sink,
-      entries,
-      ({ name }) => (dtype ? checkpoint.readFloat32(name) : checkpoint.readBytes(name)),
-      { metadata: { format: 'pt' } },
-    ),
+    writeSafetensors(sink, entries, (entry) => readKept(checkpoint, entry)),
   );
   return entries;
 }
 
 function index(
-  rest: readonly ShardEntry[],
+  rest: readonly TensorEntry[],
   layers: readonly LayerRecord[],
   count: number,
 ): Record<string, unknown> {

@@ -1,15 +1,18 @@
 /** Write one converted layer as a shard: what is kept is copied, what is new comes encoded. */
-import { type Dtype, decodeFloat32, encodeTensor, writeSafetensors } from '@mha2mla/checkpoint';
+import {
+  type Dtype,
+  decodeFloat32,
+  encodeTensor,
+  type TensorEntry,
+  writeSafetensors,
+} from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { ConversionOutput } from './conversion-output';
+import { keptEntry, readKept } from './kept-tensors';
 import { isReplaced, type StoredLayer } from './layer-source';
 import type { LayerTensor, LayerWeights } from './layer-weights';
 
-export interface ShardEntry {
-  name: string;
-  dtype: Dtype;
-  shape: readonly number[];
-}
+export type ShardEntry = TensorEntry;
 
 /**
  * @param fresh tensors that take the place of q, k and v, by name below the layer's prefix.
@@ -23,23 +26,20 @@ export async function writeLayer(
   layer: StoredLayer,
   fresh: LayerWeights,
   { dtype, castAll }: { dtype: Dtype; castAll: boolean },
-): Promise<ShardEntry[]> {
+): Promise<TensorEntry[]> {
   const kept = layer.tensors.filter((tensor) => !isReplaced(layer, tensor));
   const byName = new Map<string, LayerTensor>(
     [...fresh].map(([name, tensor]) => [layer.prefix + name, tensor]),
   );
-  const entries: ShardEntry[] = [
-    ...kept.map(({ name, shape, dtype: own }) => ({ name, shape, dtype: castAll ? dtype : own })),
+  const entries: TensorEntry[] = [
+    ...kept.map((tensor) => keptEntry(tensor, castAll ? dtype : undefined)),
     ...[...byName].map(([name, { shape }]) => ({ name, shape, dtype })),
   ];
   await output.write(shard, (sink) =>
     writeSafetensors(
       sink,
-      entries.map((entry) => ({ ...entry, shape: [...entry.shape] })),
-      async ({ name }) =>
-        byName.get(name)?.values ??
-        (castAll ? source.checkpoint.readFloat32(name) : source.checkpoint.readBytes(name)),
-      { metadata: { format: 'pt' } },
+      entries,
+      (entry) => byName.get(entry.name)?.values ?? readKept(source.checkpoint, entry),
     ),
   );
   return entries;

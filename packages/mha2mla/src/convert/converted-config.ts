@@ -1,0 +1,33 @@
+/** config.json of a converted model: the original's, its `mha2mla` block, its precision. */
+import type { LayerRecord } from './convert-layer';
+import type { ConversionPlan } from './convert-options';
+import { mlaBlock } from './mla-block';
+
+/** How configs name a precision. */
+const NAMES = { BF16: 'bfloat16', F16: 'float16', F32: 'float32' };
+/** Where they state it: the older key, then the newer, for the whole or for a part of the model. */
+const KEYS = ['torch_dtype', 'dtype'];
+const PARTS = ['text_config', 'vision_config'];
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** @param raw the original's, checked when it was read. */
+export function convertedConfig(
+  raw: Config,
+  plan: ConversionPlan,
+  layers: readonly LayerRecord[],
+): Config {
+  const stated = plan.dtype ? withDtype(raw, NAMES[plan.dtype]) : raw;
+  return { ...stated, mha2mla: mlaBlock(plan, layers) };
+}
+
+/** Replace the precision wherever the config states one: loaders would cast the weights back. */
+function withDtype(config: Config, name: string): Config {
+  return Object.fromEntries(
+    Object.entries(config).map(([key, value]) => {
+      if (KEYS.includes(key) && typeof value === 'string') return [key, name];
+      const part = PARTS.includes(key) && typeof value === 'object' && value !== null;
+      return [key, part ? withDtype(value as Config, name) : value];
+    }),
+  );
+}

@@ -1,0 +1,22 @@
+/** Tensors that a conversion keeps: copied byte for byte, or cast where a precision was asked for. */
+import type { Checkpoint, Dtype, TensorEntry, TensorInfo, TensorValues } from '@mha2mla/checkpoint';
+
+/** What a cast changes. Integers, such as position ids of older CLIP towers, stay as they are. */
+const FLOATS: readonly Dtype[] = ['F64', 'F32', 'F16', 'BF16'];
+
+/** How a kept tensor is written. @param dtype a precision that was asked for. */
+export function keptEntry(
+  { name, shape, dtype: own }: TensorInfo,
+  dtype: Dtype | undefined,
+): TensorEntry {
+  return { name, shape, dtype: dtype && FLOATS.includes(own) ? dtype : own };
+}
+
+/** Read a kept tensor: its stored bytes, or floats that the writer is to cast. */
+export function readKept(
+  checkpoint: Checkpoint,
+  { name, dtype }: TensorEntry,
+): Promise<TensorValues> {
+  const same = checkpoint.tensors.get(name)?.dtype === dtype;
+  return same ? checkpoint.readBytes(name) : checkpoint.readFloat32(name);
+}
