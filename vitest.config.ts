@@ -20,6 +20,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // The cpu backend recommends tfjs-node once a process; failures should stand out instead.
+    onConsoleLog: (log) => !log.includes('speed things up dramatically'),
     reporters: ['default', `${root}internal/testing/src/closing-line-reporter.ts`],
   },
 });
