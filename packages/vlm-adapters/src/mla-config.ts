@@ -2,6 +2,7 @@
  * The `mha2mla` block of a converted model's config.json. The published keys say how the reference
  * chose rotary dims; ours add what has no place there: the pairs themselves, groups, cache bits.
  */
+import { type ConfigRecord, configInteger } from '@mha2mla/checkpoint';
 import type { MlaConfig } from '@mha2mla/mla-runtime';
 import { type RopePairs, selectPairs } from '@mha2mla/partial-rope';
 
@@ -14,42 +15,39 @@ interface HeadCounts {
 /**
  * Read the block.
  * @param block `config.mha2mla`, unchecked.
- * @throws RangeError when pairs or groups do not fit the model.
+ * @throws CheckpointError for numbers, RangeError for pairs and groups that do not fit the model.
  */
-export function parseMlaConfig(
-  block: Readonly<Record<string, unknown>>,
-  counts: HeadCounts,
-): MlaConfig {
-  const groups = block.groups ?? 1;
-  if (typeof groups !== 'number' || !Number.isSafeInteger(groups) || groups < 1) {
+export function parseMlaConfig(block: ConfigRecord, counts: HeadCounts): MlaConfig {
+  const { numKeyValueHeads } = counts;
+  const groups = configInteger(block, 'groups', { min: 1, max: numKeyValueHeads, default: 1 });
+  if (numKeyValueHeads % groups !== 0) {
     throw new RangeError(
-      `parseMlaConfig: mha2mla.groups must be a positive integer, got ${groups}.`,
+      `parseMlaConfig: mha2mla.groups must divide the ${numKeyValueHeads} KV heads, got ${groups}.`,
     );
   }
-  const ropePairs =
-    block.rope_pairs === undefined
-      ? pairsByStrategy(block, counts)
-      : checkPairs(block.rope_pairs, counts);
-  return { groups, ropePairs };
+  const { rope_pairs: pairs } = block;
+  return {
+    groups,
+    ropePairs: pairs === undefined ? pairsByStrategy(block, counts) : checkPairs(pairs, counts),
+  };
 }
 
 function pairsByStrategy(
-  block: Readonly<Record<string, unknown>>,
+  block: ConfigRecord,
   { numHiddenLayers, numKeyValueHeads, headDim }: HeadCounts,
 ): RopePairs[] {
   const strategy = block.partial_rope_version;
-  const ropeDim = block.rope_dim_for_mla;
-  const uniformStart = block.uniform_start_point ?? 0;
   if (strategy !== 'high' && strategy !== 'low' && strategy !== 'uniform') {
     throw new RangeError(
       `parseMlaConfig: mha2mla.rope_pairs must be present where partial_rope_version is ${JSON.stringify(strategy)}; only high, low and uniform follow from the config.`,
     );
   }
-  if (typeof ropeDim !== 'number' || typeof uniformStart !== 'number') {
-    throw new RangeError(
-      `parseMlaConfig: mha2mla.rope_dim_for_mla must be a number, got ${JSON.stringify(ropeDim)}.`,
-    );
-  }
+  const ropeDim = configInteger(block, 'rope_dim_for_mla', { min: 0, max: headDim });
+  const uniformStart = configInteger(block, 'uniform_start_point', {
+    min: 0,
+    max: headDim / 2,
+    default: 0,
+  });
   const pairs = selectPairs(strategy, { headDim, ropeDim, numKeyValueHeads, uniformStart });
   return Array.from({ length: numHiddenLayers }, () => pairs);
 }
@@ -59,28 +57,32 @@ function checkPairs(
   value: unknown,
   { numHiddenLayers, numKeyValueHeads, headDim }: HeadCounts,
 ): RopePairs[] {
-  const fail = (what: string): never => {
-    throw new RangeError(`parseMlaConfig: mha2mla.rope_pairs must ${what}.`);
-  };
-  if (!Array.isArray(value) || value.length !== numHiddenLayers) {
-    return fail(`be a list of ${numHiddenLayers} layers`);
-  }
-  return value.map((layer: unknown) => {
-    if (!Array.isArray(layer) || layer.length !== numKeyValueHeads) {
-      return fail(`have ${numKeyValueHeads} KV heads a layer`);
-    }
-    return layer.map((pairs: unknown) => {
-      if (!Array.isArray(pairs) || pairs.length !== (layer[0] as unknown[]).length) {
-        return fail('have as many pairs for each head of a layer');
-      }
-      const ascending = pairs.every(
-        (pair, i) =>
-          Number.isSafeInteger(pair) &&
-          pair < headDim / 2 &&
-          pair > (i === 0 ? -1 : (pairs[i - 1] as number)),
-      );
-      if (!ascending) fail(`ascend within [0, ${headDim / 2})`);
-      return Int32Array.from(pairs as number[]);
+  return listOf(value, numHiddenLayers, 'layers').map((layer, index) => {
+    const heads = listOf(layer, numKeyValueHeads, `KV heads in layer ${index}`);
+    const [first] = heads;
+    return heads.map((pairs) => {
+      const length = Array.isArray(first) ? first.length : 0;
+      return ascending(listOf(pairs, length, `pairs for each head of layer ${index}`), headDim / 2);
     });
+  });
+}
+
+function listOf(value: unknown, length: number, what: string): unknown[] {
+  if (Array.isArray(value) && value.length === length) return value;
+  throw new RangeError(
+    `parseMlaConfig: mha2mla.rope_pairs must list ${length} ${what}, got ${Array.isArray(value) ? value.length : JSON.stringify(value)}.`,
+  );
+}
+
+function ascending(pairs: unknown[], end: number): Int32Array {
+  let last = -1;
+  return Int32Array.from(pairs, (pair) => {
+    if (typeof pair !== 'number' || !Number.isSafeInteger(pair) || pair <= last || pair >= end) {
+      throw new RangeError(
+        `parseMlaConfig: mha2mla.rope_pairs must ascend within 0..${end - 1}, got ${JSON.stringify(pair)}${last < 0 ? '' : ` after ${last}`}.`,
+      );
+    }
+    last = pair;
+    return pair;
   });
 }
