@@ -9,10 +9,12 @@ import {
   generate,
   type LoadDecoderOptions,
   loadDecoder,
+  type WeightReader,
 } from '@mha2mla/mla-runtime';
 import type * as tf from '@tensorflow/tfjs-core';
 import { embedInputs } from './embed-inputs';
 import type { EncodeOptions, VisionEncoder, VlmConfig, VlmFamily } from './family';
+import { loadOwned } from './load-owned';
 import type { ModelInputs } from './model-inputs';
 import type { VlmSource } from './open-vlm';
 import { prepareInputs } from './prepare-inputs';
@@ -25,19 +27,27 @@ export class VisionLanguageModel {
     readonly decoder: Decoder,
   ) {}
 
-  /** Load everything that a source names. The caller disposes the model. */
-  static async load(
+  /**
+   * Load everything that a source names. The caller disposes the model.
+   * @throws the signal's reason when aborted, between two weights.
+   */
+  static load(
     { family, config, weights }: VlmSource,
     options: LoadDecoderOptions = {},
   ): Promise<VisionLanguageModel> {
-    const vision = await family.loadVision(config, weights);
-    try {
-      const decoder = await loadDecoder(config.decoder, weights, options);
+    const { signal } = options;
+    const reader: WeightReader = {
+      shape: (name) => weights.shape(name),
+      async read(name, expected) {
+        signal?.throwIfAborted();
+        return weights.read(name, expected);
+      },
+    };
+    return loadOwned(async (own) => {
+      const vision = own(await family.loadVision(config, reader));
+      const decoder = await loadDecoder(config.decoder, reader, options);
       return new VisionLanguageModel(family, config, vision, decoder);
-    } catch (error) {
-      vision.dispose();
-      throw error;
-    }
+    });
   }
 
   /** Embed a batch, [B, L, D]; the caller disposes it. */

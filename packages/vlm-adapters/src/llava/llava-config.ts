@@ -10,14 +10,9 @@ export interface LlavaConfig extends VlmConfig {
   readonly projectorAct: Activation;
 }
 
-/** @throws RangeError when the config names no image token or has values out of range. */
+/** @throws RangeError for values out of range or not supported. */
 export function parseLlavaConfig(config: ModelConfig): LlavaConfig {
   const { imageTokenId, text, raw } = config;
-  if (imageTokenId === undefined) {
-    throw new RangeError(
-      'parseLlavaConfig: config.json must give image_token_index or image_token_id, got neither.',
-    );
-  }
   return {
     decoder: decoderConfig(config),
     imageTokenId,

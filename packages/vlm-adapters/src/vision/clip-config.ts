@@ -1,5 +1,5 @@
 /** The `vision_config` of a CLIP tower, and which of its outputs the language model gets. */
-import { configInteger, type ModelConfig } from '@mha2mla/checkpoint';
+import { configInteger, configNumber, configString, type ModelConfig } from '@mha2mla/checkpoint';
 import { type Activation, activation } from './activations';
 
 export interface ClipConfig {
@@ -17,8 +17,16 @@ export interface ClipConfig {
   dropClassToken: boolean;
 }
 
-/** Read and check a CLIP tower's config. @throws on values out of range. */
+const CLIP = 'clip_vision_model';
+
+/** Read and check a CLIP tower's config. @throws on another kind of tower, values out of range. */
 export function parseClipConfig({ vision, raw }: ModelConfig): ClipConfig {
+  const modelType = configString(vision, 'model_type', CLIP);
+  if (modelType !== CLIP) {
+    throw new RangeError(
+      `parseClipConfig: vision_config.model_type must be ${CLIP}, got ${JSON.stringify(modelType)}. Other towers are not supported.`,
+    );
+  }
   // CLIP ViT-L/336 is 1024 wide with 24 layers; ten times that is beyond any published tower.
   const integer = (key: string, fallback: number, max: number) =>
     configInteger(vision, key, { min: 1, max, default: fallback });
@@ -42,18 +50,12 @@ export function parseClipConfig({ vision, raw }: ModelConfig): ClipConfig {
   }
   return {
     ...config,
-    layerNormEps: epsilon(vision.layer_norm_eps),
+    // 0 would divide a constant row by zero; CLIP has 1e-5.
+    layerNormEps: configNumber(vision, 'layer_norm_eps', { min: 1e-12, max: 0.1, default: 1e-5 }),
     hiddenAct: activation(vision.hidden_act ?? 'quick_gelu'),
     featureLayers: featureLayers(raw.vision_feature_layer ?? -2, config.numHiddenLayers),
     dropClassToken: dropsClassToken(raw.vision_feature_select_strategy ?? 'default'),
   };
-}
-
-function epsilon(value: unknown = 1e-5): number {
-  if (typeof value === 'number' && value > 0 && value < 1) return value;
-  throw new RangeError(
-    `parseClipConfig: vision_config.layer_norm_eps must lie in (0, 1), got ${value}.`,
-  );
 }
 
 /** `vision_feature_layer` counts hidden states, of which the first is the embedding. */

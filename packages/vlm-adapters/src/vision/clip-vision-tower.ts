@@ -2,8 +2,14 @@
  * The vision transformer of CLIP (Radford et al. 2021): patch and position embeddings, a class
  * token, pre-norm layers. The last hidden state that is asked for is returned unnormalised.
  */
-import { loadProjection, type Projection, type WeightReader } from '@mha2mla/mla-runtime';
+import {
+  denseProjection,
+  loadProjection,
+  type Projection,
+  type WeightReader,
+} from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
+import { loadOwned } from '../load-owned';
 import type { ClipConfig } from './clip-config';
 import { type LayerNorm, loadLayerNorm } from './layer-norm';
 import { patchify } from './patchify';
@@ -28,40 +34,31 @@ export class ClipVisionTower {
     private readonly layers: readonly ClipLayer[],
   ) {}
 
-  /** @param prefix where the tower's weights stand, such as `vision_tower`. */
-  static async load(
-    config: ClipConfig,
-    weights: WeightReader,
-    prefix: string,
-  ): Promise<ClipVisionTower> {
-    const { hiddenSize: width, patchSize, layerNormEps } = config;
-    const grid = Math.floor(config.imageSize / patchSize);
-    const embeddings = `${prefix}.embeddings`;
-    const kernel = await weights.read(`${embeddings}.patch_embedding.weight`, [
-      width,
-      3,
-      patchSize,
-      patchSize,
-    ]);
-    const reader: WeightReader = {
-      shape: () => undefined,
-      read: async () => kernel,
-    };
-    const layers: ClipLayer[] = [];
-    for (let i = 0; i < config.numHiddenLayers; i++) {
-      layers.push(await loadLayer(config, weights, `${prefix}.encoder.layers.${i}`));
-    }
-    return new ClipVisionTower(
-      config,
-      await loadProjection(reader, 'patch_embedding', [3 * patchSize * patchSize, width]),
-      tf.tensor3d(await weights.read(`${embeddings}.class_embedding`, [width]), [1, 1, width]),
-      tf.tensor3d(
-        await weights.read(`${embeddings}.position_embedding.weight`, [1 + grid * grid, width]),
-        [1, 1 + grid * grid, width],
-      ),
-      await loadLayerNorm(weights, `${prefix}.pre_layrnorm`, width, layerNormEps), // spelt so
-      layers,
-    );
+  /**
+   * @param prefix where the tower's weights stand, such as `vision_tower`.
+   * @returns a tower that the caller disposes.
+   */
+  static load(config: ClipConfig, weights: WeightReader, prefix: string): Promise<ClipVisionTower> {
+    const { hiddenSize: width, imageSize, patchSize, layerNormEps } = config;
+    const tokens = 1 + Math.floor(imageSize / patchSize) ** 2;
+    return loadOwned(async (own) => {
+      const patchEmbedding = own(await loadPatchEmbedding(config, weights, prefix));
+      const embedding = async (part: string, shape: number[], batched: [number, number, number]) =>
+        own(tf.tensor3d(await weights.read(`${prefix}.embeddings.${part}`, shape), batched));
+      const classEmbedding = await embedding('class_embedding', [width], [1, 1, width]);
+      const positions = await embedding(
+        'position_embedding.weight',
+        [tokens, width],
+        [1, tokens, width],
+      );
+      // The checkpoints' own spelling.
+      const norm = own(await loadLayerNorm(weights, `${prefix}.pre_layrnorm`, width, layerNormEps));
+      const layers: ClipLayer[] = [];
+      for (let i = 0; i < config.numHiddenLayers; i++) {
+        layers.push(await loadLayer(config, weights, `${prefix}.encoder.layers.${i}`, own));
+      }
+      return new ClipVisionTower(config, patchEmbedding, classEmbedding, positions, norm, layers);
+    });
   }
 
   /**
@@ -95,12 +92,11 @@ export class ClipVisionTower {
   }
 
   private embed(pixels: Float32Array, pictures: number): tf.Tensor3D {
-    const { imageSize, patchSize, hiddenSize } = this.config;
+    const { imageSize, patchSize } = this.config;
     const patches = tf.tensor3d(...patchify(pixels, pictures, imageSize, patchSize));
     const embedded = this.patchEmbedding.apply(patches) as tf.Tensor3D;
     const classTokens = tf.tile(this.classEmbedding, [pictures, 1, 1]);
     const tokens = tf.concat([classTokens, embedded], 1);
-    if (tokens.shape[2] !== hiddenSize) throw new Error('ClipVisionTower: width changed.');
     return this.preNorm.apply(tf.add(tokens, this.positions) as tf.Tensor3D);
   }
 
@@ -123,23 +119,39 @@ export class ClipVisionTower {
   }
 }
 
+/** A convolution whose stride is its kernel: [width, 3, patch, patch] becomes one product. */
+async function loadPatchEmbedding(
+  { hiddenSize: width, patchSize }: ClipConfig,
+  weights: WeightReader,
+  prefix: string,
+): Promise<Projection> {
+  const name = `${prefix}.embeddings.patch_embedding.weight`;
+  const kernel = await weights.read(name, [width, 3, patchSize, patchSize]);
+  return denseProjection(
+    tf.tidy(() => tf.transpose(tf.tensor2d(kernel, [width, 3 * patchSize * patchSize]))),
+  );
+}
+
 async function loadLayer(
   { hiddenSize: width, intermediateSize, layerNormEps }: ClipConfig,
   weights: WeightReader,
   name: string,
+  own: <P extends LayerNorm | Projection>(part: P) => P,
 ): Promise<ClipLayer> {
-  const attention = (part: string) =>
-    loadProjection(weights, `${name}.self_attn.${part}`, [width, width]);
+  const norm = async (part: string) =>
+    own(await loadLayerNorm(weights, `${name}.${part}`, width, layerNormEps));
+  const projection = async (part: string, widths: [number, number]) =>
+    own(await loadProjection(weights, `${name}.${part}`, widths));
   return {
-    norm1: await loadLayerNorm(weights, `${name}.layer_norm1`, width, layerNormEps),
-    norm2: await loadLayerNorm(weights, `${name}.layer_norm2`, width, layerNormEps),
+    norm1: await norm('layer_norm1'),
+    norm2: await norm('layer_norm2'),
     projections: {
-      q: await attention('q_proj'),
-      k: await attention('k_proj'),
-      v: await attention('v_proj'),
-      out: await attention('out_proj'),
-      fc1: await loadProjection(weights, `${name}.mlp.fc1`, [width, intermediateSize]),
-      fc2: await loadProjection(weights, `${name}.mlp.fc2`, [intermediateSize, width]),
+      q: await projection('self_attn.q_proj', [width, width]),
+      k: await projection('self_attn.k_proj', [width, width]),
+      v: await projection('self_attn.v_proj', [width, width]),
+      out: await projection('self_attn.out_proj', [width, width]),
+      fc1: await projection('mlp.fc1', [width, intermediateSize]),
+      fc2: await projection('mlp.fc2', [intermediateSize, width]),
     },
   };
 }

@@ -13,8 +13,10 @@ export async function loadLayerNorm(
   width: number,
   eps: number,
 ): Promise<LayerNorm> {
-  const weight = tf.tensor1d(await weights.read(`${name}.weight`, [width]));
-  const bias = tf.tensor1d(await weights.read(`${name}.bias`, [width]));
+  const weightValues = await weights.read(`${name}.weight`, [width]);
+  const biasValues = await weights.read(`${name}.bias`, [width]);
+  const weight = tf.tensor1d(weightValues);
+  const bias = tf.tensor1d(biasValues);
   return {
     apply: (x) =>
       tf.tidy(() => {
