@@ -2,9 +2,13 @@
  * See what a layer does to the calibration samples, in one pass over its input: MKL scores of its
  * rotary pairs, and per modality the second moments of what its K and V projections read.
  */
-
 import { SecondMoment } from '@mha2mla/lowrank';
-import type { AttentionObservation, DecoderConfig, DecoderLayer } from '@mha2mla/mla-runtime';
+import {
+  type AttentionObservation,
+  type DecoderConfig,
+  type DecoderLayer,
+  yieldToEventLoop,
+} from '@mha2mla/mla-runtime';
 import {
   type AttentionSample,
   addMklScores,
@@ -14,7 +18,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import { attentionSamples } from './attention-samples';
 import { advanceBatch, type CalibrationBatch } from './calibration-batch';
-import { type Modality, modalityMask } from './mask-of-kinds';
+import { type Modality, modalityMask } from './modality-mask';
 
 export interface LayerCalibration {
   mkl: MklSums;
@@ -50,8 +54,9 @@ export async function calibrateLayer(
   };
   let samplesLeft = options.attentionSamples;
   for (const batch of batches) {
+    await yieldToEventLoop();
     options.signal?.throwIfAborted();
-    const { output, seen } = observeLayer(layer, batch);
+    const seen = observeLayer(layer, batch);
     try {
       if (options.moments) await addMoments(calibration.moments, seen.input, batch);
       if (samplesLeft > 0) {
@@ -68,22 +73,19 @@ export async function calibrateLayer(
         calibration.samples.push(...samples);
         samplesLeft -= samples.length;
       }
+      if (options.advance) advanceBatch(batch, tf.clone(seen.output));
     } finally {
-      tf.dispose([seen.input, seen.query, seen.key]);
+      tf.dispose([seen.input, seen.query, seen.key, seen.output]);
     }
-    if (options.advance) advanceBatch(batch, output);
-    else output.dispose();
   }
   return calibration;
 }
 
-type Seen = Pick<AttentionObservation, 'input' | 'query' | 'key'>;
+/** What a layer's attention saw, and the layer's output; the caller disposes all four. */
+type Seen = Pick<AttentionObservation, 'input' | 'query' | 'key'> & { output: tf.Tensor3D };
 
-function observeLayer(
-  layer: DecoderLayer,
-  { hidden, step }: CalibrationBatch,
-): { output: tf.Tensor3D; seen: Seen } {
-  let seen: Seen | undefined;
+function observeLayer(layer: DecoderLayer, { hidden, step }: CalibrationBatch): Seen {
+  let seen: Omit<Seen, 'output'> | undefined;
   const output = layer.prefill(hidden, step, {
     observe: ({ input, query, key }) => {
       seen = {
@@ -93,7 +95,7 @@ function observeLayer(
       };
     },
   });
-  return { output, seen: seen! };
+  return { ...seen!, output };
 }
 
 async function addMoments(

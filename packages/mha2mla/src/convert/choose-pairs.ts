@@ -18,7 +18,7 @@ export function choosePairs(
   config: DecoderConfig,
   plan: ConversionPlan,
   layer: number,
-  calibration: LayerCalibration | undefined,
+  calibration?: LayerCalibration,
 ): RopePairs {
   const { headDim, numKeyValueHeads } = config;
   const { ropeDim, strategy, uniformStart } = plan;

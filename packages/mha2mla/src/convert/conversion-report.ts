@@ -26,7 +26,7 @@ export function buildReport(
   plan: ConversionPlan,
   layers: readonly LayerReport[],
 ): ConversionReport {
-  const { ranks, ...options } = plan;
+  const { ranks, needsAttention, needsCalibration, ...options } = plan;
   return {
     family: source.family.name,
     options: { ...options, ranks: ranks ? 'given' : undefined },

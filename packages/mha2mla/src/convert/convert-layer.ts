@@ -2,7 +2,7 @@
  * Convert one layer: calibrate on its input, choose pairs, factor, write its shard, and bring the
  * samples to the next layer's input. A layer that an earlier run finished is only propagated.
  */
-import { openSafetensors } from '@mha2mla/checkpoint';
+import { openSafetensors, type TensorEntry } from '@mha2mla/checkpoint';
 import type { LinearAlgebra } from '@mha2mla/lowrank';
 import { loadDecoderLayer } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
@@ -17,7 +17,7 @@ import { isReplaced, readLayer, type StoredLayer, storedLayer } from './layer-so
 import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
 import { propagateLayer } from './propagate-layer';
 import { splitAttention } from './split-attention';
-import { layerDtype, roundLayer, type ShardEntry, shardName, writeLayer } from './write-layer';
+import { layerDtype, roundLayer, shardName, writeLayer } from './write-layer';
 
 /** Samples whose attention is looked at, and query rows of each: what MKL and the fit need to settle. */
 const ATTENTION_SAMPLES = 32;
@@ -25,7 +25,7 @@ const ATTENTION_ROWS = 64;
 
 /** What is kept of a finished layer until the run ends. */
 export interface LayerRecord extends LayerReport {
-  entries: ShardEntry[];
+  entries: TensorEntry[];
 }
 
 export function recordName(layer: number): string {
@@ -44,17 +44,11 @@ export interface LayerJob {
 
 /** Convert one layer, or take it from an earlier run, and bring the samples to the next. */
 export async function convertLayer(job: LayerJob): Promise<LayerRecord> {
-  const { source, output, index } = job;
-  const stored = storedLayer(source, index);
+  const { output, index } = job;
   const name = recordName(index);
-  const weights = await readLayer(source, stored);
-  if (await output.has(name)) {
-    const record = await readOwnJson<LayerRecord>(output, name);
-    const pairs = record.ropePairs.map((head) => Int32Array.from(head));
-    const fresh = await readFresh(job, record, stored);
-    await propagateLayer(job, { weights, pairs, fresh });
-    return record;
-  }
+  if ((await output.has(name)) && (await output.has(shardOf(job)))) return resumeLayer(job, name);
+  const stored = storedLayer(job.source, index);
+  const weights = await readLayer(job.source, stored);
   const { record, pairs, fresh } = await makeLayer(job, stored, weights);
   // With `original`, the calibrating pass has run the layer already.
   if (job.plan.propagate !== 'original') await propagateLayer(job, { weights, pairs, fresh });
@@ -62,51 +56,69 @@ export async function convertLayer(job: LayerJob): Promise<LayerRecord> {
   return record;
 }
 
+/** Take a layer from an earlier run. */
+async function resumeLayer(job: LayerJob, name: string): Promise<LayerRecord> {
+  const { source, output, batches, index } = job;
+  const record = await readOwnJson<LayerRecord>(output, name);
+  if (batches.length === 0) return record;
+  const stored = storedLayer(source, index);
+  const weights = await readLayer(source, stored);
+  const pairs = record.ropePairs.map((head) => Int32Array.from(head));
+  await propagateLayer(job, { weights, pairs, fresh: await readFresh(job, record, stored) });
+  return record;
+}
+
 async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeights) {
-  const { source, output, plan, la, batches, index, signal } = job;
+  const { source, output, plan, la, index } = job;
   const config = source.config.decoder;
-  const original = await loadDecoderLayer(config, layerReader(weights, index), index);
-  const calibration = plan.needsCalibration
-    ? await calibrateLayer(config, original, batches, {
-        attentionSamples: plan.needsAttention ? ATTENTION_SAMPLES : 0,
-        attentionRows: ATTENTION_ROWS,
-        moments: plan.init !== 'weights' && plan.factor !== 'none',
-        advance: plan.propagate === 'original',
-        signal,
-      })
-    : undefined;
-  original.dispose();
+  const calibration = plan.needsCalibration ? await calibrate(job, weights) : undefined;
   const pairs = choosePairs(config, plan, index, calibration);
   const unrotation = fitUnrotation(config, plan, pairs, calibration);
   const split = splitAttention(config, weights, pairs, unrotation);
   const factored = factorAttention(la, config, plan, split, calibration);
   const dtype = plan.dtype ?? layerDtype(stored);
   const fresh = roundLayer(new Map([...split.rotary, ...factored.tensors]), dtype);
-  const entries = await writeLayer(
-    source,
-    output,
-    shardName(index + 1, config.numHiddenLayers + 1),
-    stored,
-    fresh,
-    {
-      dtype,
-      castAll: plan.dtype !== undefined,
-    },
-  );
+  const entries = await writeLayer(source, output, shardOf(job), stored, fresh, {
+    dtype,
+    castAll: plan.dtype !== undefined,
+  });
   const ropePairs = pairs.map((head) => [...head]);
   const record: LayerRecord = { layer: index, ...factored.reports, ropePairs, entries };
   return { record, pairs, fresh };
 }
 
+/** See what the original layer does to the samples. */
+async function calibrate(
+  { source, plan, batches, index, signal }: LayerJob,
+  weights: LayerWeights,
+) {
+  const config = source.config.decoder;
+  const original = await loadDecoderLayer(config, layerReader(weights, index), index);
+  try {
+    return await calibrateLayer(config, original, batches, {
+      attentionSamples: plan.needsAttention ? ATTENTION_SAMPLES : 0,
+      attentionRows: ATTENTION_ROWS,
+      moments: plan.init === 'activations' && plan.factor !== 'none',
+      advance: plan.propagate === 'original',
+      signal,
+    });
+  } finally {
+    original.dispose();
+  }
+}
+
+function shardOf({ source, index }: Pick<LayerJob, 'source' | 'index'>): string {
+  return shardName(index + 1, source.config.decoder.numHiddenLayers + 1);
+}
+
 /** The replaced tensors of a layer that an earlier run wrote. */
 async function readFresh(
-  { source, output, index }: LayerJob,
+  job: LayerJob,
   record: LayerRecord,
   stored: StoredLayer,
 ): Promise<LayerWeights> {
   const kept = new Set(stored.tensors.filter((t) => !isReplaced(stored, t)).map((t) => t.name));
-  const shard = shardName(index + 1, source.config.decoder.numHiddenLayers + 1);
-  const file = await openSafetensors(await output.read(shard));
+  const file = await openSafetensors(await job.output.read(shardOf(job)));
   const fresh = new Map<string, LayerTensor>();
   for (const { name, shape } of record.entries) {
     if (kept.has(name)) continue;

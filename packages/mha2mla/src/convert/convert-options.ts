@@ -1,5 +1,6 @@
 /** What a conversion does, with the defaults that measured best. */
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import { choosePairs } from './choose-pairs';
 
 export interface ConvertOptions {
   /** How rotary pairs are chosen. Default `mkl`. */
@@ -38,47 +39,35 @@ export interface ConvertOptions {
 export interface ConversionPlan extends Required<Omit<ConvertOptions, 'ranks' | 'dtype'>> {
   ranks?: Uint8Array;
   dtype?: ConvertOptions['dtype'];
-  /** Latent width of a layer, all KV heads and both of K and V where they are apart. */
-  latentWidth: number;
   /** Whether activations have to be seen. */
   needsCalibration: boolean;
   /** Whether queries and keys have to be seen, too. */
   needsAttention: boolean;
 }
 
-/** Check options against a model and fill in defaults. @throws RangeError */
+const CHOICES = {
+  strategy: ['mkl', 'high', 'low', 'uniform'],
+  unrotate: ['fitted', 'plain'],
+  factor: ['joint', 'split', 'key', 'value', 'none'],
+  init: ['weights', 'activations'],
+  propagate: ['original', 'rope', 'converted'],
+  dtype: ['BF16', 'F16', 'F32'],
+} as const;
+
+/** Check options against a model and fill in defaults, before any work. @throws RangeError */
 export function planConversion(config: DecoderConfig, options: ConvertOptions): ConversionPlan {
-  const { headDim, numKeyValueHeads } = config;
   if (config.mla) {
     throw new RangeError('planConversion: expected an original model, got a converted one.');
   }
+  checkChoices(options);
   const { strategy = 'mkl', factor = 'joint', init = 'activations' } = options;
-  const ropeDim = options.ropeDim ?? 2 * Math.max(1, Math.round(headDim / 8));
-  if (!Number.isSafeInteger(ropeDim) || ropeDim < 0 || ropeDim > headDim || ropeDim % 2 !== 0) {
-    throw new RangeError(
-      `planConversion: ropeDim must be even and at most the head's ${headDim}, got ${ropeDim}.`,
-    );
-  }
-  const rank = options.rank ?? 0;
-  const perHead = widestRank(factor, headDim, ropeDim);
-  if (factor !== 'none' && !(Number.isSafeInteger(rank) && rank >= 1 && rank <= perHead)) {
-    throw new RangeError(
-      `planConversion: rank must be an integer from 1 to ${perHead} (latent dims a KV head), got ${options.rank}.`,
-    );
-  }
-  const groups = options.groups ?? 1;
-  if (!Number.isSafeInteger(groups) || groups < 1 || numKeyValueHeads % groups !== 0) {
-    throw new RangeError(
-      `planConversion: groups must divide the ${numKeyValueHeads} KV heads, got ${groups}.`,
-    );
-  }
-  if (groups > 1 && factor !== 'joint') {
-    throw new RangeError(`planConversion: groups need factor joint, got ${factor}.`);
-  }
+  const ropeDim = checkRopeDim(config, options);
+  const groups = checkGroups(config, options, factor);
+  const rank = checkRank(config, options, { factor, ropeDim, groups });
   const choosesByAttention = strategy === 'mkl' && options.ranks === undefined;
   const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
   const seesActivations = init === 'activations' && factor !== 'none';
-  return {
+  const plan: ConversionPlan = {
     strategy,
     ropeDim,
     uniformStart: options.uniformStart ?? 0,
@@ -91,15 +80,89 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     groups,
     propagate: options.propagate ?? 'converted',
     dtype: options.dtype,
-    latentWidth: (factor === 'split' ? 2 : 1) * rank * numKeyValueHeads,
     needsAttention: choosesByAttention || unrotate === 'fitted',
     needsCalibration: seesActivations || choosesByAttention || unrotate === 'fitted',
   };
+  if (!choosesByAttention) checkPairs(config, plan);
+  return plan;
 }
 
-/** The rank beyond which a latent is wider than what it factors. */
-function widestRank(factor: ConversionPlan['factor'], headDim: number, ropeDim: number): number {
+function checkChoices(options: ConvertOptions): void {
+  for (const [name, allowed] of Object.entries(CHOICES)) {
+    const value = options[name as keyof typeof CHOICES];
+    if (value !== undefined && !allowed.some((choice) => choice === value)) {
+      throw new RangeError(
+        `planConversion: ${name} must be one of ${allowed.join(', ')}, got ${JSON.stringify(value)}.`,
+      );
+    }
+  }
+}
+
+function checkRopeDim({ headDim }: DecoderConfig, options: ConvertOptions): number {
+  const { ropeDim = 2 * Math.max(1, Math.round(headDim / 8)) } = options;
+  if (!Number.isSafeInteger(ropeDim) || ropeDim < 0 || ropeDim > headDim || ropeDim % 2 !== 0) {
+    throw new RangeError(
+      `planConversion: ropeDim must be even and at most the head's ${headDim}, got ${ropeDim}.`,
+    );
+  }
+  return ropeDim;
+}
+
+function checkGroups(
+  { numKeyValueHeads }: DecoderConfig,
+  { groups = 1 }: ConvertOptions,
+  factor: ConversionPlan['factor'],
+): number {
+  if (!Number.isSafeInteger(groups) || groups < 1 || numKeyValueHeads % groups !== 0) {
+    throw new RangeError(
+      `planConversion: groups must divide the ${numKeyValueHeads} KV heads, got ${groups}.`,
+    );
+  }
+  if (groups > 1 && factor !== 'joint') {
+    throw new RangeError(`planConversion: groups need factor joint, got ${factor}.`);
+  }
+  return groups;
+}
+
+function checkRank(
+  config: DecoderConfig,
+  { rank }: ConvertOptions,
+  shape: Pick<ConversionPlan, 'factor' | 'ropeDim' | 'groups'>,
+): number {
+  if (shape.factor === 'none') {
+    if (rank === undefined) return 0;
+    throw new RangeError(`planConversion: factor none has no rank, got rank=${rank}.`);
+  }
+  const widest = widestRank(config, shape);
+  if (widest < 1) {
+    throw new RangeError(
+      `planConversion: factor ${shape.factor} needs keys that are not rotated, got ropeDim=${shape.ropeDim}, the whole head.`,
+    );
+  }
+  if (rank !== undefined && Number.isSafeInteger(rank) && rank >= 1 && rank <= widest) return rank;
+  throw new RangeError(
+    `planConversion: rank must be an integer from 1 to ${widest} (latent dims a KV head), got ${rank}.`,
+  );
+}
+
+/** The rank beyond which a latent is wider than what it factors, or than the model. */
+function widestRank(
+  { headDim, hiddenSize, numKeyValueHeads }: DecoderConfig,
+  { factor, ropeDim, groups }: Pick<ConversionPlan, 'factor' | 'ropeDim' | 'groups'>,
+): number {
   const nope = headDim - ropeDim;
-  if (factor === 'key' || factor === 'split') return nope;
-  return factor === 'value' ? headDim : nope + headDim;
+  const rows = { key: nope, split: nope, value: headDim, joint: nope + headDim, none: 0 }[factor];
+  return Math.min(rows, Math.floor((hiddenSize * groups) / numKeyValueHeads));
+}
+
+/** Choose the pairs that need no data, so that ranks or a start that do not fit are told at once. */
+function checkPairs(config: DecoderConfig, plan: ConversionPlan): void {
+  const { numHiddenLayers, numKeyValueHeads, headDim } = config;
+  const size = numHiddenLayers * numKeyValueHeads * headDim;
+  if (plan.ranks && plan.ranks.length !== size) {
+    throw new RangeError(
+      `planConversion: ranks must be [${numHiddenLayers} layers, ${numKeyValueHeads} KV heads, ${headDim}], ${size} values, got ${plan.ranks.length}.`,
+    );
+  }
+  for (let layer = 0; layer < numHiddenLayers; layer++) choosePairs(config, plan, layer);
 }

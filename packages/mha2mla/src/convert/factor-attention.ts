@@ -14,7 +14,7 @@ import type { DecoderConfig } from '@mha2mla/mla-runtime';
 import type { LayerCalibration } from './calibrate-layer';
 import type { ConversionPlan } from './convert-options';
 import type { LayerTensor } from './layer-weights';
-import type { Modality } from './mask-of-kinds';
+import type { Modality } from './modality-mask';
 import type { Projected, SplitAttention } from './split-attention';
 
 export interface FactorReport {

@@ -1,10 +1,11 @@
 /** Bring calibration samples to the next layer's input, in the form that the plan asks for. */
-import { type DecoderConfig, type DecoderLayer, loadDecoderLayer } from '@mha2mla/mla-runtime';
+import { type DecoderConfig, loadDecoderLayer, yieldToEventLoop } from '@mha2mla/mla-runtime';
 import type { RopePairs } from '@mha2mla/partial-rope';
 import { advanceBatch } from './calibration-batch';
 import type { LayerJob } from './convert-layer';
 import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
 import { splitAttention } from './split-attention';
+import { roundLayer } from './write-layer';
 
 export interface ConvertedLayer {
   /** The original layer. */
@@ -14,29 +15,47 @@ export interface ConvertedLayer {
   fresh: LayerWeights;
 }
 
-/** Run every batch through the original, the partial-RoPE or the converted layer. */
+/**
+ * Run every batch through the original, the partial-RoPE or the converted layer.
+ * @throws the signal's reason when aborted.
+ */
 export async function propagateLayer(
-  { source, plan, batches, index }: Pick<LayerJob, 'source' | 'plan' | 'batches' | 'index'>,
+  {
+    source,
+    plan,
+    batches,
+    index,
+    signal,
+  }: Pick<LayerJob, 'source' | 'plan' | 'batches' | 'index' | 'signal'>,
   converted: ConvertedLayer,
 ): Promise<void> {
   if (batches.length === 0) return;
   const { config, tensors } = formOf(source.config.decoder, plan, converted);
-  const layer: DecoderLayer = await loadDecoderLayer(config, layerReader(tensors, index), index);
-  for (const batch of batches) advanceBatch(batch, layer.prefill(batch.hidden, batch.step));
-  layer.dispose();
+  const layer = await loadDecoderLayer(config, layerReader(tensors, index), index);
+  try {
+    for (const batch of batches) {
+      await yieldToEventLoop();
+      signal?.throwIfAborted();
+      advanceBatch(batch, layer.prefill(batch.hidden, batch.step));
+    }
+  } finally {
+    layer.dispose();
+  }
 }
 
 function formOf(
   config: DecoderConfig,
-  { propagate, groups }: LayerJob['plan'],
+  { propagate, groups, dtype }: LayerJob['plan'],
   { weights, pairs, fresh }: ConvertedLayer,
 ): { config: DecoderConfig; tensors: LayerWeights } {
   if (propagate === 'original') return { config, tensors: weights };
   const ropePairs = Array.from({ length: config.numHiddenLayers }, () => pairs);
-  const form = propagate === 'rope' ? partialRope(config, weights, pairs, fresh) : fresh;
+  // As it will be read back, what was kept included.
+  const kept = dtype ? roundLayer(weights, dtype) : weights;
+  const form = propagate === 'rope' ? partialRope(config, kept, pairs, fresh) : fresh;
   return {
     config: { ...config, mla: { ropePairs, groups } },
-    tensors: new Map([...weights, ...form]),
+    tensors: new Map([...kept, ...form]),
   };
 }
 

@@ -12,8 +12,6 @@ import { keptEntry, readKept } from './kept-tensors';
 import { isReplaced, type StoredLayer } from './layer-source';
 import type { LayerTensor, LayerWeights } from './layer-weights';
 
-export type ShardEntry = TensorEntry;
-
 /**
  * @param fresh tensors that take the place of q, k and v, by name below the layer's prefix.
  * @param dtype of the new tensors, and of the others too where it was asked for.
