@@ -1,14 +1,25 @@
 export { CheckpointWeights } from './checkpoint-weights';
 export { createProcessor, type PreparedImages, type ProcessorParts } from './create-processor';
+export { decoderConfig } from './decoder-config-of';
 export { type EmbedTokens, embedInputs } from './embed-inputs';
 export type { EncodeOptions, Positions, VisionEncoder, VlmConfig, VlmFamily } from './family';
+export {
+  type ClipImageProcessor,
+  createClipImageProcessor,
+  type ProcessedImage,
+} from './image/clip-image-processor';
 export type { RgbImage } from './image/rgb-image';
 export { llava } from './llava/llava-family';
 export { parseMlaConfig } from './mla-config';
 export type { ModelInputs, Processor, ProcessorSample } from './model-inputs';
 export { openVlm, type VlmSource } from './open-vlm';
 export { prepareInputs } from './prepare-inputs';
+export { sequentialPositions } from './sequential-positions';
+export type { ChatTemplate, RenderedPrompt } from './text/chat-template';
+export { loadTextFiles, type TextFiles } from './text/load-text-files';
 export type { Message, MessagePart } from './text/message-parts';
 export { createTokenStream, type TokenStream } from './text/token-stream';
 export type { TextTokenizer } from './text/tokenizer';
+export { type ClipConfig, parseClipConfig } from './vision/clip-config';
+export { ClipVisionTower } from './vision/clip-vision-tower';
 export { VisionLanguageModel } from './vision-language-model';

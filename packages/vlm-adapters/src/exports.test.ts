@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest';
+import * as api from './index';
+
+test('the package exports these names and no others', () => {
+  expect(Object.keys(api).sort()).toEqual([
+    'CheckpointWeights',
+    'ClipVisionTower',
+    'VisionLanguageModel',
+    'createClipImageProcessor',
+    'createProcessor',
+    'createTokenStream',
+    'decoderConfig',
+    'embedInputs',
+    'llava',
+    'loadTextFiles',
+    'openVlm',
+    'parseClipConfig',
+    'parseMlaConfig',
+    'prepareInputs',
+    'sequentialPositions',
+  ]);
+});
