@@ -1,0 +1,93 @@
+/**
+ * What healing minimises: cross-entropy of the reference answers, distillation from the original's
+ * logits at the same places, and the distance of every layer's output to the original's, at all
+ * tokens, which teaches far more a sample than the few tokens of an answer.
+ */
+import { type Decoder, PADDING, prefillStep, type PrefillStep } from '@mha2mla/mla-runtime';
+import { crossEntropy, distillationLoss, outputMatchingLoss } from '@mha2mla/peft';
+import { prepareInputs, type VisionLanguageModel } from '@mha2mla/vlm-adapters';
+import * as tf from '@tensorflow/tfjs-core';
+import type { AnsweredBatch } from '../data/answered-batch';
+
+export interface LossWeights {
+  /** Of the distillation from logits. */
+  kd: number;
+  /** Of the distance of the layers' outputs. */
+  hidden: number;
+  temperature: number;
+}
+
+/** A batch with all that does not depend on what is trained. */
+export interface PreparedBatch {
+  embedded: tf.Tensor3D;
+  step: PrefillStep;
+  /** [P] indices into B * L, and [P] labels. */
+  predicting: tf.Tensor1D;
+  labels: tf.Tensor1D;
+  /** [B, L], 0 at padding. */
+  mask: tf.Tensor2D;
+  /** The original's layer outputs [B, L, D] and answer logits [P, vocabulary]. */
+  teacher: { hidden: tf.Tensor3D[]; logits: tf.Tensor2D };
+}
+
+/** Embed a batch and run the original on it. The caller disposes it by {@link disposePrepared}. */
+export function prepareBatch(
+  { family, config, embed }: Pick<VisionLanguageModel, 'family' | 'config'> & {
+    embed: VisionLanguageModel['embed'];
+  },
+  teacher: Decoder,
+  batch: AnsweredBatch,
+): PreparedBatch {
+  const { layout, positionIds } = prepareInputs(family, config, batch.inputs);
+  const step = prefillStep(layout, positionIds, config.decoder);
+  const embedded = embed(batch.inputs);
+  const { batch: rows, length, kinds } = layout;
+  const mask = tf.tensor2d(
+    Float32Array.from(kinds, (kind) => (kind === PADDING ? 0 : 1)),
+    [rows, length],
+  );
+  const predicting = tf.tensor1d(batch.predicting, 'int32');
+  const hidden = teacher.prefillSync(embedded, step);
+  return {
+    embedded,
+    step,
+    predicting,
+    labels: tf.tensor1d(batch.labels, 'int32'),
+    mask,
+    teacher: { hidden, logits: answerLogits(teacher, hidden.at(-1)!, predicting) },
+  };
+}
+
+export function disposePrepared({ step, teacher, ...tensors }: PreparedBatch): void {
+  step.dispose();
+  tf.dispose([...Object.values(tensors), ...teacher.hidden, teacher.logits]);
+}
+
+/** The loss of a student on a batch, a scalar; call it where gradients are taped. */
+export function healLoss(
+  student: Decoder,
+  { embedded, step, predicting, labels, mask, teacher }: PreparedBatch,
+  { kd, hidden: hiddenWeight, temperature }: LossWeights,
+): tf.Scalar {
+  const outputs = student.prefillSync(embedded, step);
+  const logits = answerLogits(student, outputs.at(-1)!, predicting);
+  const terms: tf.Scalar[] = [crossEntropy(logits, labels)];
+  if (kd > 0) {
+    terms.push(tf.mul(distillationLoss(logits, teacher.logits, { temperature }), kd));
+  }
+  if (hiddenWeight > 0) {
+    const share = hiddenWeight / outputs.length;
+    for (const [i, output] of outputs.entries()) {
+      terms.push(tf.mul(outputMatchingLoss(output, teacher.hidden[i]!, { mask }), share));
+    }
+  }
+  return tf.addN(terms) as tf.Scalar;
+}
+
+/** Logits [P, vocabulary] of the chosen tokens of [B, L, D]. */
+function answerLogits(decoder: Decoder, hidden: tf.Tensor3D, predicting: tf.Tensor1D): tf.Tensor2D {
+  return tf.tidy(() => {
+    const flat = tf.reshape(hidden, [-1, hidden.shape[2]]);
+    return decoder.logits(tf.gather(flat, predicting)) as tf.Tensor2D;
+  });
+}
