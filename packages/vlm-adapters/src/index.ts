@@ -1,6 +1,7 @@
+export { cacheBlock, parseCacheSetting } from './cache-setting';
 export { CheckpointWeights } from './checkpoint-weights';
 export { createProcessor, type PreparedImages, type ProcessorParts } from './create-processor';
-export { decoderConfig } from './decoder-config-of';
+export { decoderConfig } from './decoder-config';
 export { type EmbedTokens, embedInputs } from './embed-inputs';
 export type { EncodeOptions, Positions, VisionEncoder, VlmConfig, VlmFamily } from './family';
 export {

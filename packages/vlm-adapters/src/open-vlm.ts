@@ -5,6 +5,8 @@ import {
   openCheckpoint,
   readModelConfig,
 } from '@mha2mla/checkpoint';
+import type { CacheOptions } from '@mha2mla/mla-runtime';
+import { parseCacheSetting } from './cache-setting';
 import { CheckpointWeights } from './checkpoint-weights';
 import type { VlmConfig, VlmFamily } from './family';
 
@@ -14,6 +16,8 @@ export interface VlmSource {
   readonly checkpoint: Checkpoint;
   readonly weights: CheckpointWeights;
   readonly store: FileStore;
+  /** How the model's cache is stored unless a run says otherwise. */
+  readonly cache: CacheOptions;
 }
 
 /**
@@ -35,5 +39,6 @@ export async function openVlm(
   const config = family.parseConfig(modelConfig);
   const checkpoint = await openCheckpoint(store);
   const weights = new CheckpointWeights(checkpoint, family.storedNames, family.name);
-  return { family, config, checkpoint, weights, store };
+  const cache = parseCacheSetting(modelConfig.mha2mla ?? {});
+  return { family, config, checkpoint, weights, store, cache };
 }

@@ -1,6 +1,6 @@
 /** config.json of LLaVA-1.5 (`model_type: llava`) to what loader and decoder need. */
 import type { ModelConfig } from '@mha2mla/checkpoint';
-import { decoderConfig } from '../decoder-config-of';
+import { decoderConfig } from '../decoder-config';
 import type { VlmConfig } from '../family';
 import { type Activation, activation } from '../vision/activations';
 import { type ClipConfig, parseClipConfig } from '../vision/clip-config';

@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest';
+import { cacheBlock, parseCacheSetting } from './cache-setting';
+
+test('a setting survives its way through the config file', () => {
+  for (const setting of [
+    {},
+    { kvBits: 4 as const },
+    { kvBits: { vision: 4 as const, text: 8 as const }, ropeBits: 16 as const, groupSize: 64 },
+  ]) {
+    const block = JSON.parse(JSON.stringify({ cache: cacheBlock(setting) }));
+    expect(parseCacheSetting(block)).toEqual(setting);
+  }
+});
+
+test('a model without a setting has none', () => {
+  expect(parseCacheSetting({})).toEqual({});
+});
+
+test('settings that no cache has are refused by name', () => {
+  const parse = (cache: unknown) => () => parseCacheSetting({ cache });
+  expect(parse({ kv_bits: 3 })).toThrow(/cache\.kv_bits must be one of 4, 8, 16, got 3/);
+  expect(parse({ kv_bits: { vision: '4' } })).toThrow(/kv_bits\.vision/);
+  expect(parse({ rope_bits: 1e9 })).toThrow(/rope_bits/);
+  expect(parse({ group_size: 0 })).toThrow(/group_size/);
+  expect(parse({ group_size: 2 ** 40 })).toThrow(/group_size/);
+  expect(parse('4')).toThrow();
+});
