@@ -31,7 +31,7 @@ export async function convertModel(
   const plan = planConversion(config, options);
   if (plan.needsCalibration && calibration.length === 0) {
     throw new RangeError(
-      'convertModel: calibration samples are needed by strategy mkl and init activations, got none.',
+      'convertModel: calibration samples are needed by strategy mkl, unrotate fitted and init activations, got none.',
     );
   }
   const la = await loadLinearAlgebra();

@@ -110,19 +110,17 @@ function factorOne(
   const dIn = config.hiddenSize;
   const side = ({ weight }: Projected) => ({ weight: weight.values, dOut: weight.shape[0]! });
   const [k, v] = [side(key), side(value)];
-  const tensor = (values: ArrayLike<number>, rows: number): LayerTensor => ({
-    shape: [rows, values.length / rows],
-    values: Float32Array.from(values),
-  });
   const rank = plan.rank * config.numKeyValueHeads;
+  const down = (values: Float64Array) => matrix(values, [rank, dIn]);
+  const up = (values: Float64Array, rows: number) => matrix(values, [rows, rank / plan.groups]);
   if (plan.factor === 'joint') {
     const f = jointFactors(la, { key: k, value: v, dIn, moment, rank, groups: plan.groups });
     return {
       ...f,
       tensors: [
-        ['down_kv.weight', tensor(f.down, rank)],
-        ['up_k.weight', tensor(f.upK, k.dOut)],
-        ['up_v.weight', tensor(f.upV, v.dOut)],
+        ['down_kv.weight', down(f.down)],
+        ['up_k.weight', up(f.upK, k.dOut)],
+        ['up_v.weight', up(f.upV, v.dOut)],
       ],
     };
   }
@@ -131,10 +129,10 @@ function factorOne(
     return {
       ...f,
       tensors: [
-        ['down_k.weight', tensor(f.downK, rank)],
-        ['up_k.weight', tensor(f.upK, k.dOut)],
-        ['down_v.weight', tensor(f.downV, rank)],
-        ['up_v.weight', tensor(f.upV, v.dOut)],
+        ['down_k.weight', down(f.downK)],
+        ['up_k.weight', up(f.upK, k.dOut)],
+        ['down_v.weight', down(f.downV)],
+        ['up_v.weight', up(f.upV, v.dOut)],
       ],
     };
   }
@@ -146,11 +144,15 @@ function factorOne(
   return {
     ...f,
     tensors: [
-      [`down_${letter}.weight`, tensor(f.down, rank)],
-      [`up_${letter}.weight`, tensor(f.up, own.dOut)],
+      [`down_${letter}.weight`, down(f.down)],
+      [`up_${letter}.weight`, up(f.up, own.dOut)],
       [kept, other.weight],
     ],
   };
+}
+
+function matrix(values: Float64Array, shape: readonly number[]): LayerTensor {
+  return { shape, values: Float32Array.from(values) };
 }
 
 function addProjected(tensors: Map<string, LayerTensor>, name: string, projected: Projected): void {

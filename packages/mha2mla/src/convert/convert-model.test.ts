@@ -1,0 +1,164 @@
+import { memoryStore } from '@mha2mla/checkpoint';
+import { describeBackends, expectClose, expectNoLeak } from '@mha2mla/testing';
+import { llava, openVlm, VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect, test } from 'vitest';
+import { type Trace, traceModel } from '../trace/trace-model';
+import { memoryOutput } from './conversion-output';
+import { type ConvertRunOptions, convertModel } from './convert-model';
+import { openTinyLlava, type TinyLlavaOptions, tinyInputs, tinyLlava } from './tiny-llava';
+
+const calibration = [tinyInputs(1), tinyInputs(2)];
+const prompts = tinyInputs(3, 2);
+
+async function convert(source: VlmSource, options: ConvertRunOptions): Promise<VlmSource> {
+  const output = memoryOutput();
+  await convertModel(source, output, { calibration, ...options });
+  return openVlm(memoryStore(output.files), { families: [llava] });
+}
+
+/** Logits of the tokens that are not padding. */
+async function logits(
+  source: VlmSource,
+  attention: 'naive' | 'absorbed' = 'naive',
+): Promise<Float32Array> {
+  const model = await VisionLanguageModel.load(source);
+  const trace: Trace = await traceModel(model, prompts, { attention });
+  model.dispose();
+  const { values, shape } = trace.get('logits')!;
+  return (values as Float32Array).filter(
+    (_, i) => prompts.attentionMask[Math.floor(i / shape[2]!)] === 1,
+  );
+}
+
+describeBackends('a conversion that loses nothing', () => {
+  test.each<[string, TinyLlavaOptions, ConvertRunOptions]>([
+    ['MHA, joint', { kvHeads: 4 }, { rank: 8 }],
+    ['MHA, two groups', { kvHeads: 4 }, { rank: 8, groups: 2 }],
+    ['GQA, partial RoPE', { kvHeads: 2 }, { factor: 'none' }],
+    ['GQA with biases, joint', { kvHeads: 2, bias: true }, { rank: 8 }],
+    ['GQA with biases, groups', { kvHeads: 2, bias: true }, { rank: 8, groups: 2 }],
+    [
+      'one KV head with biases, value, one latent for both modalities',
+      { kvHeads: 1, bias: true },
+      { rank: 8, factor: 'value', decouple: false },
+    ],
+    ['GQA with biases, factors of weights', { bias: true }, { rank: 8, init: 'weights' }],
+  ])('%s: all pairs at full rank equal the original', async (_, model, options) => {
+    const source = await openTinyLlava(model);
+    const converted = await convert(source, { ropeDim: 8, ...options });
+    const expected = await logits(source);
+    for (const attention of ['naive', 'absorbed'] as const) {
+      // Logits of size 3; two factors in float32 for one map.
+      expectClose(await logits(converted, attention), expected, { abs: 1e-5 });
+    }
+  });
+
+  test.each<[string, ConvertRunOptions]>([
+    ['joint', { ropeDim: 4, rank: 12 }],
+    ['joint in groups', { ropeDim: 4, rank: 12, groups: 2 }],
+    ['key', { ropeDim: 4, rank: 4, factor: 'key' }],
+    ['value', { ropeDim: 4, rank: 8, factor: 'value' }],
+    ['split, no pair kept', { ropeDim: 0, rank: 8, factor: 'split' }],
+  ])('%s: full rank equals partial RoPE', async (_, options) => {
+    const source = await openTinyLlava({ bias: true });
+    const { ropeDim } = options;
+    const shared: ConvertRunOptions = { strategy: 'low', ropeDim, unrotate: 'fitted' };
+    const converted = await convert(source, { ...shared, ...options, propagate: 'rope' });
+    const rope = await convert(source, { ...shared, factor: 'none', propagate: 'rope' });
+    const expected = await logits(rope);
+    for (const attention of ['naive', 'absorbed'] as const) {
+      expectClose(await logits(converted, attention), expected, { abs: 1e-5 });
+    }
+  });
+});
+
+describeBackends('a conversion', () => {
+  test('streams: what is held does not grow with depth', async () => {
+    const peaks: number[] = [];
+    const afterLayers = new Set<number>();
+    for (const layers of [2, 5]) {
+      let peak = 0;
+      const store = memoryStore(await tinyLlava({ layers }));
+      const source = await openVlm(store, { families: [llava] });
+      const before = tf.memory().numTensors;
+      // Weights are read while the samples and the moments are held, pieces written after.
+      const watched: VlmSource = {
+        ...source,
+        checkpoint: {
+          ...source.checkpoint,
+          readBytes: (name) => {
+            peak = Math.max(peak, tf.memory().numTensors - before);
+            return source.checkpoint.readBytes(name);
+          },
+        },
+      };
+      await convertModel(watched, memoryOutput(), {
+        calibration,
+        rank: 4,
+        onProgress: () => afterLayers.add(tf.memory().numTensors - before),
+      });
+      expect(tf.memory().numTensors).toBe(before);
+      peaks.push(peak);
+    }
+    expect(peaks[0]).toBeGreaterThan(0);
+    expect(peaks[1]).toBe(peaks[0]);
+    expect(afterLayers.size).toBe(1);
+  });
+
+  test('leaves no tensors behind, whole, aborted or failed', async () => {
+    const source = await openTinyLlava({ layers: 3 });
+    const run = (options: ConvertRunOptions) =>
+      convertModel(source, memoryOutput(), { calibration, rank: 4, ...options });
+    await expectNoLeak(async () => {
+      await run({});
+    });
+    await expectNoLeak(async () => {
+      const abort = new AbortController();
+      const onProgress = () => abort.abort(new Error('enough'));
+      await expect(run({ signal: abort.signal, onProgress })).rejects.toThrow('enough');
+      // In the midst of a layer: timers are heard between batches.
+      const later = new AbortController();
+      setTimeout(() => later.abort(new Error('too late')));
+      await expect(run({ signal: later.signal })).rejects.toThrow('too late');
+    });
+    const bad = { ...tinyInputs(1), pixelValues: undefined };
+    await expectNoLeak(async () => {
+      await expect(run({ calibration: [tinyInputs(2), bad] })).rejects.toThrow('got 24 tokens');
+    });
+  });
+
+  test('reports progress layer by layer', async () => {
+    const seen: unknown[] = [];
+    await convertModel(await openTinyLlava(), memoryOutput(), {
+      strategy: 'low',
+      factor: 'none',
+      onProgress: (progress) => seen.push(progress),
+    });
+    expect(seen).toEqual([
+      { phase: 'convert', loaded: 1, total: 2 },
+      { phase: 'convert', loaded: 2, total: 2 },
+    ]);
+  });
+
+  test('asks for the calibration samples that its options need', async () => {
+    const source = await openTinyLlava();
+    for (const options of [
+      { factor: 'none' },
+      { strategy: 'high', rank: 4 },
+      { strategy: 'high', unrotate: 'fitted', factor: 'none' },
+    ] as const) {
+      await expect(convertModel(source, memoryOutput(), options)).rejects.toThrow(
+        /calibration samples are needed .* got none/,
+      );
+    }
+  });
+
+  test('gives the same bytes when it is run again', async () => {
+    const source = await openTinyLlava({ bias: true });
+    const [first, second] = [memoryOutput(), memoryOutput()];
+    await convertModel(source, first, { calibration, rank: 4 });
+    await convertModel(source, second, { calibration, rank: 4 });
+    expect(second.files).toEqual(first.files);
+  });
+});

@@ -1,0 +1,93 @@
+import { expect, test } from 'vitest';
+import { type ConvertOptions, planConversion } from './convert-options';
+import { openTinyLlava } from './tiny-llava';
+
+const { decoder: config } = (await openTinyLlava()).config; // D 32, 4 heads, 2 KV heads of 8 dims
+const ranks = Uint8Array.from({ length: 2 * 2 * 8 }, (_, i) => i % 4);
+
+test('fills in the defaults', () => {
+  expect(planConversion(config, { rank: 4 })).toEqual({
+    strategy: 'mkl',
+    ropeDim: 2,
+    uniformStart: 0,
+    ranks: undefined,
+    unrotate: 'fitted',
+    rank: 4,
+    factor: 'joint',
+    init: 'activations',
+    decouple: true,
+    groups: 1,
+    propagate: 'converted',
+    dtype: undefined,
+    needsAttention: true,
+    needsCalibration: true,
+  });
+});
+
+test.each<[ConvertOptions, Partial<ReturnType<typeof planConversion>>]>([
+  [{ factor: 'none' }, { rank: 0, needsAttention: true, needsCalibration: true }],
+  [
+    { rank: 4, ranks, ropeDim: 4 },
+    { unrotate: 'plain', needsAttention: false },
+  ],
+  [
+    { rank: 4, strategy: 'high' },
+    { needsAttention: false, needsCalibration: true },
+  ],
+  [{ rank: 4, strategy: 'high', init: 'weights' }, { needsCalibration: false }],
+  [
+    { factor: 'none', strategy: 'low', unrotate: 'fitted' },
+    { needsAttention: true, needsCalibration: true },
+  ],
+])('%o needs no more than it has to', (options, expected) => {
+  expect(planConversion(config, options)).toMatchObject(expected);
+});
+
+test.each<[string, ConvertOptions, RegExp]>([
+  ['ropeDim', { ropeDim: 3, rank: 4 }, /ropeDim must be even and at most the head's 8, got 3/],
+  ['ropeDim', { ropeDim: 10, rank: 4 }, /ropeDim must be even .* got 10/],
+  ['ropeDim', { ropeDim: -2, rank: 4 }, /ropeDim must be even .* got -2/],
+  ['no rank', {}, /rank must be an integer from 1 to 14 .* got undefined/],
+  ['rank', { rank: 0 }, /rank must be an integer from 1 to 14 .* got 0/],
+  ['rank', { rank: 2.5 }, /got 2.5/],
+  ['joint rank', { rank: 15 }, /rank must be an integer from 1 to 14 .* got 15/],
+  ['split rank', { rank: 7, factor: 'split' }, /rank must be an integer from 1 to 6 .* got 7/],
+  ['key rank', { rank: 7, factor: 'key' }, /from 1 to 6/],
+  ['value rank', { rank: 9, factor: 'value' }, /from 1 to 8/],
+  ['rank of none', { rank: 4, factor: 'none' }, /factor none has no rank, got rank=4/],
+  ['all pairs', { rank: 1, factor: 'key', ropeDim: 8 }, /needs keys that are not rotated/],
+  ['groups', { rank: 4, groups: 3 }, /groups must divide the 2 KV heads, got 3/],
+  ['groups', { rank: 4, groups: 0 }, /groups must divide the 2 KV heads, got 0/],
+  ['groups', { rank: 4, groups: 2, factor: 'value' }, /groups need factor joint, got value/],
+  ['uniform', { rank: 4, strategy: 'uniform', ropeDim: 6 }, /uniform needs ropeDim to divide/],
+  ['start', { rank: 4, strategy: 'uniform', ropeDim: 4, uniformStart: 2 }, /uniformStart < 2/],
+  ['ranks of another model', { rank: 4, ranks: ranks.slice(8) }, /ranks must be .* got 24/],
+  ['ranks of a layer more', { rank: 4, ranks: Uint8Array.of(...ranks, ...ranks) }, /got 64/],
+  ['ranks that repeat', { rank: 4, ranks: new Uint8Array(32) }, /Ranks must be a permutation/],
+])('%s out of range is a RangeError', (_, options, message) => {
+  const plan = () => planConversion(config, options);
+  expect(plan).toThrow(RangeError);
+  expect(plan).toThrow(message);
+});
+
+test('the latent of all KV heads is at most as wide as the model', () => {
+  const mha = { ...config, numKeyValueHeads: 4 };
+  expect(() => planConversion(mha, { rank: 9 })).toThrow(/rank must be an integer from 1 to 8/);
+  // Each group has a latent of its own.
+  expect(planConversion(mha, { rank: 14, groups: 2 }).rank).toBe(14);
+});
+
+test.each(['strategy', 'unrotate', 'factor', 'init', 'propagate', 'dtype'])(
+  'a %s that there is not is a RangeError',
+  (name) => {
+    const options: ConvertOptions = { rank: 4, ...{ [name]: 'fastest' } };
+    expect(() => planConversion(config, options)).toThrow(
+      new RegExp(`^planConversion: ${name} must be one of .*, got "fastest"`),
+    );
+  },
+);
+
+test('a converted model is refused', () => {
+  const mla = { ropePairs: [], groups: 1 };
+  expect(() => planConversion({ ...config, mla }, { rank: 4 })).toThrow(/got a converted one/);
+});
