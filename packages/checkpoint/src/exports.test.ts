@@ -16,6 +16,7 @@ it('the exported names are these', () => {
       "configNumber",
       "configRecord",
       "configString",
+      "configValue",
       "decodeFloat32",
       "decodeInt32",
       "dtypeBits",

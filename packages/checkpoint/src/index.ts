@@ -12,6 +12,7 @@ export {
   configNumber,
   configRecord,
   configString,
+  configValue,
 } from './config-values';
 export { decodeFloat32, decodeInt32 } from './decode-tensor';
 export { type Dtype, dtypeBits } from './dtype';

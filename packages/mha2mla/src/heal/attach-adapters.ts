@@ -44,7 +44,12 @@ export function attachAdapters(decoder: Decoder, options: AdapterOptions): Attac
   for (const [i, module] of chosen.entries()) {
     const { layer, name, base } = bases.get(module)!;
     const rank = Math.min(r, base.inFeatures, base.outFeatures);
-    const adapted = lora(base, { r: rank, loraAlpha: (loraAlpha * rank) / r, name: module, seed: seed + i });
+    const adapted = lora(base, {
+      r: rank,
+      loraAlpha: (loraAlpha * rank) / r,
+      name: module,
+      seed: seed + i,
+    });
     modules.set(module, adapted);
     decoder.layers[layer]!.setProjection(name, adapted);
   }

@@ -3,7 +3,7 @@
  * logits at the same places, and the distance of every layer's output to the original's, at all
  * tokens, which teaches far more a sample than the few tokens of an answer.
  */
-import { type Decoder, PADDING, prefillStep, type PrefillStep } from '@mha2mla/mla-runtime';
+import { type Decoder, PADDING, type PrefillStep, prefillStep } from '@mha2mla/mla-runtime';
 import { crossEntropy, distillationLoss, outputMatchingLoss } from '@mha2mla/peft';
 import { prepareInputs, type VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
@@ -32,15 +32,14 @@ export interface PreparedBatch {
 
 /** Embed a batch and run the original on it. The caller disposes it by {@link disposePrepared}. */
 export function prepareBatch(
-  { family, config, embed }: Pick<VisionLanguageModel, 'family' | 'config'> & {
-    embed: VisionLanguageModel['embed'];
-  },
+  student: VisionLanguageModel,
   teacher: Decoder,
   batch: AnsweredBatch,
 ): PreparedBatch {
+  const { family, config } = student;
   const { layout, positionIds } = prepareInputs(family, config, batch.inputs);
   const step = prefillStep(layout, positionIds, config.decoder);
-  const embedded = embed(batch.inputs);
+  const embedded = student.embed(batch.inputs);
   const { batch: rows, length, kinds } = layout;
   const mask = tf.tensor2d(
     Float32Array.from(kinds, (kind) => (kind === PADDING ? 0 : 1)),

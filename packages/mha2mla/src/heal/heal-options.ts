@@ -1,0 +1,78 @@
+/** How a converted model is healed, with the defaults that measured best. */
+export interface HealOptions {
+  /** Updates in all. Default 120. */
+  steps?: number;
+  /** Questions an update. Default 16. */
+  batchSize?: number;
+  /** Between warmup and decay. Default 4e-3. */
+  learningRate?: number;
+  /** Width of the adapters. Default 16. */
+  r?: number;
+  /** Default `r`: a scale of 1. */
+  loraAlpha?: number;
+  /** Linear maps that get an adapter, by PEFT's rule. Default all of the attention. */
+  targetModules?: string | readonly string[];
+  /** Weight of the distillation from the original's logits. Default 1. */
+  kd?: number;
+  /** Weight of the distance of the layers' outputs to the original's. Default 4. */
+  hidden?: number;
+  temperature?: number;
+  weightDecay?: number;
+  /** Share of the updates in which the rate rises, and falls. Default 0.1 and 0.5. */
+  warmup?: number;
+  decay?: number;
+  seed?: number;
+}
+
+export type HealPlan = Required<HealOptions>;
+
+/** Fill in defaults. @throws RangeError for values out of range. */
+export function planHealing(options: HealOptions): HealPlan {
+  const r = options.r ?? 16;
+  const plan: HealPlan = {
+    steps: 120,
+    batchSize: 16,
+    learningRate: 4e-3,
+    loraAlpha: r,
+    targetModules: '.*self_attn.*',
+    kd: 1,
+    hidden: 4,
+    temperature: 1,
+    weightDecay: 0.01,
+    warmup: 0.1,
+    decay: 0.5,
+    seed: 0,
+    ...withoutUndefined(options),
+    r,
+  };
+  const { steps, batchSize } = plan;
+  for (const [name, value] of Object.entries({ steps, batchSize, r })) {
+    if (!Number.isSafeInteger(value) || value < 1) {
+      throw new RangeError(`planHealing: ${name} must be a positive integer, got ${value}.`);
+    }
+  }
+  const { learningRate, kd, hidden, temperature, weightDecay, warmup, decay } = plan;
+  const positive = { learningRate, temperature };
+  for (const [name, value] of Object.entries(positive)) {
+    if (!(value > 0 && value < Number.POSITIVE_INFINITY)) {
+      throw new RangeError(`planHealing: ${name} must be above 0, got ${value}.`);
+    }
+  }
+  for (const [name, value] of Object.entries({ kd, hidden, weightDecay, warmup, decay })) {
+    if (!(value >= 0 && value < Number.POSITIVE_INFINITY)) {
+      throw new RangeError(`planHealing: ${name} must be at least 0, got ${value}.`);
+    }
+  }
+  if (warmup + decay > 1) {
+    throw new RangeError(
+      `planHealing: warmup and decay must not exceed all updates, got ${warmup} and ${decay}.`,
+    );
+  }
+  return plan;
+}
+
+function withoutUndefined<T extends object>(options: T): T {
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as T;
+}

@@ -1,0 +1,59 @@
+/** Write a healed model: the converted model's files with the trained weights in their places. */
+import { readText, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
+import { type ConversionOutput, writeJson } from '../convert/conversion-output';
+import { copyCompanions } from '../output/companions';
+import type { HealReport } from './heal-model';
+import type { MergedWeights } from './merge-adapters';
+
+const INDEX = 'model.safetensors.index.json';
+const CARD = 'README.md';
+
+/** Write everything, config.json last: a folder without it is unfinished. */
+export async function writeHealed(
+  source: VlmSource,
+  output: ConversionOutput,
+  merged: MergedWeights,
+  report: HealReport & { options: Record<string, unknown> },
+): Promise<void> {
+  const { checkpoint, weights, store } = source;
+  const fresh = new Map(
+    [...merged].map(([name, values]) => [weights.storedName(name) ?? name, values]),
+  );
+  for (const [file, tensors] of byFile([...checkpoint.tensors.values()])) {
+    const entries = tensors.map(({ name, shape, dtype }) => ({ name, shape: [...shape], dtype }));
+    await output.write(file, (sink) =>
+      writeSafetensors(
+        sink,
+        entries,
+        async ({ name }) => fresh.get(name) ?? checkpoint.readBytes(name),
+        { metadata: { format: 'pt' } },
+      ),
+    );
+  }
+  await copyCompanions(store, output, [INDEX, 'report.json']);
+  await writeJson(output, 'heal.json', report);
+  const card = new TextEncoder().encode(await healedCard(source, report));
+  await output.write(CARD, (sink) => sink.write(card));
+  await writeJson(output, 'config.json', source.config.source.raw);
+}
+
+function byFile(tensors: readonly TensorInfo[]): Map<string, TensorInfo[]> {
+  const files = new Map<string, TensorInfo[]>();
+  for (const tensor of tensors) {
+    files.set(tensor.file, [...(files.get(tensor.file) ?? []), tensor]);
+  }
+  return files;
+}
+
+/** The converted model's card, and what healing did. */
+async function healedCard({ store }: VlmSource, report: HealReport): Promise<string> {
+  const before = (await store.open(CARD)) ? `${(await readText(store, CARD)).trimEnd()}\n\n` : '';
+  const { steps, trainableShare, loss } = report;
+  return [
+    `${before}## Healing`,
+    '',
+    `Fine-tuned in ${steps} updates of ${(100 * trainableShare).toFixed(1)} % of the language model's weights, with cross-entropy and distillation from the original. The loss fell from ${loss.first.toFixed(3)} to ${loss.last.toFixed(3)}; \`heal.json\` has all of it.`,
+    '',
+  ].join('\n');
+}

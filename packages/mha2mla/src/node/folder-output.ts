@@ -1,0 +1,49 @@
+/** A result folder that appears whole or not at all, as the place where a conversion writes. */
+
+import { join } from 'node:path';
+import {
+  createOutputFolder,
+  type FileSource,
+  type Fingerprint,
+  fileSource,
+} from '@mha2mla/checkpoint/node';
+import type { ConversionOutput } from '../convert/conversion-output';
+
+export interface FolderOutput extends ConversionOutput {
+  /** Unlock the folder; what is unfinished stays and can be resumed. */
+  close(): Promise<void>;
+}
+
+/**
+ * Own `OUT.partial` until it becomes OUT.
+ * @param fingerprint what a resumed run must share with the one that began it.
+ * @throws CheckpointError `output-exists`, `output-locked`, `resume-mismatch`.
+ */
+export async function folderOutput(
+  out: string,
+  { resume, fingerprint }: { resume: boolean; fingerprint: Fingerprint },
+): Promise<FolderOutput> {
+  const folder = await createOutputFolder(out, { resume, fingerprint });
+  const opened: FileSource[] = [];
+  const closeOpened = () => Promise.all(opened.splice(0).map((source) => source.close()));
+  return {
+    has: (name) => folder.hasFile(name),
+    async write(name, produce) {
+      await folder.writeFile(name, produce);
+    },
+    async read(name) {
+      const source = await fileSource(join(folder.path, name), name);
+      opened.push(source);
+      return source;
+    },
+    async finish(scratch) {
+      await closeOpened();
+      for (const name of scratch) await folder.removeFile(name);
+      await folder.finish();
+    },
+    async close() {
+      await closeOpened();
+      await folder.close();
+    },
+  };
+}

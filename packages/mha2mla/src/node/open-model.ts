@@ -1,0 +1,30 @@
+/** Open a model folder on disk, of any family that the command line knows. */
+import { createHash } from 'node:crypto';
+import { nodeStore } from '@mha2mla/checkpoint/node';
+import { llava, openVlm, type VlmFamily, type VlmSource } from '@mha2mla/vlm-adapters';
+
+export const FAMILIES: readonly VlmFamily[] = [llava];
+
+export interface OpenModel {
+  source: VlmSource;
+  close(): Promise<void>;
+}
+
+/** Read a folder's config and headers; weights are read later. */
+export async function openModelFolder(folder: string): Promise<OpenModel> {
+  const store = await nodeStore(folder);
+  const close = async () => store.close?.();
+  try {
+    return { source: await openVlm(store, { families: FAMILIES }), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** A digest of a model's config and of its tensors' names, types, shapes and places. */
+export function modelDigest({ config, checkpoint }: VlmSource): string {
+  const hash = createHash('sha256').update(JSON.stringify(config.source.raw));
+  for (const tensor of checkpoint.tensors.values()) hash.update(JSON.stringify(tensor));
+  return hash.digest('hex');
+}
