@@ -30,19 +30,25 @@ export async function readCalibrationFile(
   file: Checkpoint,
   limit = Number.POSITIVE_INFINITY,
 ): Promise<ModelInputs[]> {
-  const shapeOf = (name: string) => {
+  const find = (name: string) => {
     const info = file.tensors.get(name);
-    if (info) return info.shape;
+    if (info) return info;
     throw new CheckpointError(
       'missing-tensor',
       `readCalibrationFile: expected tensors images, input_ids and lengths, got none named ${quoteName(name)}.`,
     );
   };
-  const [count = 0, longest = 0] = shapeOf('input_ids');
-  const [pictures, height = 0, width = 0, channels] = shapeOf('images');
-  if (pictures !== count || shapeOf('lengths').join() !== `${count}` || channels !== 3) {
+  const [images, tokens, sizes] = [find('images'), find('input_ids'), find('lengths')];
+  const [count = 0, longest = 0] = tokens.shape;
+  const [pictures, height = 0, width = 0, channels] = images.shape;
+  if (
+    images.dtype !== 'U8' ||
+    pictures !== count ||
+    channels !== 3 ||
+    sizes.shape.join() !== `${count}`
+  ) {
     throw new RangeError(
-      `readCalibrationFile: images must be [n, height, width, 3], input_ids [n, longest] and lengths [n], got [${shapeOf('images')}], [${count}, ${longest}] and [${shapeOf('lengths')}].`,
+      `readCalibrationFile: images must be U8 [n, height, width, 3], input_ids [n, longest] and lengths [n], got ${images.dtype} [${images.shape}], [${tokens.shape}] and [${sizes.shape}].`,
     );
   }
   const ids = await file.readInt32('input_ids');
@@ -72,7 +78,7 @@ interface Row {
 
 function padRight(processor: Processor, rows: readonly Row[]): ModelInputs {
   const length = Math.max(...rows.map(({ ids }) => ids.length));
-  const inputIds = new Int32Array(rows.length * length);
+  const inputIds = new Int32Array(rows.length * length).fill(processor.padTokenId);
   const attentionMask = new Int32Array(rows.length * length);
   for (const [i, { ids }] of rows.entries()) {
     inputIds.set(ids, i * length);
