@@ -77,7 +77,7 @@ async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeigh
   const split = splitAttention(config, weights, pairs, unrotation);
   const factored = factorAttention(la, config, plan, split, calibration);
   const dtype = plan.dtype ?? layerDtype(stored);
-  const fresh = roundLayer(new Map([...split.rotary, ...factored.tensors]), dtype);
+  const fresh = roundLayer(new Map([...split.rotary, ...factored.tensors]), dtype, stored.prefix);
   const entries = await writeLayer(source, output, shardOf(job), stored, fresh, {
     dtype,
     castAll: plan.dtype !== undefined,

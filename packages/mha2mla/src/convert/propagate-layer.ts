@@ -30,7 +30,7 @@ export async function propagateLayer(
   converted: ConvertedLayer,
 ): Promise<void> {
   if (batches.length === 0) return;
-  const { config, tensors } = formOf(source.config.decoder, plan, converted);
+  const { config, tensors } = formOf(source.config.decoder, plan, converted, index);
   const layer = await loadDecoderLayer(config, layerReader(tensors, index), index);
   try {
     for (const batch of batches) {
@@ -47,11 +47,12 @@ function formOf(
   config: DecoderConfig,
   { propagate, groups, dtype }: LayerJob['plan'],
   { weights, pairs, fresh }: ConvertedLayer,
+  index: number,
 ): { config: DecoderConfig; tensors: LayerWeights } {
   if (propagate === 'original') return { config, tensors: weights };
   const ropePairs = Array.from({ length: config.numHiddenLayers }, () => pairs);
   // As it will be read back, what was kept included.
-  const kept = dtype ? roundLayer(weights, dtype) : weights;
+  const kept = dtype ? roundLayer(weights, dtype, `layers.${index}.`) : weights;
   const form = propagate === 'rope' ? partialRope(config, kept, pairs, fresh) : fresh;
   return {
     config: { ...config, mla: { ropePairs, groups } },

@@ -26,7 +26,7 @@ import {
   type VlmSource,
 } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readCalibrationFile } from '../data/calibration-samples';
 import { traceModel } from '../trace/trace-model';
 import { calibrateLayer } from './calibrate-layer';
@@ -77,6 +77,7 @@ describe('conversion of LLaVA-1.5 equals the reference', () => {
     calibration = await readCalibrationFile(processor, await golden('calibration.safetensors'));
     ({ ranks } = await readRankFile(await source('ranks.safetensors')));
   });
+  afterAll(() => original.store.close?.());
 
   async function convert(options: ConvertRunOptions): Promise<VlmSource> {
     const output = memoryOutput();

@@ -6,7 +6,7 @@ import { type ConversionOutput, memoryOutput } from './conversion-output';
 import { type ConvertRunOptions, convertModel } from './convert-model';
 import { openTinyLlava, tinyInputs } from './tiny-llava';
 
-const calibration = [tinyInputs(1), tinyInputs(2)];
+const calibration = [tinyInputs(1, 3), tinyInputs(2, 3)];
 
 /** Run until `layers` layers are done. */
 async function runUntil(

@@ -95,6 +95,23 @@ describe('tensors of a converted folder', () => {
     },
   );
 
+  test.each(['mlp.up_proj', 'self_attn.q_proj'])(
+    'a weight of %s beyond float16 is refused by name, and kept in bfloat16',
+    async (projection) => {
+      const name = `${LAYER}.${projection}.weight`;
+      const shape = projection === 'mlp.up_proj' ? [48, 32] : [32, 32];
+      const values = new Float32Array(shape[0]! * 32).fill(0.5);
+      values[3] = 1e5;
+      const tensors: TinyLlavaOptions['tensors'] = { [name]: { dtype: 'BF16', shape, values } };
+      // Row 0 of the query is the ninth once the two turned dims of four heads precede it.
+      await expect(convert({ dtype: 'BF16', tensors }, { dtype: 'F16' })).rejects.toThrow(
+        `${name} must fit F16, got 99840 at element ${projection === 'mlp.up_proj' ? 3 : 259}`,
+      );
+      const { converted } = await convert({ dtype: 'BF16', tensors });
+      expect(await converted.checkpoint.readFloat32(name)).toContain(99840);
+    },
+  );
+
   test('the index names every tensor with its shard and their size', async () => {
     const { converted, files } = await convert({ layers: 3, tensors: BUFFERS });
     const { weight_map, metadata } = json(files, 'model.safetensors.index.json');

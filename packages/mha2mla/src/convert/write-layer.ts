@@ -1,16 +1,11 @@
 /** Write one converted layer as a shard: what is kept is copied, what is new comes encoded. */
-import {
-  type Dtype,
-  decodeFloat32,
-  encodeTensor,
-  type TensorEntry,
-  writeSafetensors,
-} from '@mha2mla/checkpoint';
+import { type Dtype, type TensorEntry, writeSafetensors } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { ConversionOutput } from './conversion-output';
 import { keptEntry, readKept } from './kept-tensors';
 import { isReplaced, type StoredLayer } from './layer-source';
 import type { LayerTensor, LayerWeights } from './layer-weights';
+import { roundValues } from './round-values';
 
 /**
  * @param fresh tensors that take the place of q, k and v, by name below the layer's prefix.
@@ -56,13 +51,15 @@ export function layerDtype({ tensors }: StoredLayer): Dtype {
   return query.dtype;
 }
 
-/** A layer as it will be read back: its values rounded to the stored precision. */
-export function roundLayer(weights: LayerWeights, dtype: Dtype): LayerWeights {
-  if (dtype === 'F32') return weights;
+/**
+ * A layer as it will be read back: its values rounded to the stored precision.
+ * @param prefix before each name, for the message where a value does not fit.
+ */
+export function roundLayer(weights: LayerWeights, dtype: Dtype, prefix: string): LayerWeights {
   return new Map(
     [...weights].map(([name, { shape, values }]) => [
       name,
-      { shape, values: decodeFloat32(encodeTensor(values, dtype), dtype) },
+      { shape, values: roundValues(prefix + name, values, dtype) },
     ]),
   );
 }
