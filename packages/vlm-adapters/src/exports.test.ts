@@ -20,5 +20,6 @@ test('the package exports these names and no others', () => {
     'parseMlaConfig',
     'prepareInputs',
     'sequentialPositions',
+    'tensorDifference',
   ]);
 });

@@ -31,6 +31,7 @@ const blurred: VlmFamily = {
     source: config,
   }),
   storedNames: llava.storedNames,
+  visionTensors: () => ['multi_modal_projector.linear_1.weight'],
   async loadVision({ decoder }, weights) {
     const width = decoder.hiddenSize;
     const linear = await loadProjection(weights, 'multi_modal_projector.linear_1', [64, width]);

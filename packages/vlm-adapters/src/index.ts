@@ -3,6 +3,7 @@ export { CheckpointWeights } from './checkpoint-weights';
 export { createProcessor, type PreparedImages, type ProcessorParts } from './create-processor';
 export { decoderConfig } from './decoder-config';
 export { type EmbedTokens, embedInputs } from './embed-inputs';
+export { type TensorDifference, tensorDifference } from './expected-tensors';
 export type { EncodeOptions, Positions, VisionEncoder, VlmConfig, VlmFamily } from './family';
 export {
   type ClipImageProcessor,

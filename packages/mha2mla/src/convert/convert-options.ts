@@ -1,5 +1,5 @@
 /** What a conversion does, with the defaults that measured best. */
-import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import type { CacheOptions, DecoderConfig } from '@mha2mla/mla-runtime';
 import { choosePairs } from './choose-pairs';
 
 export interface ConvertOptions {
@@ -34,6 +34,8 @@ export interface ConvertOptions {
   propagate?: 'original' | 'rope' | 'converted';
   /** Stored precision. Default that of the checkpoint. */
   dtype?: 'BF16' | 'F16' | 'F32';
+  /** How the converted model's cache is stored unless a run says otherwise. Default exact. */
+  cache?: CacheOptions;
 }
 
 export interface ConversionPlan extends Required<Omit<ConvertOptions, 'ranks' | 'dtype'>> {
@@ -80,6 +82,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     groups,
     propagate: options.propagate ?? 'converted',
     dtype: options.dtype,
+    cache: options.cache ?? {},
     needsAttention: choosesByAttention || unrotate === 'fitted',
     needsCalibration: seesActivations || choosesByAttention || unrotate === 'fitted',
   };

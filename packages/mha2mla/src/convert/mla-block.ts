@@ -1,3 +1,4 @@
+import { cacheBlock } from '@mha2mla/vlm-adapters';
 import type { LayerRecord } from './convert-layer';
 import type { ConversionPlan } from './convert-options';
 
@@ -9,6 +10,7 @@ export function mlaBlock(
   plan: ConversionPlan,
   layers: readonly LayerRecord[],
 ): Record<string, unknown> {
+  const cache = cacheBlock(plan.cache);
   return {
     is_gqa2mha2mla: false,
     low_rank: plan.rank,
@@ -19,5 +21,6 @@ export function mlaBlock(
     uniform_start_point: plan.uniformStart,
     groups: plan.groups,
     rope_pairs: layers.map(({ ropePairs }) => ropePairs),
+    ...(Object.keys(cache).length > 0 && { cache }),
   };
 }

@@ -1,0 +1,32 @@
+/** Options that several commands share. */
+import { type Command, Option } from 'commander';
+import { BACKENDS, type BackendChoice } from '../node/register-backends';
+import type { CacheFlags } from './cache-setting';
+import { bits, bitsByModality, integer } from './option-values';
+
+export interface RunFlags {
+  backend: BackendChoice;
+  seed: number;
+}
+
+export function addRunOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--backend <name>', 'where tensors are computed')
+        .choices(BACKENDS)
+        .default('auto'),
+    )
+    .option('--seed <n>', 'of random choices', integer(0), 0);
+}
+
+export function addCacheOptions(command: Command): Command {
+  return command
+    .option(
+      '--kv-bits <bits>',
+      'bits of cached latents (or keys and values): 4, 8, 16, or vision=4,text=8',
+      bitsByModality,
+    )
+    .option('--rope-bits <bits>', 'bits of rotary keys (8 once --kv-bits is below 8)', bits);
+}
+
+export type { CacheFlags };

@@ -1,0 +1,46 @@
+import { nodeStore } from '@mha2mla/checkpoint/node';
+import { fixture } from '@mha2mla/testing';
+import { expect, test } from 'vitest';
+import { tensorDifference } from './expected-tensors';
+import { llava } from './llava/llava-family';
+import { openVlm, type VlmSource } from './open-vlm';
+
+async function open(folder: string): Promise<VlmSource> {
+  const store = await nodeStore(fixture(folder));
+  const source = await openVlm(store, { families: [llava] });
+  await store.close?.();
+  return source;
+}
+
+/** The source with its tensor names changed. */
+function renamed(source: VlmSource, rename: (name: string) => string | undefined): VlmSource {
+  const tensors = new Map(
+    [...source.checkpoint.tensors].flatMap(([name, info]) => {
+      const other = rename(name);
+      return other === undefined ? [] : [[other, info] as const];
+    }),
+  );
+  const storedName = (name: string) =>
+    source.family.storedNames(name).find((stored) => tensors.has(stored));
+  const weights = Object.assign(Object.create(source.weights), { storedName });
+  return { ...source, weights, checkpoint: { ...source.checkpoint, tensors } };
+}
+
+test.each(['fixtures/hf/llava/checkpoint', 'models/llava'])('%s lacks nothing', async (folder) => {
+  expect(tensorDifference(await open(folder))).toEqual({ missing: [], unexpected: [] });
+});
+
+test('what is gone is missing, and what is new is unexpected, by stored name', async () => {
+  const source = await open('models/llava');
+  const gone = 'language_model.model.layers.2.mlp.up_proj.weight';
+  expect(tensorDifference(renamed(source, (name) => (name === gone ? undefined : name)))).toEqual({
+    missing: [gone],
+    unexpected: [],
+  });
+  expect(
+    tensorDifference(renamed(source, (name) => (name === gone ? 'other.weight' : name))),
+  ).toEqual({
+    missing: [gone],
+    unexpected: ['other.weight'],
+  });
+});

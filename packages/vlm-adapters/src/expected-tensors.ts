@@ -1,0 +1,70 @@
+/** Which weights a model needs by its config, and how a checkpoint differs from that. */
+import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import type { VlmSource } from './open-vlm';
+
+export interface TensorDifference {
+  /** Published names of weights that the checkpoint does not have. */
+  missing: string[];
+  /** Stored names that the model makes no use of. */
+  unexpected: string[];
+}
+
+/** Stored by older or larger classes and not used: positions, unused norms of vision towers. */
+const IGNORED = /(^|\.)(position_ids|inv_freq|post_layernorm\.(weight|bias))$/;
+
+/** Compare a checkpoint's headers with what its config asks for. */
+export function tensorDifference(source: VlmSource): TensorDifference {
+  const { family, config, weights, checkpoint } = source;
+  const names = [
+    ...decoderTensors(config.decoder, (name) => weights.storedName(name) !== undefined),
+    ...family.visionTensors(config),
+  ];
+  const known = new Set<string>();
+  const missing: string[] = [];
+  for (const name of names) {
+    const stored = weights.storedName(name);
+    if (stored === undefined) missing.push(family.storedNames(name)[0]!);
+    else known.add(stored);
+    // Maps have a bias where the model was trained with one.
+    const bias = weights.storedName(name.replace(/\.weight$/, '.bias'));
+    if (bias !== undefined) known.add(bias);
+  }
+  const unexpected = [...checkpoint.tensors.keys()].filter(
+    (name) => !known.has(name) && !IGNORED.test(name),
+  );
+  return { missing, unexpected };
+}
+
+/** The decoder's weights by our names, in the form that the checkpoint has. */
+function decoderTensors(config: DecoderConfig, has: (name: string) => boolean): string[] {
+  const names = ['embed_tokens.weight', 'norm.weight'];
+  if (!config.tieWordEmbeddings) names.push('lm_head.weight');
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    const prefix = `layers.${layer}`;
+    const parts = [
+      'input_layernorm',
+      'post_attention_layernorm',
+      'mlp.gate_proj',
+      'mlp.up_proj',
+      'mlp.down_proj',
+      'self_attn.q_proj',
+      'self_attn.o_proj',
+      ...(config.mla ? convertedParts(prefix, has) : ['self_attn.k_proj', 'self_attn.v_proj']),
+    ];
+    names.push(...parts.map((part) => `${prefix}.${part}.weight`));
+  }
+  return names;
+}
+
+/** Joint latents unless the layer has another form. */
+function convertedParts(prefix: string, has: (name: string) => boolean): string[] {
+  const hasPart = (part: string) => has(`${prefix}.self_attn.${part}.weight`);
+  const decoupled = !hasPart('kv_proj.up_v') && !hasPart('kv_proj.down_kv');
+  const folders = decoupled ? ['kv_proj_img', 'kv_proj_text'] : ['kv_proj'];
+  const parts = folders.flatMap((folder) => {
+    const downs = ['down_k', 'down_v'].filter((down) => hasPart(`${folder}.${down}`));
+    const whole = downs.length === 0 && (decoupled || hasPart(`${folder}.down_kv`));
+    return [...(whole ? ['down_kv'] : downs), 'up_k', 'up_v'].map((part) => `${folder}.${part}`);
+  });
+  return ['k_r_proj', ...parts].map((part) => `self_attn.${part}`);
+}
