@@ -46,8 +46,8 @@ export class Decoder {
   }
 
   createCache(batch: number, options?: CacheOptions): DecoderCache {
-    const { segments } = this.layers[0]!.attention;
-    return DecoderCache.create(batch, this.layers.length, segments, options);
+    const segments = new Set(this.layers.flatMap(({ attention }) => attention.segments));
+    return DecoderCache.create(batch, this.layers.length, [...segments], options);
   }
 
   /**

@@ -77,8 +77,7 @@ export function rotaryTable(
 /**
  * Turn the chosen pairs of every head.
  * @param x [B, L, heads, R]: per head the first halves of its pairs, then their second halves.
- * @param pairs per KV head; consecutive heads / numKeyValueHeads heads share an entry. `undefined`
- *   turns all pairs of every head.
+ * @param pairs of each head; `undefined` turns all pairs of every head.
  * @returns [B, L, heads, R].
  */
 export function applyRotary(
@@ -86,12 +85,10 @@ export function applyRotary(
   table: RotaryTable,
   pairs: RopePairs | undefined,
 ): tf.Tensor4D {
-  const [, , heads, width] = x.shape;
-  if (width === 0) return tf.clone(x);
+  const half = x.shape[3] / 2;
+  if (half === 0) return tf.clone(x);
   return tf.tidy(() => {
-    const half = width / 2;
-    const cos = selectPairs(table.cos, pairs, heads);
-    const sin = selectPairs(table.sin, pairs, heads);
+    const [cos, sin] = selectPairs(table, pairs);
     const [first, second] = tf.split(x, [half, half], 3) as [tf.Tensor4D, tf.Tensor4D];
     return tf.concat(
       [
@@ -103,15 +100,18 @@ export function applyRotary(
   });
 }
 
-/** Columns of an angle table for each head: [B, L, heads or 1, R / 2]. */
-function selectPairs(table: tf.Tensor3D, pairs: RopePairs | undefined, heads: number): tf.Tensor {
-  if (pairs === undefined) return tf.expandDims(table, 2);
-  const [batch, length] = table.shape;
-  const perHead = pairs[0]!.length;
-  const columns = new Int32Array(heads * perHead);
-  for (let h = 0; h < heads; h++) {
-    columns.set(pairs[Math.floor((h * pairs.length) / heads)]!, h * perHead);
-  }
-  const gathered = tf.gather(table, tf.tensor1d(columns, 'int32'), 2); // [B, L, heads * R / 2]
-  return tf.reshape(gathered, [batch, length, heads, perHead]);
+/** Each head's columns of cos and sin, [B, L, heads or 1, R / 2]. */
+function selectPairs(
+  { cos, sin }: RotaryTable,
+  pairs: RopePairs | undefined,
+): [tf.Tensor, tf.Tensor] {
+  if (pairs === undefined) return [tf.expandDims(cos, 2), tf.expandDims(sin, 2)];
+  const [batch, length] = cos.shape;
+  const columns = tf.tensor1d(
+    pairs.flatMap((own) => [...own]),
+    'int32',
+  );
+  const select = (angles: tf.Tensor3D) =>
+    tf.reshape(tf.gather(angles, columns, 2), [batch, length, pairs.length, -1]);
+  return [select(cos), select(sin)];
 }

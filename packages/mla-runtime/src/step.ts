@@ -3,8 +3,7 @@
  * step is made from a layout, a decode step from the cache that it extends.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { Segment } from './attention/attention';
-import { MASKED } from './attention/causal-attention';
+import { causalMask, MASKED } from './attention/causal-attention';
 import type { DecoderCache } from './cache/decoder-cache';
 import type { DecoderConfig } from './decoder-config';
 import { type RotaryTable, rotaryTable } from './rotary';
@@ -13,6 +12,8 @@ import { PADDING, TEXT, type TokenLayout, VISION } from './token-layout';
 export interface PrefillStep {
   readonly layout: TokenLayout;
   readonly rotary: RotaryTable;
+  /** Where a key lies after its query; see `causalMask`. */
+  readonly causal: tf.Tensor2D;
   /** [B, 1, 1, L], 0 or MASKED; absent when nothing is padded. */
   readonly padding?: tf.Tensor4D;
   /** [B, L, 1], 1 where a token is vision; absent when all tokens are of one modality. */
@@ -25,8 +26,8 @@ export interface PrefillStep {
 export interface DecodeStep {
   readonly rotary: RotaryTable;
   readonly cache: DecoderCache;
-  /** Where the new tokens go. */
-  readonly segment: Segment;
+  /** Of the new tokens. */
+  readonly modality: 'vision' | 'text';
   dispose(): void;
 }
 
@@ -56,14 +57,16 @@ export function prefillStep(
           [batch, length, 1],
         )
       : undefined;
+  const causal = causalMask(length);
   const only = vision ? undefined : hasVision ? 'vision' : 'text';
   return {
     layout,
     rotary,
+    causal,
     padding,
     vision,
     only,
-    dispose: () => tf.dispose([rotary.cos, rotary.sin, padding!, vision!].filter(Boolean)),
+    dispose: () => tf.dispose({ ...rotary, causal, padding, vision }),
   };
 }
 
@@ -83,6 +86,6 @@ export function decodeStep(
   modality: 'vision' | 'text' = 'text',
 ): DecodeStep {
   const rotary = rotaryTable(positionIds, [cache.batch, 1], config);
-  const segment = cache.reserveToken(modality);
-  return { rotary, cache, segment, dispose: () => tf.dispose([rotary.cos, rotary.sin]) };
+  cache.reserveToken(modality);
+  return { rotary, cache, modality, dispose: () => tf.dispose([rotary.cos, rotary.sin]) };
 }

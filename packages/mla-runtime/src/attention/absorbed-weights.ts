@@ -3,26 +3,27 @@
  * value's is applied after the weighted sum of latents.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import type { Projection } from '../projection';
 import { groupWeights } from './grouped-apply';
 import type { HeadShape } from './head-shape';
 
 export interface AbsorbedQuery {
-  /** [B, groups, N / groups, C / groups]; absent when there are no nope dims or no latent. */
+  /** [B, groups, C / groups, N / groups]; absent when there are no nope dims or no latent. */
   query?: tf.Tensor4D;
   /** [B, N, 1], added to every score of the segment; absent when it would be zero. */
-  bias?: tf.Tensor;
+  bias?: tf.Tensor3D;
 }
 
 export interface AbsorbedWeights {
-  /** @param queryNope [B, 1, N, P]. */
-  absorbQuery(queryNope: tf.Tensor4D, scale: number): AbsorbedQuery;
+  /** @param queryNope [B, 1, N, P], scaled. */
+  absorbQuery(queryNope: tf.Tensor4D): AbsorbedQuery;
   /**
    * @param sum weighted latents [B, groups, N / groups, C / groups].
-   * @param mass sum of a head's weights in this segment, [B, N, 1].
+   * @param shares the weights of the segment's tokens, per block [B, N, T].
    * @returns [B, N, V].
    */
-  expandValue(sum: tf.Tensor4D, mass: tf.Tensor): tf.Tensor;
+  expandValue(sum: tf.Tensor4D, shares: readonly tf.Tensor3D[]): tf.Tensor;
   tensors: tf.Tensor[];
 }
 
@@ -44,29 +45,29 @@ export function absorbWeights(
   const absorbs = qkNopeHeadDim > 0 && latentWidth > 0;
   const key = absorbs ? perHead(upK, heads, groups, qkNopeHeadDim, [0, 2, 1]) : undefined; // [K, P, C']
   const value = latentWidth > 0 ? perHead(upV, heads, groups, valueDim, [0, 1, 2]) : undefined; // [K, C', V]
-  const keyBias = biasDifference(upK, commonKeyBias, heads, qkNopeHeadDim); // [K, P, 1]
-  const valueBias = upV.bias ? tf.keep(tf.reshape(upV.bias, [heads, 1, valueDim])) : undefined;
+  const keyBias = biasDifference(upK.bias, commonKeyBias, heads, qkNopeHeadDim); // [K, P, 1]
+  const valueBias = upV.bias && perQueryHead(upV.bias, heads, numAttentionHeads); // [N, V]
 
   return {
     tensors: [key, value, keyBias, valueBias].filter((t) => t !== undefined),
-    absorbQuery(queryNope, scale) {
+    absorbQuery(queryNope) {
       if (qkNopeHeadDim === 0) return {};
       const [batch] = queryNope.shape;
-      const byKey = headsFirst(tf.mul(queryNope, scale), batch, heads); // [K, B * G, P]
+      const byKey = headsFirst(queryNope, batch, heads); // [K, B * G, P]
       return {
-        query: key && groupsFirst(tf.matMul(byKey, key), batch, groups),
-        bias: keyBias && batchFirst(tf.matMul(byKey, keyBias), batch),
+        query: key && groupsFirst(stackedMatMul(byKey, key), batch, groups),
+        bias: keyBias && batchFirst(stackedMatMul(byKey, keyBias), batch),
       };
     },
-    expandValue(sum, mass) {
-      const batch = mass.shape[0]!;
+    expandValue(sum, shares) {
+      const [batch] = sum.shape;
       const flat = tf.reshape(sum, [batch, numAttentionHeads, latentWidth]);
       const output = value
-        ? batchFirst(tf.matMul(headsFirst(flat, batch, heads), value), batch)
+        ? batchFirst(stackedMatMul(headsFirst(flat, batch, heads), value), batch)
         : tf.zeros([batch, numAttentionHeads, valueDim]);
       if (!valueBias) return output;
-      const bias = tf.matMul(headsFirst(mass, batch, heads), valueBias); // [K, B * G, V]
-      return tf.add(output, batchFirst(bias, batch));
+      const mass = tf.addN(shares.map((share) => tf.sum(share, 2, true))); // [B, N, 1]
+      return tf.add(output, tf.mul(mass, valueBias));
     },
   };
 }
@@ -93,16 +94,24 @@ function perHead(
 
 /** up_k's bias less the common one as [K, P, 1]; absent where both are the same tensor or none. */
 function biasDifference(
-  upK: Projection,
+  own: tf.Tensor1D | undefined,
   common: tf.Tensor1D | undefined,
   heads: number,
   width: number,
-): tf.Tensor | undefined {
-  if (!upK.bias || upK.bias === common || width === 0) return undefined;
-  const bias = upK.bias;
-  return tf.tidy(() =>
-    tf.keep(tf.reshape(common ? tf.sub(bias, common) : bias, [heads, width, 1])),
-  );
+): tf.Tensor3D | undefined {
+  if (own === common || width === 0) return undefined;
+  return tf.tidy(() => {
+    const difference = tf.sub(own ?? 0, common ?? 0);
+    return tf.keep(tf.reshape(difference, [heads, width, 1]) as tf.Tensor3D);
+  });
+}
+
+/** A bias [K * V] for each query head, [N, V]. */
+function perQueryHead(bias: tf.Tensor1D, heads: number, queryHeads: number): tf.Tensor2D {
+  return tf.tidy(() => {
+    const rows = tf.tile(tf.reshape(bias, [heads, 1, -1]), [1, queryHeads / heads, 1]); // [K, G, V]
+    return tf.keep(tf.reshape(rows, [queryHeads, -1]) as tf.Tensor2D);
+  });
 }
 
 /** [B, (1,) N, W] to [K, B * G, W]. */
@@ -113,14 +122,15 @@ function headsFirst(x: tf.Tensor, batch: number, heads: number): tf.Tensor {
 }
 
 /** [K, B * G, W] to [B, N, W]. */
-function batchFirst(x: tf.Tensor, batch: number): tf.Tensor {
+function batchFirst(x: tf.Tensor, batch: number): tf.Tensor3D {
   const [heads, , width] = x.shape as [number, number, number];
   const split = tf.reshape(x, [heads, batch, -1, width]);
   return tf.reshape(tf.transpose(split, [1, 0, 2, 3]), [batch, -1, width]);
 }
 
-/** [K, B * G, C'] to [B, groups, N / groups, C']. */
+/** [K, B * G, C'] to [B, groups, C', N / groups]. */
 function groupsFirst(x: tf.Tensor, batch: number, groups: number): tf.Tensor4D {
-  const rows = batchFirst(x, batch);
-  return tf.reshape(rows, [batch, groups, -1, rows.shape[2]!]) as tf.Tensor4D;
+  const [heads, , width] = x.shape as [number, number, number];
+  const split = tf.reshape(x, [groups, heads / groups, batch, -1, width]); // [groups, K', B, G, C']
+  return tf.reshape(tf.transpose(split, [2, 0, 4, 1, 3]), [batch, groups, width, -1]);
 }

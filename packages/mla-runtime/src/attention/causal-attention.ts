@@ -3,24 +3,32 @@
  * whole [L, L] score matrix never exists. Grouped queries share their KV head without copies.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { stackedMatMul } from '../kernels/stacked-mat-mul';
 
 /** Rows of queries a block: bounds the scores to B * N * 256 * L floats. */
 const QUERY_BLOCK = 256;
 /** Added to masked scores: far below any score, and finite, so that a masked row stays finite. */
 export const MASKED = -1e9;
 
+export interface AttentionMasks {
+  causal: tf.Tensor2D;
+  padding?: tf.Tensor4D;
+}
+
 /**
  * @param query [B, L, N, H].
  * @param key [B, L, K, H]; N is a multiple of K.
  * @param value [B, L, K, V].
- * @param padding [B, 1, 1, L], 0 or {@link MASKED}; absent when no key is padded.
+ * @param masks `causal` from {@link causalMask}; `padding` [B, 1, 1, L], 0 or {@link MASKED}, absent
+ *   when no key is padded.
  * @returns [B, L, N * V]; the caller disposes it.
  */
 export function causalAttention(
   query: tf.Tensor4D,
   key: tf.Tensor4D,
   value: tf.Tensor4D,
-  { scale, padding }: { scale: number; padding?: tf.Tensor4D },
+  { causal, padding }: AttentionMasks,
+  scale: number,
 ): tf.Tensor3D {
   const [batch, length, heads] = query.shape;
   const [, , keyHeads, valueDim] = value.shape;
@@ -47,20 +55,30 @@ export function causalAttention(
       ]);
       const k = tf.slice(keys, [0, 0, 0, 0], [batch, keyHeads, width, end]);
       const v = tf.slice(values, [0, 0, 0, 0], [batch, keyHeads, end, valueDim]);
-      let scores = tf.reshape(tf.matMul(q, k), [batch, heads, rows, end]);
-      scores = tf.add(scores, causalMask(start, rows));
+      let scores = tf.reshape(stackedMatMul(q, k), [batch, heads, rows, end]);
+      scores = tf.add(scores, tf.slice(causal, [0, lastStart(length) - start], [rows, end]));
       if (padding) scores = tf.add(scores, tf.slice(padding, [0, 0, 0, 0], [batch, 1, 1, end]));
       const weights = tf.reshape(tf.softmax(scores), q.shape.slice(0, 3).concat(end));
-      return tf.reshape(tf.matMul(weights, v), [batch, heads, rows, valueDim]);
+      return tf.reshape(stackedMatMul(weights, v), [batch, heads, rows, valueDim]);
     }
   });
 }
 
-/** [rows, start + rows]: MASKED where a key lies after its query. */
-function causalMask(start: number, rows: number): tf.Tensor2D {
-  const end = start + rows;
-  const mask = new Float32Array(rows * end);
-  for (let row = 0; row < rows; row++)
-    mask.fill(MASKED, row * end + start + row + 1, (row + 1) * end);
-  return tf.tensor2d(mask, [rows, end]);
+/**
+ * The mask of the last block of query rows as if it were full, [rows, start + rows]: MASKED where a
+ * key lies after its query. Cut its first columns off and it is the mask of an earlier block.
+ */
+export function causalMask(length: number): tf.Tensor2D {
+  const start = lastStart(length);
+  const rows = Math.min(QUERY_BLOCK, length);
+  const mask = new Float32Array(rows * (start + rows));
+  for (let row = 0; row < rows; row++) {
+    mask.fill(MASKED, row * (start + rows) + start + row + 1, (row + 1) * (start + rows));
+  }
+  return tf.tensor2d(mask, [rows, start + rows]);
+}
+
+/** First row of the last block. */
+function lastStart(length: number): number {
+  return Math.max(0, Math.ceil(length / QUERY_BLOCK) - 1) * QUERY_BLOCK;
 }

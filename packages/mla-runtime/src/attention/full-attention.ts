@@ -9,9 +9,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerCache } from '../cache/layer-cache';
 import { gatherSegment } from '../cache/segment-tokens';
+import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import { type Projection, projectionOf } from '../projection';
 import type { DecodeStep, PrefillStep } from '../step';
 import type { Attention, PrefillOptions } from './attention';
+import { blockScores } from './block-scores';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
 import type { HeadShape } from './head-shape';
@@ -36,8 +38,7 @@ export class FullAttention implements Attention {
       if (cache) {
         this.append(cache, gatherHeads(key, step), gatherHeads(value, step));
       }
-      const { padding } = step;
-      const attended = causalAttention(query, key, value, { scale: this.scale, padding });
+      const attended = causalAttention(query, key, value, step, this.scale);
       const output = this.projection('o_proj').apply(attended) as tf.Tensor3D;
       observe?.({ input: x, query: rawQuery, key: rawKey, output });
       return output;
@@ -45,26 +46,20 @@ export class FullAttention implements Attention {
   }
 
   decode(x: tf.Tensor3D, step: DecodeStep, cache: LayerCache): tf.Tensor3D {
-    const { numAttentionHeads, numKeyValueHeads, headDim } = this.shape;
+    const { numKeyValueHeads, headDim } = this.shape;
     const [batch] = x.shape;
     return tf.tidy(() => {
       const { query, key, value } = this.project(x, step.rotary);
       this.append(cache, key, value);
-      const grouped = tf.reshape(tf.mul(query, this.scale), [
-        batch,
-        numKeyValueHeads,
-        numAttentionHeads / numKeyValueHeads,
-        headDim,
-      ]);
-      const keys = cache.part('all', 'key').read();
+      const grouped = tf.reshape(tf.mul(query, this.scale), [batch, numKeyValueHeads, -1, headDim]);
+      const columns = tf.transpose(grouped, [0, 1, 3, 2]) as tf.Tensor4D; // [B, K, H, G]
       const values = cache.part('all', 'value').read();
-      const scores = keys.map((block) =>
-        tf.reshape(tf.matMul(grouped, block, false, true), [batch, numAttentionHeads, -1]),
-      );
-      const weights = softmaxOverBlocks(scores, [step.cache.slotTable('all').mask()]);
-      const parts = weights.map((weight, i) => {
-        const rows = tf.reshape(weight, [batch, numKeyValueHeads, grouped.shape[2]!, -1]);
-        return tf.matMul(rows, values[i]!); // [B, K, G, V]
+      const keys = cache.part('all', 'key').read();
+      const scores = keys.map((block) => blockScores(block, columns)); // [B, N, T]
+      const [weights] = softmaxOverBlocks([scores], [step.cache.slotTable('all').mask()]);
+      const parts = weights!.map((weight, i) => {
+        const rows = tf.reshape(weight, [batch, numKeyValueHeads, -1, weight.shape[2]]);
+        return stackedMatMul(rows, values[i]!); // [B, K, G, V]
       });
       const attended = tf.reshape(tf.addN(parts), [batch, 1, -1]);
       return this.projection('o_proj').apply(attended) as tf.Tensor3D;

@@ -4,6 +4,7 @@
  * [C / groups, O]: output column o reads its own group's slice.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import type { Projection } from '../projection';
 
 /**
@@ -19,7 +20,7 @@ export function groupedApply(up: Projection, latent: tf.Tensor3D, groups: number
       tf.reshape(latent, [batch * length, groups, width / groups]),
       [1, 0, 2],
     ); // [groups, B * L, C / groups]
-    const product = tf.matMul(perGroup, groupWeights(up, groups)); // [groups, B * L, O / groups]
+    const product = stackedMatMul(perGroup, groupWeights(up, groups)); // [groups, B * L, O / groups]
     const joined = tf.reshape(tf.transpose(product, [1, 0, 2]), [batch, length, up.outFeatures]);
     return (up.bias ? tf.add(joined, up.bias) : joined) as tf.Tensor3D;
   });

@@ -7,17 +7,15 @@ import type { PrefillStep } from '../step';
 import type { Segment } from './attention';
 
 /**
- * @param segments ['all'], or ['vision', 'text'].
+ * @param segments those that have tokens: one, or vision and text.
  * @param branch computes [B, L, W] for all tokens as if they were of that segment.
- * @returns [B, L, W]. Branches without a token are not run.
+ * @returns [B, L, W].
  */
 export function byModality(
   segments: readonly Segment[],
-  step: PrefillStep,
+  { vision }: PrefillStep,
   branch: (segment: Segment) => tf.Tensor,
 ): tf.Tensor {
   if (segments.length === 1) return branch(segments[0]!);
-  const { vision } = step;
-  if (!vision) return branch(step.only!);
-  return tf.add(tf.mul(branch('vision'), vision), tf.mul(branch('text'), tf.sub(1, vision)));
+  return tf.add(tf.mul(branch('vision'), vision!), tf.mul(branch('text'), tf.sub(1, vision!)));
 }

@@ -2,6 +2,7 @@
  * Queries and rotary keys of a layer. The query projection's rows are [rope rows of all heads |
  * nope rows of all heads]; a layer that turns all pairs has no second part.
  */
+import type { RopePairs } from '@mha2mla/partial-rope';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Projection, projectionOf } from '../projection';
 import { applyRotary, type RotaryTable } from '../rotary';
@@ -36,13 +37,31 @@ export function projectRotary(
     qkNopeHeadDim === 0
       ? [rawQuery, tf.zeros([batch, length, 0])]
       : tf.split(rawQuery, [ropeWidth, numAttentionHeads * qkNopeHeadDim], 2);
-  const heads = (t: tf.Tensor, count: number, width: number) =>
-    tf.reshape(t, [batch, length, count, width]) as tf.Tensor4D;
-  return {
-    rawQuery,
-    rawKey,
-    queryRope: applyRotary(heads(rope!, numAttentionHeads, qkRopeHeadDim), rotary, ropePairs),
-    queryNope: heads(nope!, numAttentionHeads, qkNopeHeadDim),
-    keyRope: applyRotary(heads(rawKey, numKeyValueHeads, qkRopeHeadDim), rotary, ropePairs),
-  };
+  const heads = (t: tf.Tensor, count: number) =>
+    tf.reshape(t, [batch, length, count, -1]) as tf.Tensor4D;
+  const queryNope = tf.reshape(nope!, [
+    batch,
+    length,
+    numAttentionHeads,
+    qkNopeHeadDim,
+  ]) as tf.Tensor4D;
+  if (qkRopeHeadDim === 0) {
+    const queryRope = tf.zeros<tf.Rank.R4>([batch, length, numAttentionHeads, 0]);
+    const keyRope = tf.zeros<tf.Rank.R4>([batch, length, numKeyValueHeads, 0]);
+    return { rawQuery, rawKey, queryRope, queryNope, keyRope };
+  }
+  // Turned together, as queries and keys take the same angles.
+  const all = heads(tf.concat([rope!, rawKey], 2), numAttentionHeads + numKeyValueHeads); // [B, L, N + K, R]
+  const turned = applyRotary(all, rotary, ropePairs && pairsOfHeads(ropePairs, numAttentionHeads));
+  const [queryRope, keyRope] = tf.split(turned, [numAttentionHeads, numKeyValueHeads], 2) as [
+    tf.Tensor4D,
+    tf.Tensor4D,
+  ];
+  return { rawQuery, rawKey, queryRope, queryNope, keyRope };
+}
+
+/** Pairs of all query heads, which are those of their KV head, then of the KV heads. */
+function pairsOfHeads(pairs: RopePairs, numAttentionHeads: number): RopePairs {
+  const perKey = numAttentionHeads / pairs.length;
+  return [...pairs.flatMap((own) => new Array<Int32Array>(perKey).fill(own)), ...pairs];
 }

@@ -1,33 +1,26 @@
 /**
  * One softmax over scores that were computed block by block. Scores are small beside the cache, so
- * the composed form joins them; a fused kernel merges partial softmaxes by log-sum-exp instead.
+ * the composed form joins them; a fused kernel would merge partial softmaxes by log-sum-exp.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
- * @param scores per block [B, N, T_i], blocks of the same segment next to one another.
+ * @param scores per segment, per block [B, N, T of the block].
  * @param masks per segment [B, 1, T of the segment], or `undefined` where every slot is filled.
- * @returns weights per block, shaped as the scores; the caller disposes them.
+ * @returns weights, arranged and shaped as the scores; the caller disposes them.
  */
 export function softmaxOverBlocks(
-  scores: readonly tf.Tensor[],
+  scores: readonly (readonly tf.Tensor3D[])[],
   masks: readonly (tf.Tensor3D | undefined)[],
-  segmentLengths?: readonly number[],
-): tf.Tensor[] {
+): tf.Tensor3D[][] {
   return tf.tidy(() => {
-    let joined = scores.length === 1 ? scores[0]! : tf.concat(scores as tf.Tensor[], 2);
-    if (masks.some((mask) => mask !== undefined)) {
-      const batch = joined.shape[0]!;
-      const lengths = segmentLengths ?? [joined.shape[2]!];
-      const filled = masks.map((mask, i) => mask ?? tf.zeros([batch, 1, lengths[i]!]));
-      joined = tf.add(joined, filled.length === 1 ? filled[0]! : tf.concat(filled, 2));
-    }
-    const weights = tf.softmax(joined);
-    if (scores.length === 1) return [weights];
-    return tf.split(
-      weights,
-      scores.map((block) => block.shape[2]!),
-      2,
-    );
+    const segments = scores.map((blocks, i) => {
+      const joined = blocks.length === 1 ? blocks[0]! : tf.concat([...blocks], 2);
+      return masks[i] ? tf.add(joined, masks[i]) : joined;
+    });
+    const weights = tf.softmax(segments.length === 1 ? segments[0]! : tf.concat(segments, 2));
+    const lengths = scores.flat().map((block) => block.shape[2]);
+    const parts = lengths.length === 1 ? [weights] : tf.split(weights, lengths, 2);
+    return scores.map((blocks) => parts.splice(0, blocks.length) as tf.Tensor3D[]);
   });
 }

@@ -54,6 +54,11 @@ export class DecoderCache {
 
   /** Take up a prompt's tokens; the layers then append their vectors, segment by segment. */
   reservePrompt(layout: TokenLayout): void {
+    if (layout.batch !== this.batch) {
+      throw new RangeError(
+        `DecoderCache: the prompt must have ${this.batch} rows, got ${layout.batch}.`,
+      );
+    }
     if (this.lengths.some((length) => length > 0)) {
       throw new Error(
         'DecoderCache: a prompt can only fill an empty cache. Decode further tokens one by one.',
@@ -72,15 +77,13 @@ export class DecoderCache {
     }
   }
 
-  /**
-   * Take up one new token a row, all of one modality.
-   * @returns the segment that the layers append to.
-   */
-  reserveToken(modality: 'vision' | 'text' = 'text'): Segment {
-    const segment = this.slots.has(modality) ? modality : 'all';
-    this.slotTable(segment).append(Array.from(this.lengths, (length) => [length]));
+  /** Take up one new token a row, all of one modality; each layer then appends its vectors. */
+  reserveToken(modality: 'vision' | 'text' = 'text'): void {
+    for (const [segment, table] of this.slots) {
+      if (segment !== 'all' && segment !== modality) continue;
+      table.append(Array.from(this.lengths, (length) => [length]));
+    }
     for (let row = 0; row < this.batch; row++) this.lengths[row]!++;
-    return segment;
   }
 
   /** Bytes that the cached vectors take on this backend, padding of a batch included. */

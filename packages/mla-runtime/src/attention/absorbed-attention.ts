@@ -1,0 +1,94 @@
+/**
+ * Absorbed decode (FORMULAS: the flash form without its fusion): one query a row attends to the
+ * cached latents themselves. Per head and segment m, with a = Ukᵀ q_nope:
+ *   score = a·c + (bk_m − bk_text)·q_nope + q_rope·kPe,  output = Σ_m Uv_m (Σ p c) + bv_m Σ p.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { stackedMatMul } from '../kernels/stacked-mat-mul';
+import type { AbsorbedWeights } from './absorbed-weights';
+import { blockScores } from './block-scores';
+import { softmaxOverBlocks } from './softmax-over-blocks';
+
+/** What is cached of one segment, block by block. */
+export interface CachedLatents {
+  /** [B, groups, T, C / groups]. */
+  latents: readonly tf.Tensor4D[];
+  /** Rotated keys, the heads side by side, [B, 1, T, K * R]. */
+  keys: readonly tf.Tensor4D[];
+  /** [B, 1, T of the segment], 0 or MASKED. */
+  mask: tf.Tensor3D | undefined;
+  weights: AbsorbedWeights;
+}
+
+/**
+ * @param queryNope [B, 1, N, P], scaled.
+ * @param queryRope [B, 1, N, R], rotated and scaled.
+ * @param segments one or more, none of them empty.
+ * @returns [B, 1, N * V]; the caller disposes it.
+ */
+export function absorbedAttention(
+  queryNope: tf.Tensor4D,
+  queryRope: tf.Tensor4D,
+  segments: readonly CachedLatents[],
+  numKeyValueHeads: number,
+): tf.Tensor3D {
+  const [batch] = queryRope.shape;
+  return tf.tidy(() => {
+    const rope = queryRope.size > 0 ? spreadHeads(queryRope, numKeyValueHeads) : undefined;
+    const weights = softmaxOverBlocks(
+      segments.map((segment) => segmentScores(segment, queryNope, rope)),
+      segments.map(({ mask }) => mask),
+    );
+    const outputs = segments.map((segment, i) => segmentValues(segment, weights[i]!));
+    return tf.reshape(tf.addN(outputs), [batch, 1, -1]);
+  });
+}
+
+/**
+ * Queries as one matrix over the keys of all heads, [B, 1, K * R, N]: zero where a query and a key
+ * belong to different heads. The zeros cost less than taking the cached keys apart.
+ */
+function spreadHeads(queryRope: tf.Tensor4D, numKeyValueHeads: number): tf.Tensor4D {
+  const [batch, , heads, width] = queryRope.shape;
+  const byKey = tf.reshape(queryRope, [batch, numKeyValueHeads, -1, width]); // [B, K, G, R]
+  const columns = tf.reshape(tf.transpose(byKey, [0, 1, 3, 2]), [
+    batch,
+    numKeyValueHeads,
+    width,
+    1,
+    heads / numKeyValueHeads,
+  ]);
+  const own = tf.reshape(tf.eye(numKeyValueHeads), [1, numKeyValueHeads, 1, numKeyValueHeads, 1]);
+  return tf.reshape(tf.mul(columns, own), [batch, 1, numKeyValueHeads * width, heads]);
+}
+
+/** Scores [B, N, T] of each block of a segment. */
+function segmentScores(
+  { latents, keys, weights }: CachedLatents,
+  queryNope: tf.Tensor4D,
+  rope: tf.Tensor4D | undefined,
+): tf.Tensor3D[] {
+  const [batch, , heads] = queryNope.shape;
+  const { query, bias } = weights.absorbQuery(queryNope);
+  return latents.map((latent, i) => {
+    const terms: tf.Tensor3D[] = [];
+    if (query) terms.push(blockScores(latent, query));
+    if (rope) terms.push(blockScores(keys[i]!, rope));
+    const score =
+      terms.length > 0 ? tf.addN(terms) : tf.zeros<tf.Rank.R3>([batch, heads, latent.shape[2]]);
+    return bias ? tf.add(score, bias) : score;
+  });
+}
+
+/** [B, N, V]: the part of the output that a segment's tokens give. */
+function segmentValues(
+  { latents, weights }: CachedLatents,
+  shares: readonly tf.Tensor3D[],
+): tf.Tensor {
+  const [batch, groups] = latents[0]!.shape;
+  const sums = shares.map((share, i) => {
+    const byGroup = tf.reshape(share, [batch, groups, -1, share.shape[2]]); // [B, groups, N / groups, T]
+    return stackedMatMul(byGroup, latents[i]!); // [B, groups, N / groups, C / groups]
+  });
+  return weights.expandValue(tf.addN(sums) as tf.Tensor4D, shares);
+}
