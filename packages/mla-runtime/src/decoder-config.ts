@@ -30,13 +30,18 @@ export interface MlaConfig {
 
 /** Check the divisors and bounds that the code below relies on. @throws RangeError */
 export function checkDecoderConfig(config: DecoderConfig): void {
-  const { hiddenSize, numHiddenLayers, numAttentionHeads, numKeyValueHeads, headDim } = config;
-  const positive = { hiddenSize, numHiddenLayers, numAttentionHeads, numKeyValueHeads, headDim };
-  for (const [name, value] of Object.entries(positive)) {
+  for (const name of POSITIVE_INTEGERS) {
+    const value = config[name];
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new RangeError(`checkDecoderConfig: ${name} must be a positive integer, got ${value}.`);
     }
   }
+  for (const name of ['rmsNormEps', 'ropeTheta'] as const) {
+    if (!(config[name] > 0 && config[name] < Number.POSITIVE_INFINITY)) {
+      throw new RangeError(`checkDecoderConfig: ${name} must be positive, got ${config[name]}.`);
+    }
+  }
+  const { numAttentionHeads, numKeyValueHeads, headDim, mla, mropeSection } = config;
   if (numAttentionHeads % numKeyValueHeads !== 0) {
     throw new RangeError(
       `checkDecoderConfig: numAttentionHeads must be a multiple of numKeyValueHeads, got ${numAttentionHeads} and ${numKeyValueHeads}.`,
@@ -45,21 +50,56 @@ export function checkDecoderConfig(config: DecoderConfig): void {
   if (headDim % 2 !== 0) {
     throw new RangeError(`checkDecoderConfig: headDim must be even, got ${headDim}.`);
   }
-  const { mla, mropeSection } = config;
-  if (mropeSection && mropeSection.reduce((a, b) => a + b, 0) !== headDim / 2) {
+  if (mropeSection) checkMropeSection(mropeSection, headDim / 2);
+  if (mla) checkMla(mla, config);
+}
+
+const POSITIVE_INTEGERS = [
+  'hiddenSize',
+  'intermediateSize',
+  'numHiddenLayers',
+  'numAttentionHeads',
+  'numKeyValueHeads',
+  'headDim',
+  'vocabSize',
+] as const;
+
+function checkMropeSection(section: readonly number[], pairs: number): void {
+  const counts = section.every((count) => Number.isSafeInteger(count) && count >= 0);
+  if (!counts || section.length !== 3 || section.reduce((a, b) => a + b, 0) !== pairs) {
     throw new RangeError(
-      `checkDecoderConfig: mropeSection must sum to headDim / 2 = ${headDim / 2}, got [${mropeSection}].`,
+      `checkDecoderConfig: mropeSection must be 3 counts that sum to headDim / 2 = ${pairs}, got [${section}].`,
     );
   }
-  if (!mla) return;
-  if (mla.ropePairs.length !== numHiddenLayers) {
+}
+
+function checkMla({ ropePairs, groups }: MlaConfig, config: DecoderConfig): void {
+  const { numHiddenLayers, numKeyValueHeads, headDim } = config;
+  if (ropePairs.length !== numHiddenLayers) {
     throw new RangeError(
-      `checkDecoderConfig: mla.ropePairs must have one entry a layer (${numHiddenLayers}), got ${mla.ropePairs.length}.`,
+      `checkDecoderConfig: mla.ropePairs must have one entry a layer (${numHiddenLayers}), got ${ropePairs.length}.`,
     );
   }
-  if (!(mla.groups >= 1) || numKeyValueHeads % mla.groups !== 0) {
+  for (const [layer, heads] of ropePairs.entries()) {
+    if (heads.length !== numKeyValueHeads) {
+      throw new RangeError(
+        `checkDecoderConfig: mla.ropePairs[${layer}] must have one list a KV head (${numKeyValueHeads}), got ${heads.length}.`,
+      );
+    }
+    for (const pairs of heads) checkPairs(pairs, heads[0]!.length, headDim / 2, layer);
+  }
+  if (!Number.isSafeInteger(groups) || groups < 1 || numKeyValueHeads % groups !== 0) {
     throw new RangeError(
-      `checkDecoderConfig: mla.groups must divide numKeyValueHeads (${numKeyValueHeads}), got ${mla.groups}.`,
+      `checkDecoderConfig: mla.groups must divide numKeyValueHeads (${numKeyValueHeads}), got ${groups}.`,
+    );
+  }
+}
+
+function checkPairs(pairs: Int32Array, count: number, limit: number, layer: number): void {
+  const ascending = pairs.every((pair, i) => pair > (pairs[i - 1] ?? -1) && pair < limit);
+  if (pairs.length !== count || !ascending) {
+    throw new RangeError(
+      `checkDecoderConfig: mla.ropePairs[${layer}] must be ${count} ascending pairs in [0, ${limit}) for each head, got [${pairs}].`,
     );
   }
 }

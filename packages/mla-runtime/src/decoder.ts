@@ -63,21 +63,23 @@ export class Decoder {
   ): Promise<tf.Tensor3D> {
     signal?.throwIfAborted();
     cache?.reservePrompt(step.layout);
-    let hidden = tf.clone(inputsEmbeds);
-    onHidden?.(0, hidden);
-    for (const [index, layer] of this.layers.entries()) {
-      const next = layer.prefill(hidden, step, { cache: cache?.layers[index] });
-      hidden.dispose();
-      hidden = next;
-      onHidden?.(index + 1, hidden);
-      onProgress?.({ phase: 'prefill', loaded: index + 1, total: this.layers.length });
-      await yieldToEventLoop();
-      if (signal?.aborted) {
+    let hidden = withoutPadding(inputsEmbeds, step);
+    try {
+      onHidden?.(0, hidden);
+      for (const [index, layer] of this.layers.entries()) {
+        const next = layer.prefill(hidden, step, { cache: cache?.layers[index] });
         hidden.dispose();
-        throw signal.reason;
+        hidden = next;
+        onHidden?.(index + 1, hidden);
+        onProgress?.({ phase: 'prefill', loaded: index + 1, total: this.layers.length });
+        await yieldToEventLoop();
+        signal?.throwIfAborted();
       }
+      return hidden;
+    } catch (error) {
+      hidden.dispose();
+      throw error;
     }
-    return hidden;
   }
 
   /**
@@ -87,9 +89,8 @@ export class Decoder {
   prefillSync(inputsEmbeds: tf.Tensor3D, step: PrefillStep): tf.Tensor3D[] {
     return tf.tidy(() => {
       const outputs: tf.Tensor3D[] = [];
-      for (const layer of this.layers) {
-        outputs.push(layer.prefill(outputs.at(-1) ?? inputsEmbeds, step));
-      }
+      const input = withoutPadding(inputsEmbeds, step);
+      for (const layer of this.layers) outputs.push(layer.prefill(outputs.at(-1) ?? input, step));
       return outputs;
     });
   }
@@ -101,15 +102,16 @@ export class Decoder {
    * @returns logits [B, vocabulary]; the caller disposes them.
    */
   decode(ids: Int32Array, positionIds: Int32Array, cache: DecoderCache): tf.Tensor2D {
+    const embedded = this.embed(ids, [cache.batch, 1]);
     const step = decodeStep(cache, positionIds, this.config);
     const logits = tf.tidy(() => {
-      const embedded = this.embed(ids, [cache.batch, 1]);
       const hidden = this.layers.reduce(
         (x, layer, index) => layer.decode(x, step, cache.layers[index]!),
         embedded,
       );
       return tf.reshape(this.logits(hidden), [cache.batch, this.config.vocabSize]) as tf.Tensor2D;
     });
+    embedded.dispose();
     step.dispose();
     return logits;
   }
@@ -134,4 +136,13 @@ export class Decoder {
     this.parts.lmHead.dispose();
     tf.dispose([this.parts.embedTokens, this.parts.norm]);
   }
+}
+
+/** Zeros in the place of padded tokens, so that nothing in them, NaN included, reaches others. */
+function withoutPadding(inputsEmbeds: tf.Tensor3D, { padding, layout }: PrefillStep): tf.Tensor3D {
+  if (!padding) return tf.clone(inputsEmbeds);
+  return tf.tidy(() => {
+    const real = tf.reshape(tf.equal(padding, 0), [layout.batch, layout.length, 1]);
+    return tf.where(real, inputsEmbeds, tf.zerosLike(inputsEmbeds));
+  });
 }

@@ -6,9 +6,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { CacheOptions } from './cache/cache-options';
 import type { DecoderCache } from './cache/decoder-cache';
 import type { Decoder } from './decoder';
-import { argMax, type SamplingOptions, sampleToken } from './sample';
+import { checkSamplingOptions, type SamplingOptions, sampleToken } from './sample';
 import { prefillStep } from './step';
-import type { TokenLayout } from './token-layout';
+import { PADDING, type TokenLayout } from './token-layout';
 import { yieldToEventLoop } from './yield-to-event-loop';
 
 export interface GenerateInputs {
@@ -47,6 +47,8 @@ export async function* generate(
 ): AsyncGenerator<GenerateStep> {
   const { maxTokens = 128, eosTokenIds = [], signal } = options;
   const { batch } = inputs.layout;
+  checkInputs(inputs, maxTokens);
+  checkSamplingOptions(options);
   const cache = decoder.createCache(batch, options.cache);
   const stopped = new Uint8Array(batch);
   try {
@@ -69,11 +71,30 @@ export async function* generate(
   }
 }
 
+/** What would otherwise go wrong only after the prefill, or without a word. @throws RangeError */
+function checkInputs({ layout, nextPositions }: GenerateInputs, maxTokens: number): void {
+  const { batch, length, kinds } = layout;
+  if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
+    throw new RangeError(`generate: maxTokens must be a positive integer, got ${maxTokens}.`);
+  }
+  if (nextPositions.length !== batch && nextPositions.length !== 3 * batch) {
+    throw new RangeError(
+      `generate: nextPositions must hold 1 or 3 positions for each of ${batch} rows, got ${nextPositions.length}.`,
+    );
+  }
+  for (let row = 0; row < batch; row++) {
+    if (kinds[(row + 1) * length - 1] !== PADDING) continue;
+    throw new RangeError(
+      `generate: prompts must be left-padded and hold a token, got padding at the end of row ${row}.`,
+    );
+  }
+}
+
 function chooseTokens(logits: Float32Array, batch: number, options: SamplingOptions): Int32Array {
   const vocabulary = logits.length / batch;
   return Int32Array.from({ length: batch }, (_, row) => {
     const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
-    return options.temperature ? sampleToken(own, options) : argMax(own);
+    return sampleToken(own, options);
   });
 }
 
@@ -92,7 +113,7 @@ async function prefillLogits(
       return decoder.logits(tf.slice(hidden, [0, length - 1, 0], [batch, 1, width]));
     });
     hidden.dispose();
-    return readAndDispose(logits);
+    return await readAndDispose(logits);
   } finally {
     step.dispose();
   }
@@ -100,18 +121,12 @@ async function prefillLogits(
 
 async function decodeLogits(
   decoder: Decoder,
-  { nextPositions, layout }: GenerateInputs,
+  { nextPositions }: GenerateInputs,
   tokens: Int32Array,
   offset: number,
   cache: DecoderCache,
 ): Promise<Float32Array> {
-  const axes = nextPositions.length / layout.batch;
   const positions = nextPositions.map((position) => position + offset);
-  if (axes !== 1 && axes !== 3) {
-    throw new RangeError(
-      `generate: nextPositions must hold 1 or 3 positions a row, got ${axes} for ${layout.batch} rows.`,
-    );
-  }
   return readAndDispose(decoder.decode(tokens, positions, cache));
 }
 

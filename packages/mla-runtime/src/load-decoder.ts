@@ -7,6 +7,7 @@
  * RoPE, `kv_proj.down_kv` or `kv_proj_img.down_kv` latent.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { allOrNothing } from './all-or-nothing';
 import type { Attention } from './attention/attention';
 import { FullAttention } from './attention/full-attention';
 import { headShape } from './attention/head-shape';
@@ -15,44 +16,48 @@ import { loadLatentProjections } from './attention/load-latent-projections';
 import { Decoder } from './decoder';
 import { checkDecoderConfig, type DecoderConfig } from './decoder-config';
 import { DecoderLayer } from './decoder-layer';
+import { denseProjection } from './dense-projection';
 import { loadProjection } from './load-projection';
 import type { Projection } from './projection';
 import type { WeightReader } from './weight-reader';
+import { yieldToEventLoop } from './yield-to-event-loop';
 
 export interface LoadDecoderOptions {
   signal?: AbortSignal;
   onProgress?: (progress: { phase: 'load'; loaded: number; total: number }) => void;
 }
 
-/** Load the whole decoder. The caller disposes it. */
+/**
+ * Load the whole decoder. The caller disposes it.
+ * @throws the signal's reason when aborted; RangeError for a bad config.
+ */
 export async function loadDecoder(
   config: DecoderConfig,
   weights: WeightReader,
   { signal, onProgress }: LoadDecoderOptions = {},
 ): Promise<Decoder> {
   checkDecoderConfig(config);
-  const layers: DecoderLayer[] = [];
-  try {
-    for (let index = 0; index < config.numHiddenLayers; index++) {
+  const { numHiddenLayers, hiddenSize, vocabSize, tieWordEmbeddings } = config;
+  return allOrNothing(async (own) => {
+    const layers: DecoderLayer[] = [];
+    for (let index = 0; index < numHiddenLayers; index++) {
       signal?.throwIfAborted();
-      layers.push(await loadDecoderLayer(config, weights, index));
-      onProgress?.({ phase: 'load', loaded: index + 1, total: config.numHiddenLayers });
+      layers.push(own(await loadDecoderLayer(config, weights, index)));
+      onProgress?.({ phase: 'load', loaded: index + 1, total: numHiddenLayers });
+      await yieldToEventLoop();
     }
-    const embedTokens = await readMatrix(weights, 'embed_tokens.weight', [
-      config.vocabSize,
-      config.hiddenSize,
-    ]);
-    const lmHead = await loadProjection(
-      weights,
-      config.tieWordEmbeddings ? 'embed_tokens' : 'lm_head',
-      [config.hiddenSize, config.vocabSize],
+    signal?.throwIfAborted();
+    const table: [number, number] = [vocabSize, hiddenSize];
+    const values = await weights.read('embed_tokens.weight', table);
+    const embedTokens = own(tf.tensor2d(values, table));
+    const lmHead = own(
+      tieWordEmbeddings
+        ? denseProjection(tf.transpose(embedTokens))
+        : await loadProjection(weights, 'lm_head', [hiddenSize, vocabSize]),
     );
-    const norm = await readVector(weights, 'norm.weight', config.hiddenSize);
+    const norm = await readVector(weights, 'norm.weight', hiddenSize);
     return new Decoder({ config, embedTokens, layers, norm, lmHead });
-  } catch (error) {
-    for (const layer of layers) layer.dispose();
-    throw error;
-  }
+  });
 }
 
 /** Load one layer. The caller disposes it. */
@@ -63,24 +68,24 @@ export async function loadDecoderLayer(
 ): Promise<DecoderLayer> {
   const prefix = `layers.${index}`;
   const { hiddenSize, intermediateSize, rmsNormEps } = config;
-  const widths: [number, number] = [hiddenSize, intermediateSize];
-  return new DecoderLayer({
-    attention: await loadAttention(config, weights, index),
-    mlp: new Map([
-      ['gate_proj', await loadProjection(weights, `${prefix}.mlp.gate_proj`, widths)],
-      ['up_proj', await loadProjection(weights, `${prefix}.mlp.up_proj`, widths)],
-      [
-        'down_proj',
-        await loadProjection(weights, `${prefix}.mlp.down_proj`, [intermediateSize, hiddenSize]),
-      ],
-    ]),
-    inputNorm: await readVector(weights, `${prefix}.input_layernorm.weight`, hiddenSize),
-    postAttentionNorm: await readVector(
-      weights,
-      `${prefix}.post_attention_layernorm.weight`,
-      hiddenSize,
-    ),
-    rmsNormEps,
+  return allOrNothing(async (own) => {
+    const attention = own(await loadAttention(config, weights, index));
+    const mlp = new Map<string, Projection>();
+    const load = async (name: string, widths: [number, number]) => {
+      mlp.set(name, own(await loadProjection(weights, `${prefix}.mlp.${name}`, widths)));
+    };
+    await load('gate_proj', [hiddenSize, intermediateSize]);
+    await load('up_proj', [hiddenSize, intermediateSize]);
+    await load('down_proj', [intermediateSize, hiddenSize]);
+    const norm = async (name: string) =>
+      own(await readVector(weights, `${prefix}.${name}.weight`, hiddenSize));
+    return new DecoderLayer({
+      attention,
+      mlp,
+      inputNorm: await norm('input_layernorm'),
+      postAttentionNorm: await norm('post_attention_layernorm'),
+      rmsNormEps,
+    });
   });
 }
 
@@ -94,37 +99,31 @@ export async function loadAttention(
   const shape = headShape(config, index);
   const { hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
   const { qkRopeHeadDim, qkNopeHeadDim } = shape;
-  const projections = new Map<string, Projection>();
-  const load = async (name: string, widths: [number, number]) => {
-    projections.set(name, await loadProjection(weights, `${prefix}.${name}`, widths));
-  };
-  const keyWidth = numKeyValueHeads * headDim;
-  await load('q_proj', [hiddenSize, numAttentionHeads * headDim]);
-  await load('o_proj', [numAttentionHeads * headDim, hiddenSize]);
-  if (!config.mla) {
-    await load('k_proj', [hiddenSize, keyWidth]);
-    await load('v_proj', [hiddenSize, keyWidth]);
+  return allOrNothing(async (own) => {
+    const projections = new Map<string, Projection>();
+    const load = async (name: string, widths: [number, number]) => {
+      projections.set(name, own(await loadProjection(weights, `${prefix}.${name}`, widths)));
+    };
+    const keyWidth = numKeyValueHeads * headDim;
+    await load('q_proj', [hiddenSize, numAttentionHeads * headDim]);
+    await load('o_proj', [numAttentionHeads * headDim, hiddenSize]);
+    if (!config.mla) {
+      await load('k_proj', [hiddenSize, keyWidth]);
+      await load('v_proj', [hiddenSize, keyWidth]);
+      return new FullAttention(projections, shape);
+    }
+    await load('k_r_proj', [hiddenSize, numKeyValueHeads * qkRopeHeadDim]);
+    const latent = await loadLatentProjections(config, weights, index);
+    if (latent) {
+      for (const [name, projection] of latent) projections.set(name, projection);
+      return new LatentAttention(projections, shape, config.mla.groups);
+    }
+    if (qkNopeHeadDim > 0) {
+      await load('kv_proj.up_k', [hiddenSize, numKeyValueHeads * qkNopeHeadDim]);
+    }
+    await load('kv_proj.up_v', [hiddenSize, keyWidth]);
     return new FullAttention(projections, shape);
-  }
-  await load('k_r_proj', [hiddenSize, numKeyValueHeads * qkRopeHeadDim]);
-  const latent = await loadLatentProjections(config, weights, index);
-  if (latent) {
-    for (const [name, projection] of latent) projections.set(name, projection);
-    return new LatentAttention(projections, shape, config.mla.groups);
-  }
-  if (qkNopeHeadDim > 0) {
-    await load('kv_proj.up_k', [hiddenSize, numKeyValueHeads * qkNopeHeadDim]);
-  }
-  await load('kv_proj.up_v', [hiddenSize, keyWidth]);
-  return new FullAttention(projections, shape);
-}
-
-async function readMatrix(
-  weights: WeightReader,
-  name: string,
-  shape: [number, number],
-): Promise<tf.Tensor2D> {
-  return tf.tensor2d(await weights.read(name, shape), shape);
+  });
 }
 
 async function readVector(

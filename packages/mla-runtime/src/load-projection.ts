@@ -14,8 +14,8 @@ export async function loadProjection(
 ): Promise<Projection> {
   const values = await weights.read(`${name}.weight`, [outFeatures, inFeatures]);
   const bias = weights.shape(`${name}.bias`)
-    ? tf.tensor1d(await weights.read(`${name}.bias`, [outFeatures]))
+    ? await weights.read(`${name}.bias`, [outFeatures])
     : undefined;
   const weight = tf.tidy(() => tf.transpose(tf.tensor2d(values, [outFeatures, inFeatures])));
-  return denseProjection(weight, bias);
+  return denseProjection(weight, bias && tf.tensor1d(bias));
 }

@@ -12,39 +12,72 @@ export interface SamplingOptions {
   random?: () => number;
 }
 
-/** @param logits [vocabulary]. @returns a token id. @throws RangeError on NaN or bad options. */
-export function sampleToken(logits: Float32Array, options: SamplingOptions = {}): number {
+/** @throws RangeError or TypeError on options that have no meaning. */
+export function checkSamplingOptions(options: SamplingOptions): void {
   const { temperature = 0, topK, topP, random } = options;
-  if (!(temperature >= 0)) {
-    throw new RangeError(`sampleToken: temperature must be at least 0, got ${temperature}.`);
+  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
+    throw new RangeError(
+      `sampleToken: temperature must be at least 0 and finite, got ${temperature}.`,
+    );
   }
-  const best = argMax(logits);
-  if (temperature === 0) return best;
-  if (!random) throw new TypeError('sampleToken: expected `random` with a temperature above 0.');
-  if (topK !== undefined && !(topK >= 1)) {
-    throw new RangeError(`sampleToken: topK must be at least 1, got ${topK}.`);
+  if (topK !== undefined && !(Number.isSafeInteger(topK) && topK >= 1)) {
+    throw new RangeError(`sampleToken: topK must be a positive integer, got ${topK}.`);
   }
   if (topP !== undefined && !(topP > 0 && topP <= 1)) {
     throw new RangeError(`sampleToken: topP must lie in (0, 1], got ${topP}.`);
   }
-  const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]!);
-  const kept = order.slice(0, topK ?? order.length);
-  const weights = kept.map((id) => Math.exp((logits[id]! - logits[best]!) / temperature));
-  return kept[drawIndex(weights, topP ?? 1, random())]!;
+  if (temperature > 0 && !random) {
+    throw new TypeError('sampleToken: expected `random` with a temperature above 0.');
+  }
 }
 
-/** Draw from descending weights, cut where their share reaches `topP`. */
-function drawIndex(weights: readonly number[], topP: number, uniform: number): number {
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  let count = 0;
-  let mass = 0;
-  while (count < weights.length && mass < topP * total) mass += weights[count++]!;
-  let remaining = uniform * mass;
-  for (let i = 0; i < count; i++) {
-    remaining -= weights[i]!;
-    if (remaining < 0) return i;
+/** @param logits [vocabulary]. @returns a token id. @throws RangeError on NaN or bad options. */
+export function sampleToken(logits: Float32Array, options: SamplingOptions = {}): number {
+  checkSamplingOptions(options);
+  const { temperature = 0, topK = logits.length, topP = 1, random } = options;
+  const best = argMax(logits);
+  if (temperature === 0) return best;
+  if (!Number.isFinite(logits[best])) {
+    throw new RangeError(`sampleToken: the largest logit must be finite, got ${logits[best]}.`);
   }
-  return count - 1;
+  const weightOf = (logit: number) => Math.exp((logit - logits[best]!) / temperature);
+  const least = leastKept(logits, weightOf, topK, topP);
+  const weights = logits.map((logit) => (logit >= least ? weightOf(logit) : 0));
+  return drawIndex(weights, random!());
+}
+
+/**
+ * The smallest logit that stays: that of the last of the `topK` largest, or earlier where the share
+ * of the larger ones among them reaches `topP`. Tokens that tie with it stay too.
+ */
+function leastKept(
+  logits: Float32Array,
+  weightOf: (logit: number) => number,
+  topK: number,
+  topP: number,
+): number {
+  if (topK >= logits.length && topP === 1) return Number.NEGATIVE_INFINITY;
+  const descending = logits.slice().sort().reverse().subarray(0, topK);
+  const total = descending.reduce((sum, logit) => sum + weightOf(logit), 0);
+  let mass = 0;
+  for (const logit of descending) {
+    mass += weightOf(logit);
+    if (mass >= topP * total) return logit;
+  }
+  return descending.at(-1)!;
+}
+
+/** Draw an index in proportion to the weights. */
+function drawIndex(weights: Float32Array, uniform: number): number {
+  let remaining = uniform * weights.reduce((sum, weight) => sum + weight, 0);
+  let last = 0;
+  for (const [i, weight] of weights.entries()) {
+    if (weight === 0) continue;
+    remaining -= weight;
+    last = i;
+    if (remaining < 0) break;
+  }
+  return last;
 }
 
 /** Index of the largest logit, the first of equals. @throws RangeError when one is NaN. */

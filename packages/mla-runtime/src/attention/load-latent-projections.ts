@@ -8,6 +8,7 @@
  * - key or value only: the uncompressed side is a latent of its own width, its `up` an identity.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { allOrNothing } from '../all-or-nothing';
 import type { DecoderConfig } from '../decoder-config';
 import { denseProjection } from '../dense-projection';
 import { loadProjection } from '../load-projection';
@@ -23,19 +24,32 @@ export async function loadLatentProjections(
   weights: WeightReader,
   index: number,
 ): Promise<Map<string, Projection> | undefined> {
-  const projections = new Map<string, Projection>();
-  for (const folder of FOLDERS) {
-    const name = `layers.${index}.self_attn.${folder}`;
-    const has = (part: string) => weights.shape(`${name}.${part}.weight`) !== undefined;
-    if (!has('down_kv') && !has('down_k') && !has('down_v')) continue;
-    const parts = has('down_kv')
-      ? await loadJoint(config, weights, index, name)
-      : await loadSeparate(config, weights, index, name);
-    for (const [part, projection] of Object.entries(parts)) {
-      projections.set(`${folder}.${part}`, projection);
+  return allOrNothing(async (own) => {
+    const projections = new Map<string, Projection>();
+    for (const folder of FOLDERS) {
+      const name = `layers.${index}.self_attn.${folder}`;
+      const has = (part: string) => weights.shape(`${name}.${part}.weight`) !== undefined;
+      if (!has('down_kv') && !has('down_k') && !has('down_v')) continue;
+      const load = has('down_kv') ? loadJoint : loadSeparate;
+      const parts = await load(config, weights, index, name);
+      for (const [part, projection] of Object.entries(parts)) {
+        projections.set(`${folder}.${part}`, own(projection));
+      }
     }
+    checkFolders(projections, index);
+    return projections.size > 0 ? projections : undefined;
+  });
+}
+
+/** A latent is shared, or there is one for each modality. @throws RangeError */
+function checkFolders(projections: ReadonlyMap<string, Projection>, index: number): void {
+  const found = FOLDERS.filter((folder) => projections.has(`${folder}.down_kv`));
+  const expected = ['', 'kv_proj', 'kv_proj_img,kv_proj_text'];
+  if (!expected.includes(found.join())) {
+    throw new RangeError(
+      `loadLatentProjections: layer ${index} must have kv_proj, or both of kv_proj_img and kv_proj_text, got ${found.join(', ')}.`,
+    );
   }
-  return projections.size > 0 ? projections : undefined;
 }
 
 type LatentParts = Record<'down_kv' | 'up_k' | 'up_v', Projection>;
@@ -54,11 +68,11 @@ async function loadJoint(
       `loadLatentProjections: the latent of ${name} must be a multiple of ${groups} groups, got ${latent}.`,
     );
   }
-  return {
-    down_kv: await loadProjection(weights, `${name}.down_kv`, [config.hiddenSize, latent]),
-    up_k: await loadProjection(weights, `${name}.up_k`, [latent / groups, keyWidth]),
-    up_v: await loadProjection(weights, `${name}.up_v`, [latent / groups, valueWidth]),
-  };
+  return allOrNothing(async (own) => ({
+    down_kv: own(await loadProjection(weights, `${name}.down_kv`, [config.hiddenSize, latent])),
+    up_k: own(await loadProjection(weights, `${name}.up_k`, [latent / groups, keyWidth])),
+    up_v: own(await loadProjection(weights, `${name}.up_v`, [latent / groups, valueWidth])),
+  }));
 }
 
 async function loadSeparate(
@@ -73,59 +87,74 @@ async function loadSeparate(
     );
   }
   const { keyWidth, valueWidth } = widths(config, index);
-  const key = await loadSide(config, weights, name, 'k', keyWidth);
-  const value = await loadSide(config, weights, name, 'v', valueWidth);
-  const parts = tf.tidy(() => ({
-    down: tf.keep(tf.concat([key.down, value.down], 1) as tf.Tensor2D), // [D, Ck + Cv]
-    upK: tf.keep(
-      tf.pad(key.up, [
-        [0, value.up.shape[0]],
-        [0, 0],
-      ]) as tf.Tensor2D,
-    ),
-    upV: tf.keep(
-      tf.pad(value.up, [
-        [key.up.shape[0], 0],
-        [0, 0],
-      ]) as tf.Tensor2D,
-    ),
-  }));
-  tf.dispose([key.down, key.up, value.down, value.up]);
-  return {
-    down_kv: denseProjection(parts.down),
-    up_k: denseProjection(parts.upK, key.bias),
-    up_v: denseProjection(parts.upV, value.bias),
+  const [key, value] = await allOrNothing(async (own) => [
+    own(await loadSide(config, weights, name, 'k', keyWidth)),
+    own(await loadSide(config, weights, name, 'v', valueWidth)),
+  ]);
+  const parts = {
+    down_kv: joinDowns(key!, value!),
+    up_k: denseProjection(padRows(key!.up, 0, value!.up.inFeatures), copy(key!.up.bias)),
+    up_v: denseProjection(padRows(value!.up, key!.up.inFeatures, 0), copy(value!.up.bias)),
   };
+  key!.dispose();
+  value!.dispose();
+  return parts;
 }
 
 interface Side {
-  /** [D, C of this side]. */
-  down: tf.Tensor2D;
-  /** [C of this side, width]. */
-  up: tf.Tensor2D;
-  bias?: tf.Tensor1D;
+  /** D to C of this side. */
+  down: Projection;
+  /** C of this side to the width of its keys or values. */
+  up: Projection;
+  dispose(): void;
 }
 
 /** One side's own latent; without a `down` the side is not compressed. */
 async function loadSide(
-  config: DecoderConfig,
+  { hiddenSize }: DecoderConfig,
   weights: WeightReader,
   name: string,
   side: 'k' | 'v',
   width: number,
 ): Promise<Side> {
-  const { hiddenSize } = config;
   const compressed = weights.shape(`${name}.down_${side}.weight`) !== undefined;
-  const latent = compressed ? latentWidth(weights, `${name}.down_${side}`) : hiddenSize;
-  const up = await loadProjection(weights, `${name}.up_${side}`, [latent, width]);
-  const bias = up.bias && tf.clone(up.bias);
-  const upWeight = up.weight();
-  up.dispose();
-  if (!compressed) return { down: upWeight, up: tf.eye(width), bias };
-  const down = await loadProjection(weights, `${name}.down_${side}`, [hiddenSize, latent]);
-  const downWeight = down.weight();
-  down.dispose();
-  return { down: downWeight, up: upWeight, bias };
+  const latent = compressed ? latentWidth(weights, `${name}.down_${side}`) : width;
+  return allOrNothing(async (own) => {
+    const first = compressed ? `down_${side}` : `up_${side}`;
+    const down = own(await loadProjection(weights, `${name}.${first}`, [hiddenSize, latent]));
+    const up = own(
+      compressed
+        ? await loadProjection(weights, `${name}.up_${side}`, [latent, width])
+        : denseProjection(tf.eye(width)),
+    );
+    return { down, up, dispose: () => [down, up].map((projection) => projection.dispose()) };
+  });
+}
+
+/** [D, Ck + Cv], with the biases that the two have. */
+function joinDowns({ down: key }: Side, { down: value }: Side): Projection {
+  const biasOf = (side: Projection) => side.bias ?? tf.zeros<tf.Rank.R1>([side.outFeatures]);
+  const weight = tf.tidy(() => tf.concat([key.weight(), value.weight()], 1));
+  const hasBias = key.bias !== undefined || value.bias !== undefined;
+  return denseProjection(
+    weight,
+    hasBias ? tf.tidy(() => tf.concat([biasOf(key), biasOf(value)])) : undefined,
+  );
+}
+
+/** The weight of `up` between rows of zeros. */
+function padRows(up: Projection, before: number, after: number): tf.Tensor2D {
+  return tf.tidy(
+    () =>
+      tf.pad(up.weight() as tf.Tensor2D, [
+        [before, after],
+        [0, 0],
+      ]) as tf.Tensor2D,
+  );
+}
+
+function copy(bias: tf.Tensor1D | undefined): tf.Tensor1D | undefined {
+  return bias && tf.clone(bias);
 }
 
 function widths(config: DecoderConfig, index: number): { keyWidth: number; valueWidth: number } {
