@@ -19,6 +19,7 @@ test('fills in the defaults', () => {
     groups: 1,
     propagate: 'converted',
     dtype: undefined,
+    cache: {},
     needsAttention: true,
     needsCalibration: true,
   });
@@ -86,6 +87,11 @@ test.each(['strategy', 'unrotate', 'factor', 'init', 'propagate', 'dtype'])(
     );
   },
 );
+
+test('a cache setting is checked', () => {
+  const cache = { kvBits: 4, groupSize: 0 } as const;
+  expect(() => planConversion(config, { rank: 4, cache })).toThrow(/group_size must be .* got 0/);
+});
 
 test('a converted model is refused', () => {
   const mla = { ropePairs: [], groups: 1 };

@@ -1,5 +1,6 @@
 /** What a conversion does, with the defaults that measured best. */
 import type { CacheOptions, DecoderConfig } from '@mha2mla/mla-runtime';
+import { cacheBlock, parseCacheSetting } from '@mha2mla/vlm-adapters';
 import { choosePairs } from './choose-pairs';
 
 export interface ConvertOptions {
@@ -82,7 +83,8 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     groups,
     propagate: options.propagate ?? 'converted',
     dtype: options.dtype,
-    cache: options.cache ?? {},
+    // As it will be read back, so that bits that there are not are told now.
+    cache: parseCacheSetting({ cache: cacheBlock(options.cache ?? {}) }),
     needsAttention: choosesByAttention || unrotate === 'fitted',
     needsCalibration: seesActivations || choosesByAttention || unrotate === 'fitted',
   };

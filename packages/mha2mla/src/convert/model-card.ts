@@ -6,8 +6,9 @@ export function modelCard({ store, family }: VlmSource, report: ConversionReport
   const { original, converted } = report.cacheBytesPerToken;
   const base = store.name.split(/[\\/]/).filter(Boolean).at(-1) ?? family.name;
   const options = Object.entries(report.options)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `- ${name}: ${value}`);
+    .map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)])
+    .filter(([, text]) => text !== undefined && text !== '{}')
+    .map(([name, text]) => `- ${name}: ${text}`);
   return [
     '---',
     'library_name: mha2mla',

@@ -179,7 +179,7 @@ describe('other files of a converted folder', () => {
   });
 
   test('the card says what was done and what it saves', async () => {
-    const { files, report } = await convert({ kvHeads: 2 }, { dtype: 'F32' });
+    const { files, report } = await convert({ kvHeads: 2 }, { dtype: 'F32', cache: { kvBits: 8 } });
     const card = new TextDecoder().decode(files.get('README.md'));
     // 2 layers, 2 KV heads of 8 + 8 dims before; 4 latent and 2 rotary ones each after.
     expect(report.cacheBytesPerToken).toEqual({ original: 128, converted: 48 });
@@ -188,7 +188,7 @@ describe('other files of a converted folder', () => {
       'takes 48 bytes a token in 16 bits, where the original takes 128 (37.5 %)',
     );
     expect(card).toContain('- strategy: low\n- ropeDim: 2\n');
-    expect(card).toContain('- dtype: F32\n');
+    expect(card).toContain('- dtype: F32\n- cache: {"kvBits":8}\n');
     expect(card).not.toMatch(/undefined|needs/);
   });
 
@@ -208,11 +208,13 @@ describeBackends('the mha2mla block', () => {
     ['high', { strategy: 'high', ropeDim: 4 }],
     ['uniform', { strategy: 'uniform', ropeDim: 4, uniformStart: 1 }],
     ['mkl, groups', { strategy: 'mkl', ropeDim: 4, groups: 2 }],
+    ['a packed cache', { strategy: 'low', cache: { kvBits: { vision: 4 }, ropeBits: 8 } }],
   ])('%s: is read back as it was meant', async (_, options) => {
     const calibration = [tinyInputs(1)];
     const { converted, files, report } = await convert({ bias: true }, { calibration, ...options });
     const { mla } = converted.config.decoder;
     expect(mla!.groups).toBe(options.groups ?? 1);
+    expect(converted.cache).toEqual(options.cache ?? {});
     expect(mla!.ropePairs.map((layer) => layer.map((head) => [...head]))).toEqual(
       report.layers.map(({ ropePairs }) => ropePairs),
     );
