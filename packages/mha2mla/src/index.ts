@@ -1,1 +1,21 @@
-export {};
+export { type ConversionOutput, memoryOutput } from './convert/conversion-output';
+export type { ConversionReport, LayerReport } from './convert/conversion-report';
+export { type ConvertRunOptions, convertModel } from './convert/convert-model';
+export {
+  type ConversionPlan,
+  type ConvertOptions,
+  planConversion,
+} from './convert/convert-options';
+export {
+  calibrationBatches,
+  readCalibrationFile,
+} from './data/calibration-samples';
+export { type Conversation, parseConversations } from './data/conversation';
+export { type Question, questionOf } from './data/question';
+export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate/evaluate';
+export { type HealReport, type HealRun, healModel } from './heal/heal-model';
+export { type HealOptions, type HealPlan, planHealing } from './heal/heal-options';
+export type { HealState } from './heal/heal-state';
+export type { MergedWeights } from './heal/merge-adapters';
+export { writeHealed } from './heal/write-healed';
+export { type Trace, type TraceOptions, type TraceTensor, traceModel } from './trace/trace-model';

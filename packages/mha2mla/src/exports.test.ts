@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest';
+import * as api from './index';
+import * as node from './node';
+
+test('the package exports these names and no others', () => {
+  expect(Object.keys(api).sort()).toEqual([
+    'calibrationBatches',
+    'convertModel',
+    'evaluate',
+    'healModel',
+    'memoryOutput',
+    'parseConversations',
+    'planConversion',
+    'planHealing',
+    'questionOf',
+    'readCalibrationFile',
+    'traceModel',
+    'writeHealed',
+  ]);
+});
+
+test('its Node entry exports these names and no others', () => {
+  expect(Object.keys(node).sort()).toEqual([
+    'BACKENDS',
+    'FAMILIES',
+    'decodeImage',
+    'folderOutput',
+    'loadQuestions',
+    'openModelFolder',
+    'readPicture',
+    'useBackend',
+  ]);
+});
