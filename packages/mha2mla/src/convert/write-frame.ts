@@ -1,12 +1,12 @@
 /** Write what surrounds the converted layers: other weights, index, config, tokenizer, report. */
 import {
-  type ByteSource,
   dtypeBits,
   type TensorEntry,
   type TensorInfo,
   writeSafetensors,
 } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
+import { copyCompanions } from '../output/companions';
 import { type ConversionOutput, writeJson } from './conversion-output';
 import type { ConversionReport } from './conversion-report';
 import type { LayerRecord } from './convert-layer';
@@ -16,28 +16,6 @@ import { keptEntry, readKept } from './kept-tensors';
 import { storedLayer } from './layer-source';
 import { modelCard } from './model-card';
 import { shardName } from './write-layer';
-
-/** Files beside the weights that a model needs, copied where they are present. */
-const COMPANIONS = [
-  'LICENSE',
-  'LICENSE.txt',
-  'NOTICE',
-  'added_tokens.json',
-  'chat_template.jinja',
-  'chat_template.json',
-  'generation_config.json',
-  'merges.txt',
-  'preprocessor_config.json',
-  'processor_config.json',
-  'special_tokens_map.json',
-  'tokenizer.json',
-  'tokenizer.model',
-  'tokenizer_config.json',
-  'video_preprocessor_config.json',
-  'vocab.json',
-];
-/** Companions are copied in parts: a tokenizer of 256 thousand tokens takes some 35 MB. */
-const PART_BYTES = 4 * 2 ** 20;
 
 /** Write everything but the layers, config.json last: a folder without it is unfinished. */
 export async function writeFrame(
@@ -50,26 +28,11 @@ export async function writeFrame(
   const count = layers.length + 1;
   const rest = await writeRest(source, output, shardName(0, count), layers.length, plan);
   await writeJson(output, 'model.safetensors.index.json', index(rest, layers, count));
-  for (const name of COMPANIONS) {
-    const companion = await source.store.open(name);
-    if (companion) await copyFile(companion, output, name);
-  }
+  await copyCompanions(source.store, output);
   await writeJson(output, 'report.json', report);
   const card = new TextEncoder().encode(modelCard(source, report));
   await output.write('README.md', (sink) => sink.write(card));
   await writeJson(output, 'config.json', convertedConfig(source.config.source.raw, plan, layers));
-}
-
-async function copyFile(
-  companion: ByteSource,
-  output: ConversionOutput,
-  name: string,
-): Promise<void> {
-  await output.write(name, async (sink) => {
-    for (let start = 0; start < companion.size; start += PART_BYTES) {
-      await sink.write(await companion.read(start, Math.min(start + PART_BYTES, companion.size)));
-    }
-  });
 }
 
 /** Embeddings, head, norms, vision tower and projector, as they are. */

@@ -1,5 +1,5 @@
 /** Files beside the weights that a model needs: tokenizer, template, processor, licence. */
-import type { ByteSource, FileStore } from '@mha2mla/checkpoint';
+import type { ByteSink, ByteSource, FileStore } from '@mha2mla/checkpoint';
 import type { ConversionOutput } from '../convert/conversion-output';
 
 const COMPANIONS = [
@@ -31,15 +31,12 @@ export async function copyCompanions(
 ): Promise<void> {
   for (const name of [...COMPANIONS, ...besides]) {
     const file = await store.open(name);
-    if (file) await output.write(name, (sink) => copyBytes(file, sink.write));
+    if (file) await output.write(name, (sink) => copyBytes(file, sink));
   }
 }
 
-async function copyBytes(
-  file: ByteSource,
-  write: (bytes: Uint8Array) => Promise<void>,
-): Promise<void> {
+async function copyBytes(file: ByteSource, sink: ByteSink): Promise<void> {
   for (let start = 0; start < file.size; start += PART_BYTES) {
-    await write(await file.read(start, Math.min(start + PART_BYTES, file.size)));
+    await sink.write(await file.read(start, Math.min(start + PART_BYTES, file.size)));
   }
 }
