@@ -33,12 +33,19 @@ export class DecoderLayer {
 
   /**
    * Put another map in the place of one, such as an adapter around it; nothing is disposed.
-   * @throws RangeError for a name that the layer does not have.
+   * @throws RangeError for a name that the layer does not have, or for other widths.
    */
   setProjection(name: string, projection: Projection): void {
-    if (!this.projections.has(name)) {
+    const old = this.projections.get(name);
+    if (!old) {
       throw new RangeError(
         `setProjection: expected one of ${[...this.projections.keys()].join(', ')}, got ${name}.`,
+      );
+    }
+    const widths = [projection.inFeatures, projection.outFeatures];
+    if (widths[0] !== old.inFeatures || widths[1] !== old.outFeatures) {
+      throw new RangeError(
+        `setProjection: ${name} must map ${old.inFeatures} to ${old.outFeatures} features, got ${widths.join(' to ')}.`,
       );
     }
     const [part, ...rest] = name.split('.');

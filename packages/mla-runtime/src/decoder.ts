@@ -102,18 +102,15 @@ export class Decoder {
    * @returns logits [B, vocabulary]; the caller disposes them.
    */
   decode(ids: Int32Array, positionIds: Int32Array, cache: DecoderCache): tf.Tensor2D {
-    const embedded = this.embed(ids, [cache.batch, 1]);
-    const step = decodeStep(cache, positionIds, this.config);
-    const logits = tf.tidy(() => {
+    return tf.tidy(() => {
+      const embedded = this.embed(ids, [cache.batch, 1]); // may throw, before the cache changes
+      const step = decodeStep(cache, positionIds, this.config);
       const hidden = this.layers.reduce(
         (x, layer, index) => layer.decode(x, step, cache.layers[index]!),
         embedded,
       );
       return tf.reshape(this.logits(hidden), [cache.batch, this.config.vocabSize]) as tf.Tensor2D;
     });
-    embedded.dispose();
-    step.dispose();
-    return logits;
   }
 
   /** The final norm, [..., D] to [..., D]. */

@@ -18,7 +18,7 @@ export class DecoderCache {
     readonly lengths: Int32Array,
   ) {}
 
-  /** An empty cache for `batch` rows. The caller disposes it. */
+  /** An empty cache for `batch` rows. The caller disposes it. @throws RangeError on bad options. */
   static create(
     batch: number,
     numLayers: number,
@@ -26,6 +26,7 @@ export class DecoderCache {
     options: CacheOptions = {},
   ): DecoderCache {
     const storageOf = (segment: Segment, part: string) => cacheStorage(segment, part, options);
+    for (const segment of segments) storageOf(segment, 'kvLatent'); // fail before any work
     return new DecoderCache(
       Array.from({ length: numLayers }, () => new LayerCache(storageOf)),
       new Map(segments.map((segment) => [segment, new SlotTable(batch)])),

@@ -25,16 +25,8 @@ type Block = tf.Tensor4D | PackedTensor;
 export class TokenBlocks {
   private readonly blocks: Block[] = [];
   private openLength = 0;
-  length = 0;
 
-  constructor(private readonly storage: TokenStorage) {
-    const { blockLength } = storage;
-    if (!Number.isSafeInteger(blockLength) || blockLength < 1) {
-      throw new RangeError(
-        `TokenBlocks: blockLength must be a positive integer, got ${blockLength}.`,
-      );
-    }
-  }
+  constructor(private readonly storage: TokenStorage) {}
 
   /** Append x [B, heads, t, width]; x stays the caller's. */
   append(x: tf.Tensor4D): void {
@@ -42,7 +34,10 @@ export class TokenBlocks {
     for (let start = 0; start < tokens; ) {
       const room = this.storage.blockLength - this.openLength;
       const count = Math.min(room, tokens - start);
-      const part = tf.slice(x, [0, 0, start, 0], [batch, heads, count, width]);
+      const part =
+        count === tokens
+          ? tf.clone(x)
+          : tf.slice(x, [0, 0, start, 0], [batch, heads, count, width]);
       this.extendOpen(part);
       part.dispose();
       start += count;
@@ -62,7 +57,6 @@ export class TokenBlocks {
     copy.blocks.push(
       ...this.blocks.map((block) => (block instanceof tf.Tensor ? tf.clone(block) : block.clone())),
     );
-    copy.length = this.length;
     copy.openLength = this.openLength;
     return copy;
   }
@@ -78,7 +72,6 @@ export class TokenBlocks {
   dispose(): void {
     for (const block of this.blocks) block.dispose();
     this.blocks.length = 0;
-    this.length = 0;
     this.openLength = 0;
   }
 
@@ -93,9 +86,7 @@ export class TokenBlocks {
       open.dispose();
       fresh.dispose();
     }
-    const tokens = part.shape[2];
-    this.length += tokens;
-    this.openLength = (this.openLength + tokens) % this.storage.blockLength;
+    this.openLength = (this.openLength + part.shape[2]) % this.storage.blockLength;
   }
 
   private encode(part: tf.Tensor4D): Block {

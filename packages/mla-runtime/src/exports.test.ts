@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import * as api from './index';
+
+test('the package exports these names and no others', () => {
+  expect(Object.keys(api).sort()).toEqual([
+    'Decoder',
+    'DecoderCache',
+    'DecoderLayer',
+    'PADDING',
+    'TEXT',
+    'VISION',
+    'argMax',
+    'cacheBytesPerToken',
+    'checkDecoderConfig',
+    'chooseBackend',
+    'decodeStep',
+    'denseProjection',
+    'generate',
+    'loadDecoder',
+    'loadDecoderLayer',
+    'loadProjection',
+    'lookupEmbeddings',
+    'prefillStep',
+    'rotaryAngles',
+    'sampleToken',
+    'textLayout',
+    'tokenLayout',
+    'yieldToEventLoop',
+  ]);
+});
