@@ -4,6 +4,7 @@
  */
 import { parseJson, quoteName } from '@mha2mla/checkpoint';
 import type { Message } from '@mha2mla/vlm-adapters';
+import { parseTurn } from './turn';
 
 export interface Conversation {
   /** Turns; an answer that is a list has its first entry as content. */
@@ -13,104 +14,86 @@ export interface Conversation {
   /** Accepted answers of the last turn; empty where the last turn is no assistant's. */
   answers: readonly string[];
   kind?: string;
+  /** All other keys of the entry, as they are. */
+  extra: ReadonlyMap<string, unknown>;
+  /** Where the entry stands, for messages. */
+  where: string;
 }
 
-/** Roles of LLaVA's `from`; chat roles stay as they are. */
-const ROLES = new Map([
-  ['human', 'user'],
-  ['gpt', 'assistant'],
-]);
+const OWN_KEYS = new Set(['messages', 'conversations', 'images', 'image', 'kind']);
 
 /**
  * Parse a DATA file.
  * @param name of the file, for messages.
- * @throws CheckpointError for malformed JSON; TypeError, with the entry's number, for another form.
+ * @throws CheckpointError for malformed JSON; TypeError for another form; RangeError where pictures
+ *   and their places differ in number. All name the line, or the entry of a list.
  */
 export function parseConversations(text: string, name: string): Conversation[] {
   const entries = text.trimStart().startsWith('[')
-    ? (parseJson(text, name) as unknown[])
-    : text
-        .split('\n')
-        .flatMap((line, i) => (line.trim() ? [parseJson(line, `${name}:${i + 1}`)] : []));
-  if (entries.length === 0) {
-    throw new TypeError(
-      `parseConversations: ${quoteName(name)} must hold conversations, got none.`,
-    );
-  }
-  return entries.map((entry, i) => parseEntry(entry, `entry ${i + 1} of ${quoteName(name)}`));
+    ? (parseJson(text, name) as unknown[]).map((entry, i) =>
+        parseEntry(entry, `entry ${i + 1} of ${quoteName(name)}`),
+      )
+    : text.split('\n').flatMap((line, i) => {
+        const where = `${name}:${i + 1}`;
+        return line.trim() ? [parseEntry(parseJson(line, where), quoteName(where))] : [];
+      });
+  if (entries.length > 0) return entries;
+  throw new TypeError(`parseConversations: ${quoteName(name)} must hold conversations, got none.`);
 }
 
 function parseEntry(entry: unknown, where: string): Conversation {
-  const record = asRecord(entry, where);
-  const turns = record.messages ?? record.conversations;
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
+    throw new TypeError(
+      `parseConversations: ${where} must be a JSON object, got ${kindOf(entry)}.`,
+    );
+  }
+  const record = new Map<string, unknown>(Object.entries(entry));
+  const turns = record.get('messages') ?? record.get('conversations');
   if (!Array.isArray(turns) || turns.length === 0) {
     throw new TypeError(
-      `parseConversations: ${where} must have messages or conversations, a list of turns, got ${typeof turns}.`,
+      `parseConversations: ${where} must have messages or conversations, a list of turns, got ${kindOf(turns)}.`,
     );
   }
   const parsed = turns.map((turn) => parseTurn(turn, where));
-  const last = parsed.at(-1)!;
-  const { kind } = record;
+  const messages = parsed.map(({ message }) => message);
+  const images = parseImages(record.get('images') ?? record.get('image') ?? [], where);
+  const places = messages.reduce((sum, message) => sum + countPlaces(message), 0);
+  if (places !== images.length) {
+    throw new RangeError(
+      `parseConversations: ${where} must have a place for each picture, got ${places} places and ${images.length} pictures. Write <image> in the text of a user, or a part {"type": "image"}.`,
+    );
+  }
+  const kind = parseKind(record.get('kind'), where);
   return {
-    messages: parsed.map(({ message }) => message),
-    images: parseImages(record.images ?? record.image ?? [], where),
-    answers: last.message.role === 'assistant' ? last.answers : [],
-    ...(typeof kind === 'string' && { kind }),
+    messages,
+    images,
+    answers: parsed.at(-1)!.answers,
+    ...(kind !== undefined && { kind }),
+    extra: new Map([...record].filter(([key]) => !OWN_KEYS.has(key))),
+    where,
   };
-}
-
-function parseTurn(turn: unknown, where: string): { message: Message; answers: string[] } {
-  const record = asRecord(turn, where);
-  const role = record.role ?? record.from;
-  const content = record.content ?? record.value;
-  if (typeof role !== 'string') {
-    throw new TypeError(
-      `parseConversations: a turn in ${where} must have a role (or from), got ${typeof role}.`,
-    );
-  }
-  const known = ROLES.get(role) ?? role;
-  if (typeof content === 'string') {
-    return { message: { role: known, content }, answers: [content] };
-  }
-  if (isTexts(content)) {
-    return { message: { role: known, content: content[0]! }, answers: content };
-  }
-  if (!Array.isArray(content)) {
-    throw new TypeError(
-      `parseConversations: a turn in ${where} must have content (or value), text or a list, got ${typeof content}.`,
-    );
-  }
-  // Parts are checked where they are rendered.
-  const message: Message = { role: known, content };
-  return { message, answers: [textOf(content)] };
-}
-
-function isTexts(content: unknown): content is string[] {
-  return (
-    Array.isArray(content) && content.length > 0 && content.every((one) => typeof one === 'string')
-  );
-}
-
-function textOf(parts: readonly { type?: unknown; text?: unknown }[]): string {
-  return parts
-    .filter((part) => part?.type === 'text' && typeof part.text === 'string')
-    .map((part) => part.text)
-    .join('');
 }
 
 function parseImages(images: unknown, where: string): string[] {
   const list = typeof images === 'string' ? [images] : images;
-  if (!Array.isArray(list) || !list.every((one) => typeof one === 'string')) {
-    throw new TypeError(
-      `parseConversations: images of ${where} must be a path or a list of paths, got ${typeof images}.`,
-    );
-  }
-  return list;
+  if (Array.isArray(list) && list.every((one) => typeof one === 'string')) return list;
+  throw new TypeError(
+    `parseConversations: images of ${where} must be a path or a list of paths, got ${kindOf(images)}.`,
+  );
 }
 
-function asRecord(value: unknown, where: string): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return value as Record<string, unknown>;
-  }
-  throw new TypeError(`parseConversations: ${where} must be a JSON object, got ${typeof value}.`);
+function parseKind(kind: unknown, where: string): string | undefined {
+  if (kind === undefined || typeof kind === 'string') return kind;
+  throw new TypeError(`parseConversations: kind of ${where} must be text, got ${kindOf(kind)}.`);
+}
+
+/** Places of pictures: parts, or `<image>` in a user's plain text. */
+function countPlaces({ role, content }: Message): number {
+  if (typeof content !== 'string') return content.filter(({ type }) => type === 'image').length;
+  return role === 'user' ? content.split('<image>').length - 1 : 0;
+}
+
+function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
+  return value === null ? 'null' : typeof value;
 }

@@ -19,12 +19,12 @@ export interface Question {
  * @throws TypeError when the last turn is no answer.
  */
 export function questionOf(
-  { messages, answers, kind }: Conversation,
+  { messages, answers, kind, where }: Conversation,
   loadImages: () => Promise<RgbImage[]>,
 ): Question {
   if (answers.length === 0) {
     throw new TypeError(
-      `questionOf: a conversation must end with a turn of the assistant, got ${JSON.stringify(messages.at(-1)?.role)}.`,
+      `questionOf: ${where} must end with a turn of the assistant, got ${JSON.stringify(messages.at(-1)?.role)}.`,
     );
   }
   return { messages: messages.slice(0, -1), answers, loadImages, ...(kind && { kind }) };
