@@ -1,7 +1,8 @@
 /**
- * s (x A^T) B^T with a gradient of its own: forward and backward transpose matrices of width r only,
- * since on wasm a product with a transposed operand is many times slower than the transpose.
- *   h = x A^T [n, r];  g = s dY B [n, r];  dX = g A;  dA = g^T x;  dB = s (h^T dY)^T
+ * s (x A^T) B^T with a gradient of its own. Operands are transposed before a product, not by its
+ * flags, and the narrow one stands on the right: wasm packs the right operand anew in each product,
+ * so [192, 960] x [960, 16] takes 0.25 ms (0.38 with the transpose), [16, 960] x [960, 192] 0.92.
+ *   h = x A^T [n, r];  g = s dY B [n, r];  dX = g A;  dA = (x^T g)^T;  dB = s dY^T h
  */
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -10,12 +11,8 @@ import * as tf from '@tensorflow/tfjs-core';
  * @param a [r, in]
  * @param b [out, r]
  * @returns [..., out]; the caller disposes it.
- * @throws RangeError if x doesn't end in `in` features.
  */
 export function loraDelta(x: tf.Tensor, a: tf.Tensor2D, b: tf.Tensor2D, scale: number): tf.Tensor {
-  if (x.rank === 0 || x.shape.at(-1) !== a.shape[1]) {
-    throw new RangeError(`lora.apply: x must be [..., ${a.shape[1]}], got [${x.shape}].`);
-  }
   return tf.tidy(() => {
     const n = x.shape.slice(0, -1).reduce((product, size) => product * size, 1);
     const rows = tf.reshape(x, [n, a.shape[1]]) as tf.Tensor2D; // [n, in]
@@ -41,9 +38,9 @@ function differentiable(scale: number) {
       if (x.shape[0] === 0) return [tf.zeros(x.shape), tf.zeros(a.shape), tf.zeros(b.shape)];
       const g = tf.mul(tf.matMul(dy as tf.Tensor2D, b), scale) as tf.Tensor2D; // [n, r]
       const dx = tf.matMul(g, a); // [n, in]
-      const da = tf.matMul(tf.transpose(g), x); // [r, in]
-      const dbT = tf.matMul(tf.transpose(h), dy as tf.Tensor2D); // [r, out]
-      return [dx, da, tf.mul(tf.transpose(dbT), scale)];
+      const daT = tf.matMul(tf.transpose(x), g); // [in, r]
+      const db = tf.matMul(tf.transpose(dy as tf.Tensor2D), h); // [out, r]
+      return [dx, tf.transpose(daT), tf.mul(db, scale)];
     };
     return { value, gradFunc };
   });

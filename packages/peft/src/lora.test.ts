@@ -41,12 +41,12 @@ const tensors = ({ parameters: [a, b] }: LoraProjection) =>
   [a!.variable, b!.variable] as unknown as [tf.Tensor2D, tf.Tensor2D];
 
 describeBackends('lora', () => {
-  it('starts at the base projection, to the bit', async () => {
+  it.each([5, 50])('starts at the base projection, to the bit, %d rows', async (rows) => {
     const base = dense();
     const adapter = lora(base, { r: 3 });
-    const x = tf.tensor(gaussian(2 * 5 * IN, 3), [2, 5, IN]);
+    const x = tf.tensor(gaussian(2 * rows * IN, 3), [2, rows, IN]);
     const [y, expected] = [adapter.apply(x), base.apply(x)];
-    expect(y.shape).toEqual([2, 5, OUT]);
+    expect(y.shape).toEqual([2, rows, OUT]);
     expect(await y.data()).toEqual(await expected.data());
     base.dispose();
     adapter.dispose();
@@ -59,7 +59,7 @@ describeBackends('lora', () => {
       const base = dense();
       const adapter = trained(base, options);
       const x = tf.tensor2d(gaussian(7 * IN, 3), [7, IN]);
-      const y = adapter.apply(x);
+      const y = adapter.apply(x); // few rows: the adapter stands beside the base
       const merged = adapter.merge();
       const expected = tf.tidy(() => tf.add(tf.matMul(x, merged), adapter.bias!));
       // Outputs of size about 20; two orders of the same float32 sums.
@@ -125,6 +125,31 @@ describeBackends('lora', () => {
     tf.dispose([x, pick, value, grads] as tf.TensorContainer);
   });
 
+  it('many rows are multiplied by the merged weight: outputs and gradients are the same', async () => {
+    const base = dense();
+    const adapter = trained(base);
+    const x = tf.variable(tf.tensor(gaussian(3 * 20 * IN, 3), [3, 20, IN]));
+    const pick = tf.tensor(gaussian(3 * 20 * OUT, 8), [3, 20, OUT]);
+    const parameters = [...adapter.parameters, { name: 'x', variable: x }];
+    const beside = (input: tf.Tensor) =>
+      tf.add(base.apply(input), loraDelta(input, ...tensors(adapter), adapter.scale));
+    const [merged, expected] = [adapter.apply, beside].map((apply) => {
+      const y = apply(x);
+      return { y, ...valueAndGrads(() => tf.sum(tf.mul(apply(x), pick)) as tf.Scalar, parameters) };
+    });
+    // Outputs of size about 20, gradients about 60: two orders of the same float32 sums.
+    expect(merged!.y.shape).toEqual([3, 20, OUT]);
+    expectClose(await merged!.y.data(), await expected!.y.data(), { abs: 1e-5, rel: 3e-6 });
+    for (const { name } of parameters) {
+      const [grad, other] = [merged!.grads[name]!, expected!.grads[name]!];
+      expect(grad.shape).toEqual(other.shape);
+      expectClose(await grad.data(), await other.data(), { abs: 3e-5, rel: 3e-6 });
+    }
+    base.dispose();
+    adapter.dispose();
+    tf.dispose([x, pick, merged, expected] as unknown as tf.TensorContainer);
+  });
+
   it('no rows give no outputs and gradients of zero', async () => {
     const base = dense();
     const adapter = trained(base);
@@ -139,9 +164,7 @@ describeBackends('lora', () => {
       expectClose(await grads[name]!.data(), new Float32Array(variable.size), { abs: 0 });
     }
     const wrong = tf.zeros([2, IN + 1]);
-    expect(() => loraDelta(wrong, ...tensors(adapter), 1)).toThrow(
-      'x must be [..., 12], got [2,13]',
-    );
+    expect(() => adapter.apply(wrong)).toThrow('x must be [..., 12], got [2,13]');
     base.dispose();
     adapter.dispose();
     tf.dispose([x, wrong, value, grads] as tf.TensorContainer);
@@ -197,12 +220,15 @@ describeBackends('lora', () => {
       const base = dense();
       const adapter = lora(base, { r: 2 });
       const x = tf.ones([2, IN]);
+      const many = tf.ones([50, IN]);
       tf.dispose([adapter.apply(x), adapter.merge(), adapter.weight()]);
-      const loss = () => tf.sum(tf.square(adapter.apply(x))) as tf.Scalar;
-      const { value, grads } = valueAndGrads(loss, adapter.parameters);
-      tf.dispose([value, grads] as tf.TensorContainer);
+      for (const input of [x, many]) {
+        const loss = () => tf.sum(tf.square(adapter.apply(input))) as tf.Scalar;
+        const { value, grads } = valueAndGrads(loss, adapter.parameters);
+        tf.dispose([value, grads] as tf.TensorContainer);
+      }
       adapter.dispose();
-      tf.dispose([x, base.apply(x)]);
+      tf.dispose([x, many, base.apply(x)]);
       base.dispose();
     }));
 });
