@@ -119,6 +119,27 @@ test('conversations become batches of 16 with their answers', async () => {
   expect(processor.tokenizer.decode(inputIds.slice(length))).toMatch(/What is 17\?.*It is 17\.$/s);
 });
 
+test('progress is told, and an abort ends the preparation between two batches', async () => {
+  const ask: Question = {
+    messages: [{ role: 'user', content: 'What?' }],
+    answers: ['That.'],
+    loadImages: async () => [],
+  };
+  const questions = new Array<Question>(40).fill(ask);
+  const controller = new AbortController();
+  const seen: number[] = [];
+  const run = calibrationBatches(processor, questions, {
+    signal: controller.signal,
+    onProgress: ({ loaded, total }) => {
+      expect(total).toBe(40);
+      seen.push(loaded);
+      if (loaded === 32) controller.abort(new Error('enough'));
+    },
+  });
+  await expect(run).rejects.toThrow('enough');
+  expect(seen).toEqual([16, 32]);
+});
+
 function int32(values: number[]): Content[string] {
   return { dtype: 'I32', shape: [values.length], values: Int32Array.from(values) };
 }

@@ -1,5 +1,6 @@
 /** Calibration samples in batches: conversations with their answers, or a pre-tokenised file. */
 import { type Checkpoint, CheckpointError, quoteName } from '@mha2mla/checkpoint';
+import { yieldToEventLoop } from '@mha2mla/mla-runtime';
 import type { ModelInputs, Processor, RgbImage } from '@mha2mla/vlm-adapters';
 import { answeredBatch } from './answered-batch';
 import type { Question } from './question';
@@ -7,14 +8,28 @@ import type { Question } from './question';
 /** Samples that run through a layer together: enough to fill a matrix product. */
 const BATCH = 16;
 
-/** Prepare conversations as calibration batches, answers included: their rows look back too. */
+export interface CalibrationOptions {
+  signal?: AbortSignal;
+  onProgress?: (progress: { phase: 'calibration'; loaded: number; total: number }) => void;
+}
+
+/**
+ * Prepare conversations as calibration batches, answers included: their rows look back too.
+ * @throws the signal's reason when aborted, between two batches.
+ */
 export async function calibrationBatches(
   processor: Processor,
   questions: readonly Question[],
+  { signal, onProgress }: CalibrationOptions = {},
 ): Promise<ModelInputs[]> {
   const batches: ModelInputs[] = [];
+  let loaded = 0;
   for (const part of chunks(questions)) {
+    signal?.throwIfAborted();
     batches.push((await answeredBatch(processor, part)).inputs);
+    loaded += part.length;
+    onProgress?.({ phase: 'calibration', loaded, total: questions.length });
+    await yieldToEventLoop();
   }
   return batches;
 }
@@ -30,8 +45,30 @@ export async function readCalibrationFile(
   file: Checkpoint,
   limit = Number.POSITIVE_INFINITY,
 ): Promise<ModelInputs[]> {
+  const { count, longest, width, height } = checkShapes(file);
+  const ids = await file.readInt32('input_ids');
+  const lengths = await file.readInt32('lengths');
+  const bytes = await file.readBytes('images');
+  const plane = height * width * 3;
+  const rows = Array.from({ length: Math.min(count, limit) }, (_, row): Row => {
+    const length = lengths[row]!;
+    if (length < 1 || length > longest) {
+      throw new RangeError(
+        `readCalibrationFile: lengths must lie in 1..${longest}, got ${length} for sample ${row}.`,
+      );
+    }
+    const data = bytes.subarray(row * plane, (row + 1) * plane);
+    return {
+      ids: ids.subarray(row * longest, row * longest + length),
+      image: { data, width, height, channels: 3 },
+    };
+  });
+  return chunks(rows).map((part) => padRight(processor, part));
+}
+
+function checkShapes({ tensors }: Checkpoint) {
   const find = (name: string) => {
-    const info = file.tensors.get(name);
+    const info = tensors.get(name);
     if (info) return info;
     throw new CheckpointError(
       'missing-tensor',
@@ -51,24 +88,7 @@ export async function readCalibrationFile(
       `readCalibrationFile: images must be U8 [n, height, width, 3], input_ids [n, longest] and lengths [n], got ${images.dtype} [${images.shape}], [${tokens.shape}] and [${sizes.shape}].`,
     );
   }
-  const ids = await file.readInt32('input_ids');
-  const lengths = await file.readInt32('lengths');
-  const bytes = await file.readBytes('images');
-  const plane = height * width * 3;
-  const rows = Array.from({ length: Math.min(count, limit) }, (_, row): Row => {
-    const length = lengths[row]!;
-    if (length < 1 || length > longest) {
-      throw new RangeError(
-        `readCalibrationFile: lengths must lie in 1..${longest}, got ${length} for sample ${row}.`,
-      );
-    }
-    const data = bytes.subarray(row * plane, (row + 1) * plane);
-    return {
-      ids: ids.subarray(row * longest, row * longest + length),
-      image: { data, width, height, channels: 3 },
-    };
-  });
-  return chunks(rows).map((part) => padRight(processor, part));
+  return { count, longest, width, height };
 }
 
 interface Row {
