@@ -116,6 +116,21 @@ describeBackends('generate', () => {
     expect(a).not.toEqual(await tokensOf({ maxTokens: 3 }));
   });
 
+  test('a repetition penalty keeps a row from what it has said, its prompt included', async () => {
+    const options = { maxTokens: 5, repetitionPenalty: 1e6 };
+    const rowsOf = (steps: number[][]) => ROWS.map((_, row) => steps.map((step) => step[row]!));
+    const free = rowsOf(await tokensOf({ maxTokens: 5 }));
+    const prompts = free.map((row) => [row[0]!]);
+    for (const [row, tokens] of rowsOf(await tokensOf(options)).entries()) {
+      expect(new Set(tokens).size).toBe(5);
+      expect(tokens[0]).toBe(free[row]![0]);
+    }
+    const prompted = rowsOf(await tokensOf({ ...options, promptIds: prompts }));
+    for (const [row, tokens] of prompted.entries()) {
+      expect(new Set([...tokens, ...prompts[row]!]).size).toBe(6);
+    }
+  });
+
   test.each([undefined, 8] as const)('over a cache of %s bits a fork goes on', async (kvBits) => {
     const inputs = inputsOf();
     const seen: Float32Array[] = [];

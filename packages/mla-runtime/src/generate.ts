@@ -26,6 +26,8 @@ export interface GenerateOptions extends SamplingOptions {
   maxTokens?: number;
   /** A row stops after one of these; none given, rows run to `maxTokens`. */
   eosTokenIds?: readonly number[];
+  /** Each row's prompt, padding left out: said already, for a repetition penalty. */
+  promptIds?: readonly ArrayLike<number>[];
   cache?: CacheOptions;
   signal?: AbortSignal;
   onProgress?: (progress: { phase: 'prefill'; loaded: number; total: number }) => void;
@@ -45,19 +47,21 @@ export async function* generate(
   inputs: GenerateInputs,
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerateStep> {
-  const { maxTokens = 128, eosTokenIds = [], signal } = options;
+  const { maxTokens = 128, eosTokenIds = [], promptIds = [], signal } = options;
   const { batch } = inputs.layout;
   checkInputs(inputs, maxTokens);
   checkSamplingOptions(options);
   const cache = decoder.createCache(batch, options.cache);
   const stopped = new Uint8Array(batch);
+  const said = Array.from({ length: batch }, (_, row) => new Set(Array.from(promptIds[row] ?? [])));
   try {
     let logits = await prefillLogits(decoder, inputs, cache, options);
     for (let produced = 1; produced <= maxTokens; produced++) {
-      const chosen = chooseTokens(logits, batch, options);
+      const chosen = chooseTokens(logits, said, options);
       const tokens = chosen.map((token, row) => (stopped[row] ? -1 : token));
       yield { tokens, logits, cache };
       for (let row = 0; row < batch; row++) {
+        said[row]!.add(chosen[row]!);
         if (eosTokenIds.includes(chosen[row]!)) stopped[row] = 1;
       }
       if (produced === maxTokens || stopped.every((flag) => flag === 1)) return;
@@ -90,11 +94,15 @@ function checkInputs({ layout, nextPositions }: GenerateInputs, maxTokens: numbe
   }
 }
 
-function chooseTokens(logits: Float32Array, batch: number, options: SamplingOptions): Int32Array {
-  const vocabulary = logits.length / batch;
-  return Int32Array.from({ length: batch }, (_, row) => {
+function chooseTokens(
+  logits: Float32Array,
+  said: readonly ReadonlySet<number>[],
+  options: SamplingOptions,
+): Int32Array {
+  const vocabulary = logits.length / said.length;
+  return Int32Array.from(said, (tokens, row) => {
     const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
-    return sampleToken(own, options);
+    return sampleToken(own, options, tokens);
   });
 }
 
