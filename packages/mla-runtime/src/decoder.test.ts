@@ -118,6 +118,7 @@ const FORMS: [string, RandomDecoderOptions][] = [
   ['values only, shared', { form: 'value' }],
   ['no pair turned', { decoupled: true, qkRopeHeadDim: 0 }],
   ['all pairs turned', { decoupled: true, qkRopeHeadDim: 8 }],
+  ['values only, all pairs turned', { form: 'value', decoupled: true, qkRopeHeadDim: 8 }],
   ['latent of width 0', { decoupled: true, latent: 0 }],
   ['latent of width 0, 2 groups', { latent: 0, groups: 2 }],
   ['latent of width 0, no pair turned', { latent: 0, qkRopeHeadDim: 0 }],

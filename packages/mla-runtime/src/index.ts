@@ -7,7 +7,7 @@ export type {
 export { type CacheBytes, cacheBytesPerToken } from './cache/cache-bytes';
 export type { CacheBits, CacheOptions } from './cache/cache-options';
 export { DecoderCache } from './cache/decoder-cache';
-export { chooseBackend } from './choose-backend';
+export { type BackendName, chooseBackend } from './choose-backend';
 export { Decoder, type DecoderParts, type DecoderPrefillOptions } from './decoder';
 export { checkDecoderConfig, type DecoderConfig, type MlaConfig } from './decoder-config';
 export { DecoderLayer } from './decoder-layer';

@@ -156,6 +156,16 @@ describeBackends('loadDecoder', () => {
     }
   });
 
+  test('the bias of a side that is not compressed stays out of the latent', async () => {
+    const given = random({ form: 'value', decoupled: true });
+    const layer = await loadDecoderLayer(given.config, readerOf(given.weights), 0);
+    const x = tf.zeros([1, 1, given.config.hiddenSize]);
+    const down = layer.projections.get('self_attn.kv_proj_text.down_kv')!;
+    const keys = [...(await down.apply(x).data())].slice(0, 2 * 4); // K * P
+    expect(keys).toEqual(new Array(8).fill(0));
+    layer.dispose();
+  });
+
   test.each(['down_k', 'down_v'])('a bias of %s is kept', async (part) => {
     const given = random({ form: 'split' });
     const name = `layers.0.self_attn.kv_proj.${part}.bias`;

@@ -104,7 +104,7 @@ function addAttention(
       linear(`${name}.${folder}.up_${side}`, inFeatures, side === 'k' ? K * (H - rope) : K * H);
     if (form === 'joint') {
       linear(`${name}.${folder}.down_kv`, D, latent);
-      up('k', latent / groups);
+      if (rope < H) up('k', latent / groups);
       up('v', latent / groups);
       continue;
     }

@@ -70,8 +70,8 @@ async function loadJoint(
   }
   return allOrNothing(async (own) => ({
     down_kv: own(await loadProjection(weights, `${name}.down_kv`, [config.hiddenSize, latent])),
-    up_k: own(await loadProjection(weights, `${name}.up_k`, [latent / groups, keyWidth])),
-    up_v: own(await loadProjection(weights, `${name}.up_v`, [latent / groups, valueWidth])),
+    up_k: own(await loadUp(weights, `${name}.up_k`, [latent / groups, keyWidth])),
+    up_v: own(await loadUp(weights, `${name}.up_v`, [latent / groups, valueWidth])),
   }));
 }
 
@@ -118,17 +118,42 @@ async function loadSide(
   width: number,
 ): Promise<Side> {
   const compressed = weights.shape(`${name}.down_${side}.weight`) !== undefined;
-  const latent = compressed ? latentWidth(weights, `${name}.down_${side}`) : width;
+  const latent = compressed ? latentWidth(weights, `${name}.down_${side}`) : hiddenSize;
   return allOrNothing(async (own) => {
-    const first = compressed ? `down_${side}` : `up_${side}`;
-    const down = own(await loadProjection(weights, `${name}.${first}`, [hiddenSize, latent]));
-    const up = own(
-      compressed
-        ? await loadProjection(weights, `${name}.up_${side}`, [latent, width])
-        : denseProjection(tf.eye(width)),
-    );
-    return { down, up, dispose: () => [down, up].map((projection) => projection.dispose()) };
+    const up = own(await loadUp(weights, `${name}.up_${side}`, [latent, width]));
+    if (!compressed) return uncompressedSide(up);
+    const down = own(await loadProjection(weights, `${name}.down_${side}`, [hiddenSize, latent]));
+    return sideOf(down, up);
   });
+}
+
+/** The bias stays on the way up: in the latent it would widen the range that is quantized. */
+function uncompressedSide(whole: Projection): Side {
+  const up = denseProjection(tf.eye(whole.outFeatures), copy(whole.bias));
+  const down = denseProjection(whole.weight());
+  whole.dispose();
+  return sideOf(down, up);
+}
+
+function sideOf(down: Projection, up: Projection): Side {
+  return {
+    down,
+    up,
+    dispose: () => {
+      down.dispose();
+      up.dispose();
+    },
+  };
+}
+
+/** An up projection; one of no outputs (all pairs are turned) need not be stored. */
+async function loadUp(
+  weights: WeightReader,
+  name: string,
+  widths: readonly [number, number],
+): Promise<Projection> {
+  if (widths[1] === 0) return denseProjection(tf.zeros([widths[0], 0]));
+  return loadProjection(weights, name, widths);
 }
 
 /** [D, Ck + Cv], with the biases that the two have. */
