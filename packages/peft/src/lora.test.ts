@@ -181,6 +181,9 @@ describeBackends('lora', () => {
     const first = await draw({ seed: 1 });
     expect(await draw({ seed: 1 })).toEqual(first);
     expect(await draw({ seed: 2 })).not.toEqual(first);
+    for (const initStd of [undefined, 0.02]) {
+      expect(await draw({ seed: 0, initStd })).toEqual(await draw({ seed: 0, initStd }));
+    }
     const bound = 1 / Math.sqrt(IN);
     const largest = Math.max(...first.map(Math.abs));
     expect(largest).toBeLessThanOrEqual(bound);

@@ -111,7 +111,9 @@ function initA(
   initStd: number | undefined,
 ): tf.Tensor2D {
   if (initStd !== undefined) {
-    return tf.randomNormal<tf.Rank.R2>([r, inFeatures], 0, initStd, 'float32', seed);
+    // tfjs takes a seed of 0 for none here, and draws other numbers each time.
+    const nonZero = seed === 0 ? 0.5 : seed;
+    return tf.randomNormal<tf.Rank.R2>([r, inFeatures], 0, initStd, 'float32', nonZero);
   }
   const bound = 1 / Math.sqrt(inFeatures);
   return tf.randomUniform<tf.Rank.R2>([r, inFeatures], -bound, bound, 'float32', seed);

@@ -9,10 +9,13 @@ import {
 } from '@mha2mla/peft';
 
 export interface AdapterOptions {
+  /** Width of the adapters. */
   r: number;
+  /** Numerator of their scale, loraAlpha / r. */
   loraAlpha: number;
   /** PEFT's rule: a string matches whole names, a list equal names or ends after a dot. */
   targetModules: string | readonly string[];
+  /** Of the first map's A; each further map takes the next. */
   seed: number;
 }
 
@@ -26,8 +29,9 @@ export interface AttachedAdapters {
 }
 
 /**
- * Wrap the chosen maps of every layer.
- * @throws RangeError when nothing matches, or r does not fit a map.
+ * Wrap the chosen maps of every layer. A map that is narrower than r gets an adapter of its full
+ * rank, and of the same scale.
+ * @throws RangeError when nothing matches.
  */
 export function attachAdapters(decoder: Decoder, options: AdapterOptions): AttachedAdapters {
   const { r, loraAlpha, targetModules, seed } = options;

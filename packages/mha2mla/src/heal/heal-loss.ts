@@ -19,6 +19,7 @@ export interface LossWeights {
 
 /** A batch with all that does not depend on what is trained. */
 export interface PreparedBatch {
+  /** [B, L, D]. */
   embedded: tf.Tensor3D;
   step: PrefillStep;
   /** [P] indices into B * L, and [P] labels. */
@@ -30,7 +31,12 @@ export interface PreparedBatch {
   teacher: { hidden: tf.Tensor3D[]; logits: tf.Tensor2D };
 }
 
-/** Embed a batch and run the original on it. The caller disposes it by {@link disposePrepared}. */
+/**
+ * Embed a batch and run the original on it, outside of any tape.
+ * @param teacher the original's decoder.
+ * @returns tensors that the caller disposes by {@link disposePrepared}.
+ * @throws RangeError when pictures and their places in the prompts differ in number.
+ */
 export function prepareBatch(
   student: VisionLanguageModel,
   teacher: Decoder,
@@ -38,8 +44,8 @@ export function prepareBatch(
 ): PreparedBatch {
   const { family, config } = student;
   const { layout, positionIds } = prepareInputs(family, config, batch.inputs);
-  const step = prefillStep(layout, positionIds, config.decoder);
   const embedded = student.embed(batch.inputs);
+  const step = prefillStep(layout, positionIds, config.decoder);
   const { batch: rows, length, kinds } = layout;
   const mask = tf.tensor2d(
     Float32Array.from(kinds, (kind) => (kind === PADDING ? 0 : 1)),
@@ -62,25 +68,30 @@ export function disposePrepared({ step, teacher, ...tensors }: PreparedBatch): v
   tf.dispose([...Object.values(tensors), ...teacher.hidden, teacher.logits]);
 }
 
-/** The loss of a student on a batch, a scalar; call it where gradients are taped. */
+/**
+ * The loss of a student on a batch; differentiate it by `valueAndGrads`.
+ * @returns a scalar that the caller disposes.
+ */
 export function healLoss(
   student: Decoder,
   { embedded, step, predicting, labels, mask, teacher }: PreparedBatch,
   { kd, hidden: hiddenWeight, temperature }: LossWeights,
 ): tf.Scalar {
-  const outputs = student.prefillSync(embedded, step);
-  const logits = answerLogits(student, outputs.at(-1)!, predicting);
-  const terms: tf.Scalar[] = [crossEntropy(logits, labels)];
-  if (kd > 0) {
-    terms.push(tf.mul(distillationLoss(logits, teacher.logits, { temperature }), kd));
-  }
-  if (hiddenWeight > 0) {
-    const share = hiddenWeight / outputs.length;
-    for (const [i, output] of outputs.entries()) {
-      terms.push(tf.mul(outputMatchingLoss(output, teacher.hidden[i]!, { mask }), share));
+  return tf.tidy(() => {
+    const outputs = student.prefillSync(embedded, step);
+    const logits = answerLogits(student, outputs.at(-1)!, predicting);
+    const terms: tf.Scalar[] = [crossEntropy(logits, labels)];
+    if (kd > 0) {
+      terms.push(tf.mul(distillationLoss(logits, teacher.logits, { temperature }), kd));
     }
-  }
-  return tf.addN(terms) as tf.Scalar;
+    if (hiddenWeight > 0) {
+      const share = hiddenWeight / outputs.length;
+      for (const [i, output] of outputs.entries()) {
+        terms.push(tf.mul(outputMatchingLoss(output, teacher.hidden[i]!, { mask }), share));
+      }
+    }
+    return tf.addN(terms) as tf.Scalar;
+  });
 }
 
 /** Logits [P, vocabulary] of the chosen tokens of [B, L, D]. */

@@ -10,22 +10,25 @@ import {
   type TrainableParameter,
   trainableShare,
   valueAndGrads,
-  wsdSchedule,
 } from '@mha2mla/peft';
-import type { Processor, VisionLanguageModel } from '@mha2mla/vlm-adapters';
+import type { Processor, VisionLanguageModel, VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { answeredBatch } from '../data/answered-batch';
 import type { Question } from '../data/question';
-import { attachAdapters } from './attach-adapters';
+import { assertHealable, storedNames } from './assert-healable';
+import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import { batchOfStep } from './batch-of-step';
 import { disposePrepared, healLoss, prepareBatch } from './heal-loss';
 import type { HealPlan } from './heal-options';
+import { healSchedule } from './heal-schedule';
 import { captureState, type HealState, restoreState } from './heal-state';
-import { type MergedWeights, mergeAdapters } from './merge-adapters';
+import { type MergedWeights, mergeAdapters, weightName } from './merge-adapters';
 
 export interface HealRun {
   /** The converted model; it comes back as it was. */
   student: VisionLanguageModel;
+  /** Where it was loaded from: what is trained must be stored there. Not checked where absent. */
+  source?: VlmSource;
   /** Language model of the original. */
   teacher: Decoder;
   processor: Processor;
@@ -54,19 +57,22 @@ const MAX_GRADIENT_NORM = 1;
 
 /**
  * @returns the report, and the healed weights by the decoder's names.
- * @throws RangeError when the loss stops being a number; what was saved is kept.
+ * @throws RangeError for a teacher, questions or a state that do not fit, and when loss or gradients
+ *   stop being finite; what was saved is kept.
  */
 export async function healModel(
   run: HealRun,
 ): Promise<{ report: HealReport; merged: MergedWeights }> {
   const { student, plan, from, signal, onProgress } = run;
+  checkRun(run);
   const adapters = attachAdapters(student.decoder, plan);
   const optimizer = new AdamW(adapters.parameters, { weightDecay: plan.weightDecay });
   const losses = [...(from?.losses ?? [])];
   try {
+    if (run.source) storedNames(run.source, [...adapters.modules.keys()].map(weightName));
     if (from) restoreState(from, adapters.parameters, optimizer);
     const save = async () => run.save?.(await captureState(losses, adapters.parameters, optimizer));
-    const rate = scheduleOf(plan);
+    const rate = healSchedule(plan);
     for (let step = losses.length; step < plan.steps; step++) {
       await yieldToEventLoop();
       if (signal?.aborted) {
@@ -77,18 +83,20 @@ export async function healModel(
       onProgress?.({ phase: 'heal', loaded: step + 1, total: plan.steps });
       if ((step + 1) % (run.saveEvery ?? plan.steps) === 0) await save();
     }
-    return {
-      report: {
-        steps: plan.steps,
-        trainableShare: trainableShare(adapters.parameters, countWeights(student.decoder)),
-        loss: { first: losses[0]!, last: losses.at(-1)! },
-        losses,
-      },
-      merged: await mergeAdapters(adapters),
-    };
+    const report = reportOf(student.decoder, adapters, losses);
+    return { report, merged: await mergeAdapters(adapters) };
   } finally {
     optimizer.dispose();
     adapters.detach();
+  }
+}
+
+function checkRun({ student, teacher, questions, plan, from }: HealRun): void {
+  assertHealable(student.decoder, teacher, questions.length);
+  if (from && from.losses.length > plan.steps) {
+    throw new RangeError(
+      `healModel: a run must go on from at most its ${plan.steps} updates, got a state of ${from.losses.length}.`,
+    );
   }
 }
 
@@ -107,43 +115,38 @@ async function update(
     chosen.map((index) => questions[index]!),
   );
   const batch = prepareBatch(student, teacher, answered);
+  // Maps of a modality get no gradient from a batch without one token of it.
+  const allowMissing = batch.step.only !== undefined;
   try {
-    const { value, grads } = valueAndGrads(
-      () => healLoss(student.decoder, batch, plan),
-      parameters,
-    );
-    const loss = (await value.data())[0]!;
+    const lossFn = () => healLoss(student.decoder, batch, plan);
+    const { value, grads } = valueAndGrads(lossFn, parameters, { allowMissing });
     const clipped = clipByGlobalNorm(grads, MAX_GRADIENT_NORM);
-    // A loss that is no number would make every weight so.
-    if (Number.isFinite(loss)) optimizer.step(clipped.grads, rate);
+    const [loss, norm] = [(await value.data())[0]!, (await clipped.norm.data())[0]!];
+    // Either would make every weight NaN, and the next saved state with them.
+    const finite = Number.isFinite(loss) && Number.isFinite(norm);
+    if (finite) optimizer.step(clipped.grads, rate);
     tf.dispose([value, grads, clipped.grads, clipped.norm]);
-    if (Number.isFinite(loss)) return loss;
+    if (finite) return loss;
+    throw new RangeError(
+      `healModel: loss and gradients must stay finite, got a loss of ${loss} and a gradient norm of ${norm} at update ${step + 1}. Lower the learning rate.`,
+    );
   } finally {
     disposePrepared(batch);
   }
-  throw new RangeError(
-    `healModel: the loss must stay a number, got NaN or infinity at update ${step + 1}. Lower the learning rate.`,
-  );
 }
 
-function scheduleOf({ learningRate, steps, warmup, decay }: HealPlan): (step: number) => number {
-  const warmupSteps = Math.floor(steps * warmup);
-  const schedule = wsdSchedule({
-    learningRate,
-    totalSteps: steps + 1,
-    warmupSteps,
-    decaySteps: Math.min(Math.ceil(steps * decay), steps - warmupSteps),
-  });
-  // The schedule's first update has rate 0; healing is too short to give one away.
-  return (step) => schedule(step + 1);
-}
-
-/** Weights of the layers, adapters included. */
-function countWeights({ layers }: Decoder): number {
+function reportOf(
+  { layers }: Decoder,
+  { parameters }: AttachedAdapters,
+  losses: number[],
+): HealReport {
   const maps = layers.flatMap(({ projections }) => [...projections.values()]);
-  return maps.reduce((sum, map) => {
-    const own = 'parameters' in map ? (map.parameters as TrainableParameter[]) : [];
-    const adapter = own.reduce((total, { variable }) => total + variable.size, 0);
-    return sum + map.inFeatures * map.outFeatures + adapter;
-  }, 0);
+  const frozen = maps.reduce((sum, map) => sum + map.inFeatures * map.outFeatures, 0);
+  const total = parameters.reduce((sum, { variable }) => sum + variable.size, frozen);
+  return {
+    steps: losses.length,
+    trainableShare: trainableShare(parameters, total),
+    loss: { first: losses[0]!, last: losses.at(-1)! },
+    losses,
+  };
 }

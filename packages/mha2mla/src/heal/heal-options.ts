@@ -51,8 +51,11 @@ export function planHealing(options: HealOptions): HealPlan {
       throw new RangeError(`planHealing: ${name} must be a positive integer, got ${value}.`);
     }
   }
-  const { learningRate, kd, hidden, temperature, weightDecay, warmup, decay } = plan;
-  const positive = { learningRate, temperature };
+  if (!Number.isSafeInteger(plan.seed)) {
+    throw new RangeError(`planHealing: seed must be an integer, got ${plan.seed}.`);
+  }
+  const { learningRate, loraAlpha, kd, hidden, temperature, weightDecay, warmup, decay } = plan;
+  const positive = { learningRate, loraAlpha, temperature };
   for (const [name, value] of Object.entries(positive)) {
     if (!(value > 0 && value < Number.POSITIVE_INFINITY)) {
       throw new RangeError(`planHealing: ${name} must be above 0, got ${value}.`);

@@ -6,8 +6,18 @@ import * as tf from '@tensorflow/tfjs-core';
 export interface HealState {
   /** Of each update that was done. */
   losses: readonly number[];
-  /** Parameters by name, and the optimizer's moments `<name>.exp_avg`, `<name>.exp_avg_sq`. */
-  tensors: ReadonlyMap<string, { shape: readonly number[]; values: Float32Array }>;
+  /** Updates of each parameter; those of a modality rest while no batch has a token of it. */
+  steps: Readonly<Record<string, number>>;
+  /**
+   * Parameters by name, and the optimizer's moments `<name>.exp_avg`, `<name>.exp_avg_sq` of those
+   * with updates.
+   */
+  tensors: ReadonlyMap<string, StateTensor>;
+}
+
+interface StateTensor {
+  shape: readonly number[];
+  values: Float32Array;
 }
 
 /** Read a run's state off the device. */
@@ -16,22 +26,25 @@ export async function captureState(
   parameters: readonly TrainableParameter[],
   optimizer: AdamW,
 ): Promise<HealState> {
-  const { tensors: moments } = optimizer.state();
+  const { steps, tensors: moments } = optimizer.state();
   const named = [
     ...parameters.map(({ name, variable }): [string, tf.Tensor] => [name, variable]),
     ...Object.entries(moments),
   ];
-  const tensors = new Map<string, { shape: readonly number[]; values: Float32Array }>();
+  const tensors = new Map<string, StateTensor>();
   for (const [name, tensor] of named) {
     tensors.set(name, { shape: tensor.shape, values: (await tensor.data()) as Float32Array });
   }
   tf.dispose(moments);
-  return { losses: [...losses], tensors };
+  return { losses: [...losses], steps, tensors };
 }
 
-/** Put parameters and moments back. @throws RangeError when a tensor is missing or of another shape. */
+/**
+ * Put parameters and moments back.
+ * @throws RangeError when a tensor is missing or of another shape; nothing is changed then.
+ */
 export function restoreState(
-  { losses, tensors }: HealState,
+  { steps, tensors }: HealState,
   parameters: readonly TrainableParameter[],
   optimizer: AdamW,
 ): void {
@@ -39,45 +52,52 @@ export function restoreState(
     const found = tensors.get(name);
     if (found && found.shape.join() === shape.join()) return tf.tensor(found.values, shape);
     throw new RangeError(
-      `restoreState: ${name} must be [${shape}], got [${found?.shape ?? 'nothing'}]. Start the run anew.`,
+      `restoreState: ${name} must be [${shape}], got ${found ? `[${found.shape}]` : 'nothing'}. Start the run anew.`,
     );
   };
-  const steps = Object.fromEntries(parameters.map(({ name }) => [name, losses.length]));
   tf.tidy(() => {
+    const values = parameters.map(({ name, variable }) => find(name, variable.shape));
     const moments: tf.NamedTensorMap = {};
     for (const { name, variable } of parameters) {
-      variable.assign(find(name, variable.shape));
-      for (const part of ['exp_avg', 'exp_avg_sq']) {
-        moments[`${name}.${part}`] = find(`${name}.${part}`, variable.shape);
+      if (steps[name] === undefined) continue;
+      for (const part of [`${name}.exp_avg`, `${name}.exp_avg_sq`]) {
+        moments[part] = find(part, variable.shape);
       }
     }
-    if (losses.length > 0) optimizer.restore({ steps, tensors: moments });
+    optimizer.restore({ steps, tensors: moments });
+    for (const [i, { variable }] of parameters.entries()) variable.assign(values[i]!);
   });
 }
 
-/** Write a state as safetensors; the losses stand in its metadata. */
-export function writeState(sink: ByteSink, { losses, tensors }: HealState): Promise<void> {
-  const entries = [...tensors].map(([name, { shape }]) => ({
-    name,
-    dtype: 'F32' as const,
-    shape: [...shape],
-  }));
-  return writeSafetensors(sink, entries, async ({ name }) => tensors.get(name)!.values, {
-    metadata: { losses: JSON.stringify(losses) },
+/** Write a state as safetensors; losses and steps stand in its metadata. */
+export function writeState(sink: ByteSink, { losses, steps, tensors }: HealState): Promise<void> {
+  const entries = [...tensors].map(([name, { shape }]) => ({ name, dtype: 'F32' as const, shape }));
+  return writeSafetensors(sink, entries, ({ name }) => tensors.get(name)!.values, {
+    metadata: { losses: JSON.stringify(losses), steps: JSON.stringify(steps) },
   });
 }
 
-/** Read a state of our own. */
+/** Read a state of our own. @throws RangeError when it is another file. */
 export async function readState(file: Checkpoint): Promise<HealState> {
   const losses = JSON.parse(file.metadata.get('losses') ?? 'null') as unknown;
-  if (!Array.isArray(losses) || !losses.every((loss) => typeof loss === 'number')) {
+  const steps = JSON.parse(file.metadata.get('steps') ?? 'null') as unknown;
+  if (!isNumbers(losses) || !isCounts(steps)) {
     throw new RangeError(
-      'readState: metadata.losses must be a list of numbers. Start the run anew.',
+      `readState: metadata must have losses, a list of numbers, and steps, counts by name, got ${[...file.metadata.keys()].join(', ') || 'none'}. Start the run anew.`,
     );
   }
-  const tensors = new Map<string, { shape: readonly number[]; values: Float32Array }>();
+  const tensors = new Map<string, StateTensor>();
   for (const { name, shape } of file.tensors.values()) {
     tensors.set(name, { shape, values: await file.readFloat32(name) });
   }
-  return { losses, tensors };
+  return { losses, steps, tensors };
+}
+
+function isNumbers(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'number');
+}
+
+function isCounts(value: unknown): value is Record<string, number> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((count) => Number.isSafeInteger(count) && count >= 1);
 }

@@ -9,8 +9,13 @@ export async function mergeAdapters({ modules }: AttachedAdapters): Promise<Merg
   const merged = new Map<string, Float32Array>();
   for (const [module, adapted] of modules) {
     const weight = tf.tidy(() => tf.transpose(adapted.merge())); // [out, in]
-    merged.set(`${module}.weight`, (await weight.data()) as Float32Array);
+    merged.set(weightName(module), (await weight.data()) as Float32Array);
     weight.dispose();
   }
   return merged;
+}
+
+/** The name of a module's weight. */
+export function weightName(module: string): string {
+  return `${module}.weight`;
 }

@@ -3,23 +3,29 @@ import { readText, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type ConversionOutput, writeJson } from '../convert/conversion-output';
 import { copyCompanions } from '../output/companions';
+import { copyFiles } from '../output/copy-files';
+import { storedNames } from './assert-healable';
 import type { HealReport } from './heal-model';
 import type { MergedWeights } from './merge-adapters';
 
+/** In a folder of one weight file there is none. */
 const INDEX = 'model.safetensors.index.json';
 const CARD = 'README.md';
 
-/** Write everything, config.json last: a folder without it is unfinished. */
+/**
+ * Write everything, config.json last: a folder without it is unfinished.
+ * @param merged weights by the decoder's names.
+ * @throws RangeError when the source does not store one of them.
+ */
 export async function writeHealed(
   source: VlmSource,
   output: ConversionOutput,
   merged: MergedWeights,
   report: HealReport & { options: Record<string, unknown> },
 ): Promise<void> {
-  const { checkpoint, weights, store } = source;
-  const fresh = new Map(
-    [...merged].map(([name, values]) => [weights.storedName(name) ?? name, values]),
-  );
+  const { checkpoint, store } = source;
+  const stored = storedNames(source, [...merged.keys()]);
+  const fresh = new Map([...merged].map(([name, values]) => [stored.get(name)!, values]));
   for (const [file, tensors] of byFile([...checkpoint.tensors.values()])) {
     const entries = tensors.map(({ name, shape, dtype }) => ({ name, shape: [...shape], dtype }));
     await output.write(file, (sink) =>
@@ -27,15 +33,15 @@ export async function writeHealed(
         sink,
         entries,
         async ({ name }) => fresh.get(name) ?? checkpoint.readBytes(name),
-        { metadata: { format: 'pt' } },
       ),
     );
   }
-  await copyCompanions(store, output, [INDEX, 'report.json']);
+  await copyCompanions(store, output);
+  await copyFiles(store, output, [INDEX, 'report.json']);
   await writeJson(output, 'heal.json', report);
   const card = new TextEncoder().encode(await healedCard(source, report));
   await output.write(CARD, (sink) => sink.write(card));
-  await writeJson(output, 'config.json', source.config.source.raw);
+  await copyFiles(store, output, ['config.json']);
 }
 
 function byFile(tensors: readonly TensorInfo[]): Map<string, TensorInfo[]> {

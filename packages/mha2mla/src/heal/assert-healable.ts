@@ -1,0 +1,39 @@
+/** Checks that need no training to fail: what is healed, by what, on what, and where it will go. */
+import type { Decoder } from '@mha2mla/mla-runtime';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
+
+/**
+ * @throws RangeError when the teacher has other layers, widths or words than the student, or there
+ *   is no question.
+ */
+export function assertHealable(student: Decoder, teacher: Decoder, questions: number): void {
+  for (const key of ['numHiddenLayers', 'hiddenSize', 'vocabSize'] as const) {
+    const [own, original] = [student.config[key], teacher.config[key]];
+    if (own === original) continue;
+    throw new RangeError(
+      `healModel: student and teacher must have one ${key}, got ${own} and ${original}. The teacher is the model that was converted.`,
+    );
+  }
+  if (questions === 0) throw new RangeError('healModel: questions must not be empty, got none.');
+}
+
+/** Most names listed in an error: enough to see the pattern. */
+const LISTED = 5;
+
+/**
+ * The stored names of weights by the decoder's names.
+ * @throws RangeError when the model does not store one, such as the latent of a model converted with
+ *   `split`, `key` or `value`: its parts are joined as they are loaded, and cannot be parted again.
+ */
+export function storedNames(
+  { weights }: Pick<VlmSource, 'weights'>,
+  names: readonly string[],
+): Map<string, string> {
+  const missing = names.filter((name) => weights.storedName(name) === undefined);
+  if (missing.length > 0) {
+    throw new RangeError(
+      `healModel: what is trained must be stored in the model, got ${missing.length} of ${names.length} weights that are not: ${missing.slice(0, LISTED).join(', ')}. Choose others by targetModules.`,
+    );
+  }
+  return new Map(names.map((name) => [name, weights.storedName(name)!]));
+}
