@@ -15,7 +15,7 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['{packages,internal}/*/src/**/*.test.ts', 'internal/*/test/**/*.test.ts'],
+    include: ['{packages,internal}/*/src/**/*.test.ts', 'examples/*/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -153,6 +153,35 @@ test('sums of shards are the sums of all', () => {
   expectClose(both.imaginary, again.imaginary, { abs: 1e-9 });
 });
 
+test('of many rows as many are taken as asked for, the last among them', () => {
+  const [some, all, one] = [3, 6, 1].map((maxRows) => {
+    const sums = emptyUnrotationSums(pairs, counts);
+    addUnrotation(sums, random, { maxRows });
+    return sums;
+  });
+  const of = (rows: number[]) => {
+    const sums = emptyUnrotationSums(pairs, counts);
+    const take = (values: ArrayLike<number>, width: number) =>
+      rows.flatMap((row) => Array.from(values).slice(row * width, (row + 1) * width));
+    const heads = Array.from({ length: N }, (_, head) => head);
+    const query = heads.flatMap((head) =>
+      take(Array.from(random.query).slice(head * 6 * H, (head + 1) * 6 * H), H),
+    );
+    addUnrotation(sums, {
+      ...random,
+      query,
+      queryCos: take(random.queryCos, half),
+      querySin: take(random.querySin, half),
+      rowColumn: Int32Array.from(rows, (row) => random.rowColumn[row]!),
+      rowIsVision: new Uint8Array(rows.length),
+    });
+    return sums;
+  };
+  expect(some!.target).toEqual(of([1, 3, 5]).target);
+  expect(all!.target).toEqual(of([0, 1, 2, 3, 4, 5]).target);
+  expect(one!.target).toEqual(of([5]).target);
+});
+
 test('the multiplied rows score as the formula says', () => {
   const unrotation = fit([random]);
   const query = gaussian(N * H, 5);

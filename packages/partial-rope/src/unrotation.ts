@@ -57,14 +57,22 @@ export function emptyUnrotationSums(pairs: RopePairs, counts: HeadCounts): Unrot
   };
 }
 
-/** Add one sample's rows. @throws RangeError when array lengths do not fit. */
-export function addUnrotation(sums: UnrotationSums, sample: AttentionSample): void {
+/**
+ * Add one sample's rows.
+ * @param maxRows most rows that are taken, evenly spaced: time grows with rows × keys × unknowns².
+ * @throws RangeError when array lengths do not fit.
+ */
+export function addUnrotation(
+  sums: UnrotationSums,
+  sample: AttentionSample,
+  { maxRows = Number.POSITIVE_INFINITY }: { maxRows?: number } = {},
+): void {
   checkSample('addUnrotation', sample, sums);
   const { numAttentionHeads, numKeyValueHeads, headDim, removed } = sums;
   const rows = sample.rowColumn.length;
   const group = numAttentionHeads / numKeyValueHeads;
   const keys = new RotatedKeys(headDim, sample.keyCos.length / (headDim / 2));
-  const seen = rowsThatSeeKeys(sample);
+  const seen = evenly(rowsThatSeeKeys(sample), maxRows);
   for (let head = 0; head < numAttentionHeads; head++) {
     const keyHead = Math.floor(head / group);
     if (head % group === 0) keys.set(sample, keyHead);
@@ -73,6 +81,14 @@ export function addUnrotation(sums: UnrotationSums, sample: AttentionSample): vo
       work.addRow(sample, head * rows + row, row, sums.gram[head]!, sums.target[head]!);
     }
   }
+}
+
+/** At most `count` of the rows, evenly spaced, the last always among them. */
+function evenly(rows: readonly number[], count: number): readonly number[] {
+  if (rows.length <= count) return rows;
+  return rows.filter(
+    (_, i) => Math.floor(((i + 1) * count) / rows.length) > Math.floor((i * count) / rows.length),
+  );
 }
 
 /**

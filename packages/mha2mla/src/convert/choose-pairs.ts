@@ -13,6 +13,9 @@ import {
 import type { LayerCalibration } from './calibrate-layer';
 import type { ConversionPlan } from './convert-options';
 
+/** Scores of a head that a sample's fit looks at: some eight rows of a picture and a question. */
+const FITTED_SCORES = 4800;
+
 /** The pairs of one layer that keep their rotation, as the plan says. */
 export function choosePairs(
   config: DecoderConfig,
@@ -42,6 +45,9 @@ export function fitUnrotation(
   if (plan.unrotate === 'plain') return undefined;
   if (!calibration) throw new Error('fitUnrotation: expected calibration, got none.');
   const sums = emptyUnrotationSums(pairs, config);
-  for (const sample of calibration.samples) addUnrotation(sums, sample);
+  for (const sample of calibration.samples) {
+    const keys = sample.keyCos.length / (config.headDim / 2);
+    addUnrotation(sums, sample, { maxRows: Math.ceil(FITTED_SCORES / keys) });
+  }
   return solveUnrotation(sums);
 }

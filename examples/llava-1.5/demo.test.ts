@@ -1,0 +1,48 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { runDemo } from './run-demo.js';
+
+/** The demo as it is run: on the built packages, each step a process. */
+describe('the demo on the small LLaVA-1.5', () => {
+  let rows: Awaited<ReturnType<typeof runDemo>>;
+  let answer = '';
+
+  beforeAll(async () => {
+    rows = await runDemo({
+      log: (line) => console.log(line),
+      write: (text) => {
+        answer += text;
+      },
+    });
+  }, 400_000);
+
+  const row = (step: string) => rows.find((one) => one.step === step)!;
+
+  test('the original answers as its README says', () => {
+    expect(row('original').accuracy).toBeCloseTo(0.783, 3);
+    expect(row('original').cacheBytesPerToken).toBe(3072);
+  });
+
+  test('conversion takes an eighth of the cache, and costs answers', () => {
+    expect(row('converted').cacheBytesPerToken).toBe(3072 / 8);
+    expect(row('converted').accuracy).toBeLessThan(row('original').accuracy - 0.05);
+  });
+
+  test('healing wins back three quarters of what conversion lost', () => {
+    const [before, after, whole] = ['converted', 'healed', 'original'].map(
+      (step) => row(step).accuracy,
+    ) as [number, number, number];
+    expect((after - before) / (whole - before)).toBeGreaterThanOrEqual(0.75);
+    expect(row('healed').nll).toBeLessThan(row('converted').nll);
+    expect(row('healed').cacheBytesPerToken).toBe(3072 / 8);
+  });
+
+  test('four bits take less than half of it and cost at most two points', () => {
+    const quantized = row('healed, 4-bit cache');
+    expect(quantized.cacheBytesPerToken).toBeLessThan(3072 / 16);
+    expect(quantized.accuracy).toBeGreaterThan(row('healed').accuracy - 0.02);
+  });
+
+  test('it answers in words', () => {
+    expect(answer.trim()).toMatch(/^[a-z ,-]+$/);
+  });
+});
