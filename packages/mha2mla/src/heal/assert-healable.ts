@@ -22,18 +22,32 @@ const LISTED = 5;
 
 /**
  * The stored names of weights by the decoder's names.
- * @throws RangeError when the model does not store one, such as the latent of a model converted with
- *   `split`, `key` or `value`: its parts are joined as they are loaded, and cannot be parted again.
+ * @throws RangeError when the model does not store one as the decoder has it.
  */
 export function storedNames(
   { weights }: Pick<VlmSource, 'weights'>,
   names: readonly string[],
 ): Map<string, string> {
-  const missing = names.filter((name) => weights.storedName(name) === undefined);
+  const stored = new Map<string, string>();
+  for (const name of names) {
+    const own = isJoined(weights, name) ? undefined : weights.storedName(name);
+    if (own !== undefined) stored.set(name, own);
+  }
+  const missing = names.filter((name) => !stored.has(name));
   if (missing.length > 0) {
     throw new RangeError(
       `healModel: what is trained must be stored in the model, got ${missing.length} of ${names.length} weights that are not: ${missing.slice(0, LISTED).join(', ')}. Choose others by targetModules.`,
     );
   }
-  return new Map(names.map((name) => [name, weights.storedName(name)!]));
+  return stored;
+}
+
+/**
+ * Whether a weight is of a latent of a model converted with `split`, `key` or `value`: its parts for
+ * keys and values are joined as they are loaded, and once trained cannot be parted again.
+ */
+function isJoined(weights: VlmSource['weights'], name: string): boolean {
+  const folder = /^(.*\.kv_proj\w*)\./.exec(name)?.[1];
+  const stores = (part: string) => weights.storedName(`${folder}.${part}.weight`) !== undefined;
+  return folder !== undefined && (stores('down_k') || stores('down_v'));
 }

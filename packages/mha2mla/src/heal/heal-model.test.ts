@@ -1,0 +1,223 @@
+/** Whole runs on the small LLaVA and its pictures, converted to latents of 24 dims a token. */
+import { memorySource, memoryStore, openSafetensors } from '@mha2mla/checkpoint';
+import { expectNoLeak, fixture } from '@mha2mla/testing';
+import { llava, openVlm, type Processor, VisionLanguageModel } from '@mha2mla/vlm-adapters';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { memoryOutput } from '../convert/conversion-output';
+import { convertModel } from '../convert/convert-model';
+import { calibrationBatches } from '../data/calibration-samples';
+import type { Question } from '../data/question';
+import { loadQuestions } from '../node/load-data';
+import { openModelFolder } from '../node/open-model';
+import { type HealRun, healModel } from './heal-model';
+import { planHealing } from './heal-options';
+import { type HealState, readState, writeState } from './heal-state';
+import { tinyHealing } from './tiny-healing';
+
+let student: VisionLanguageModel;
+let teacher: VisionLanguageModel;
+let processor: Processor;
+let questions: Question[];
+
+// Adapters train on wasm in seconds, on cpu in minutes; its parts are held to their laws on both.
+beforeAll(async () => {
+  await tf.setBackend('wasm');
+  await tf.ready();
+  const { source, close } = await openModelFolder(fixture('models/llava'));
+  processor = await llava.loadProcessor(source.config, source.store);
+  const samples = await loadQuestions(fixture('models/scenes/calibration.jsonl'), 8);
+  const output = memoryOutput();
+  await convertModel(source, output, {
+    calibration: await calibrationBatches(processor, samples),
+    ropeDim: 4,
+    rank: 4,
+  });
+  const converted = await openVlm(memoryStore(output.files), { families: [llava] });
+  student = await VisionLanguageModel.load(converted);
+  teacher = await VisionLanguageModel.load(source);
+  questions = await loadQuestions(fixture('models/scenes/heal.jsonl'), 40);
+  await close();
+});
+afterAll(() => {
+  student.dispose();
+  teacher.dispose();
+});
+
+type Changes = Partial<Omit<HealRun, 'plan'>> & { plan?: Parameters<typeof planHealing>[0] };
+
+/** Four updates of two questions, unless told otherwise. */
+function heal({ plan, ...changes }: Changes = {}): ReturnType<typeof healModel> {
+  return healModel({
+    student,
+    teacher: teacher.decoder,
+    processor,
+    questions,
+    ...changes,
+    plan: planHealing({ steps: 4, batchSize: 2, r: 4, ...plan }),
+  });
+}
+
+/** Stop a run after some updates. @returns its state, through a file. */
+async function stopAfter(updates: number, changes: Changes = {}): Promise<HealState> {
+  const abort = new AbortController();
+  if (updates === 0) abort.abort(new Error('stopped'));
+  const output = memoryOutput();
+  const run = heal({
+    ...changes,
+    signal: abort.signal,
+    save: (state) => output.write('state', (sink) => writeState(sink, state)),
+    onProgress: ({ loaded }) => loaded === updates && abort.abort(new Error('stopped')),
+  });
+  await expect(run).rejects.toThrow('stopped');
+  return readState(await openSafetensors(memorySource(output.files.get('state')!)));
+}
+
+/** A question without a picture. */
+const inWords: Question = {
+  messages: [{ role: 'user', content: 'is there a camera?' }],
+  answers: ['no'],
+  loadImages: async () => [],
+};
+
+describe('a healing run', () => {
+  test('lowers the loss, and reports it', async () => {
+    const seen: unknown[] = [];
+    const { report, merged } = await heal({
+      questions: questions.slice(0, 6),
+      plan: { steps: 12, batchSize: 6, r: 8 },
+      onProgress: (progress) => seen.push(progress),
+    });
+    const { losses, loss, steps } = report;
+    expect(losses).toHaveLength(12);
+    expect(loss).toEqual({ first: losses[0], last: losses[11] });
+    // The same six questions in each update.
+    expect(loss.last).toBeLessThan(0.7 * loss.first);
+    expect(steps).toBe(12);
+    // q, k_r, o, and down, up_k, up_v of two modalities, in four layers.
+    expect(merged.size).toBe(4 * 9);
+    expect(merged.get('layers.3.self_attn.kv_proj_img.up_v.weight')).toHaveLength(192 * 24);
+    const maps = 2 * 192 ** 2 + 192 * 24 + 2 * (192 * 24 + 24 * (168 + 192));
+    const adapters = 8 * (4 * 192 + 216 + 2 * (216 + 192 + 216));
+    expect(report.trainableShare).toBeCloseTo(adapters / (adapters + maps + 3 * 192 * 384), 12);
+    expect(seen[2]).toEqual({ phase: 'heal', loaded: 3, total: 12 });
+    expect(seen).toHaveLength(12);
+  });
+
+  test('gives the same bits under one seed, and others under another', async () => {
+    const [first, second, third] = [await heal(), await heal(), await heal({ plan: { seed: 1 } })];
+    expect(second).toEqual(first);
+    expect(third.report.losses).not.toEqual(first.report.losses);
+  });
+
+  test.each([0, 1, 3])('stopped after %d updates, goes on to the same bits', async (updates) => {
+    const whole = await heal();
+    const from = await stopAfter(updates);
+    expect(from.losses).toEqual(whole.report.losses.slice(0, updates));
+    expect(await heal({ from })).toEqual(whole);
+  });
+
+  test('saves every so often, and the last state has all updates', async () => {
+    const states: HealState[] = [];
+    const save = async (state: HealState) => void states.push(state);
+    const whole = await heal({ save, saveEvery: 2 });
+    expect(states.map(({ losses }) => losses.length)).toEqual([2, 4]);
+    // Nothing is trained any more.
+    expect(await heal({ from: states[1]! })).toEqual(whole);
+  });
+
+  test('trains on questions without pictures; maps of pictures rest, also when resumed', async () => {
+    const changes: Changes = {
+      questions: [inWords, questions[0]!, questions[20]!],
+      plan: { steps: 5, batchSize: 1 },
+    };
+    const whole = await heal(changes);
+    const from = await stopAfter(4, changes);
+    const updatesOf = (map: string) => from.steps[`layers.0.self_attn.${map}.lora_A.weight`];
+    expect(updatesOf('q_proj')).toBe(4);
+    expect(updatesOf('kv_proj_text.up_v')).toBe(4);
+    expect(updatesOf('kv_proj_img.up_v')).toBeLessThan(4);
+    expect(await heal({ ...changes, from })).toEqual(whole);
+  });
+});
+
+describe('a run that cannot go well', () => {
+  test('stops when the loss is no number; the last saved state is whole', async () => {
+    const states: HealState[] = [];
+    const run = heal({
+      plan: { learningRate: 1e30, steps: 20 },
+      save: async (state) => void states.push(state),
+      saveEvery: 1,
+    });
+    await expect(run).rejects.toThrow(RangeError);
+    await expect(run).rejects.toThrow(
+      /loss and gradients must stay finite, got a loss of .* at up/,
+    );
+    const { losses, tensors } = states.at(-1)!;
+    expect(losses.every(Number.isFinite)).toBe(true);
+    for (const [name, { values }] of tensors) {
+      expect(values.every(Number.isFinite), name).toBe(true);
+    }
+  });
+
+  test('a poisoned weight stops it before anything is saved', async () => {
+    const state = await stopAfter(1);
+    const tensors = new Map(state.tensors);
+    const name = 'layers.2.self_attn.o_proj.lora_B.weight';
+    const { shape, values } = tensors.get(name)!;
+    tensors.set(name, { shape, values: values.map((value, i) => (i === 5 ? Number.NaN : value)) });
+    const save = async () => expect.unreachable('nothing may be saved');
+    const run = heal({ from: { ...state, tensors }, save, saveEvery: 1 });
+    await expect(run).rejects.toThrow('got a loss of NaN and a gradient norm of NaN at update 2');
+  });
+
+  test('is refused without questions, of another teacher, and from too long a state', async () => {
+    await expect(heal({ questions: [] })).rejects.toThrow('questions must not be empty');
+    const tiny = await tinyHealing();
+    await expect(heal({ teacher: tiny.teacher.decoder })).rejects.toThrow(
+      'student and teacher must have one numHiddenLayers, got 4 and 2',
+    );
+    tiny.dispose();
+    const from = await stopAfter(3);
+    await expect(heal({ from, plan: { steps: 2 } })).rejects.toThrow(
+      'at most its 2 updates, got a state of 3',
+    );
+    await expect(heal({ from, plan: { r: 5 } })).rejects.toThrow(
+      /q_proj.lora_A.weight must be \[5,192\], got \[4,192\]/,
+    );
+  });
+
+  test('of latents that the model does not store is refused before it is trained', async () => {
+    const split = await tinyHealing({}, { factor: 'split' });
+    const run = (targetModules?: string[]) =>
+      heal({
+        student: split.student,
+        teacher: split.teacher.decoder,
+        source: split.converted,
+        plan: { targetModules },
+        signal: AbortSignal.abort(new Error('it was to be trained')),
+      });
+    await expect(run()).rejects.toThrow(
+      /must be stored in the model, got 12 of 18 weights that are not: layers.0.self_attn.kv_proj/,
+    );
+    await expect(run(['q_proj', 'k_r_proj', 'o_proj'])).rejects.toThrow('it was to be trained');
+    split.dispose();
+  });
+});
+
+test('holds as many tensors after each update, and leaves none behind, whatever happens', async () => {
+  const before = tf.memory().numTensors;
+  const held: number[] = [];
+  await heal({ onProgress: () => held.push(tf.memory().numTensors) });
+  // A, B and two moments of each.
+  expect(held).toEqual(new Array(4).fill(before + 4 * 9 * 2 * 3));
+  const from = await stopAfter(1);
+  await expectNoLeak(async () => {
+    await heal({ from, plan: { steps: 2 } });
+    await stopAfter(1);
+    await expect(heal({ plan: { learningRate: 1e30 } })).rejects.toThrow('finite');
+    await expect(heal({ from, plan: { r: 5 } })).rejects.toThrow('must be [5,192]');
+    const lost = { ...questions[0]!, loadImages: async () => Promise.reject(new Error('gone')) };
+    await expect(heal({ questions: [lost] })).rejects.toThrow('gone');
+  });
+});
