@@ -2,20 +2,8 @@
 import type { CacheBytes, CacheOptions } from '@mha2mla/mla-runtime';
 import { cacheBytesPerToken } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
-
-export interface CacheFlags {
-  kvBits?: CacheOptions['kvBits'];
-  ropeBits?: CacheOptions['ropeBits'];
-}
-
-export function cacheSetting(source: VlmSource, { kvBits, ropeBits }: CacheFlags): CacheOptions {
-  const stored = source.cache;
-  return {
-    ...stored,
-    ...(kvBits !== undefined && { kvBits }),
-    ...(ropeBits !== undefined && { ropeBits }),
-  };
-}
+import type { CacheFlags } from './shared-options';
+import { asUsage } from './usage-error';
 
 export interface CacheReport {
   /** Half of the tokens vision, half text. */
@@ -23,11 +11,26 @@ export interface CacheReport {
   cacheBytesByModality: CacheBytes;
 }
 
-/** Bytes a token in the stored format: 16 bits for what is not quantized. */
-export function cacheReport(source: VlmSource, cache: CacheOptions): CacheReport {
-  const bytes = cacheBytesPerToken(source.config.decoder, source.weights, cache);
+/**
+ * @returns the setting, and the bytes a token in the stored format: 16 bits for what is not
+ *   quantized.
+ * @throws UsageError for bits by modality where all tokens share a cache.
+ */
+export function cacheSetting(
+  source: VlmSource,
+  { kvBits, ropeBits }: CacheFlags = {},
+): { cache: CacheOptions; report: CacheReport } {
+  const cache = {
+    ...source.cache,
+    ...(kvBits !== undefined && { kvBits }),
+    ...(ropeBits !== undefined && { ropeBits }),
+  };
+  const bytes = asUsage(() => cacheBytesPerToken(source.config.decoder, source.weights, cache));
   return {
-    cacheBytesPerToken: (bytes.vision + bytes.text) / 2,
-    cacheBytesByModality: bytes,
+    cache,
+    report: {
+      cacheBytesPerToken: (bytes.vision + bytes.text) / 2,
+      cacheBytesByModality: bytes,
+    },
   };
 }

@@ -6,8 +6,8 @@ export interface Context {
   signal: AbortSignal;
   /** Print a command's result: `human` lines, or the document under `--json`. */
   result(document: unknown, human: () => string): void;
-  /** Say after an interruption how the work goes on. */
-  resumeLine(line: string): void;
+  /** From here on an interrupted run can go on with `--resume`. */
+  resumable(): void;
   json: boolean;
 }
 

@@ -11,22 +11,49 @@ export function integer(min: number): (value: string) => number {
   };
 }
 
-/** A number from `min` to `max`. */
-export function number(min: number, max = Number.POSITIVE_INFINITY): (value: string) => number {
+/** A number from 0 to `max`. */
+export function nonNegative(max = Number.POSITIVE_INFINITY): (value: string) => number {
   return (value) => {
-    const parsed = value.trim() === '' ? Number.NaN : Number(value);
-    if (parsed >= min && parsed <= max) return parsed;
+    const number = decimal(value);
+    if (number >= 0 && number <= max) return number;
     throw new InvalidArgumentError(
-      max === Number.POSITIVE_INFINITY
-        ? `It must be a number of at least ${min}.`
-        : `It must be a number from ${min} to ${max}.`,
+      Number.isFinite(max)
+        ? `It must be a number from 0 to ${max}.`
+        : 'It must be a number of at least 0.',
     );
   };
+}
+
+/** A number above 0, and at most `max`. */
+export function positive(max = Number.POSITIVE_INFINITY): (value: string) => number {
+  return (value) => {
+    const number = decimal(value);
+    if (number > 0 && number <= max) return number;
+    throw new InvalidArgumentError(
+      `It must be a number above 0${Number.isFinite(max) ? ` and at most ${max}` : ''}.`,
+    );
+  };
+}
+
+/** NaN for what is no plain decimal number, or too large for one. */
+function decimal(value: string): number {
+  const number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value) ? Number(value) : Number.NaN;
+  return Number.isFinite(number) ? number : Number.NaN;
 }
 
 /** Collect an option that may be given several times. */
 export function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
+}
+
+/** A regular expression. @returns its source. */
+export function pattern(value: string): string {
+  try {
+    new RegExp(value);
+    return value;
+  } catch {
+    throw new InvalidArgumentError('It must be a regular expression, such as .*q_proj.');
+  }
 }
 
 const BITS: readonly CacheBits[] = [4, 8, 16];
@@ -42,8 +69,8 @@ export function bitsByModality(value: string): NonNullable<CacheOptions['kvBits'
   if (!value.includes('=')) return bits(value);
   const found: Partial<Record<'vision' | 'text', CacheBits>> = {};
   for (const part of value.split(',')) {
-    const [modality, width = ''] = part.split('=');
-    if (modality !== 'vision' && modality !== 'text') {
+    const [, modality, width = ''] = /^(vision|text)=(\d+)$/.exec(part) ?? [];
+    if ((modality !== 'vision' && modality !== 'text') || found[modality] !== undefined) {
       throw new InvalidArgumentError('It must be a number of bits, or as in vision=4,text=8.');
     }
     found[modality] = bits(width);

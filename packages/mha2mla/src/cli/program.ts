@@ -7,6 +7,7 @@ import { addHeal } from './commands/heal';
 import { addInspect } from './commands/inspect';
 import { addTrace } from './commands/trace';
 import type { CommonFlags, Context } from './context';
+import { failureLine } from './failure';
 import type { CliStreams } from './run-cli';
 
 /** Add a command's own options and action. */
@@ -27,18 +28,31 @@ export function createProgram(contextOf: ContextOf, streams: CliStreams): Comman
     .description(
       'Turn vision-language models into multi-head latent attention (MLA) and run them.\nMODEL is a Hugging Face folder, original or converted; DATA a JSON or JSONL file of conversations.',
     )
+    .addHelpText('after', '\nExample:\n  mha2mla inspect MODEL')
     .exitOverride()
-    .showHelpAfterError(false)
     .configureOutput({
       writeOut: (text) => streams.stdout.write(text),
       writeErr: (text) => streams.stderr.write(text),
+      outputError: usageFailure('mha2mla'),
     });
+  // Commands take over what the program has, so it is set up before they are added.
   for (const add of COMMANDS) add(program, contextOf, streams);
   for (const command of program.commands) {
     command
-      .copyInheritedSettings(program)
+      .configureOutput({ outputError: usageFailure(`mha2mla ${command.name()}`) })
       .option('--json', 'print one JSON document, and nothing else, on standard output')
       .option('--quiet', 'no progress');
   }
   return program;
+}
+
+/** What commander has to say of a command line, in one line. */
+function usageFailure(command: string) {
+  return (text: string, write: (text: string) => void) => {
+    const what = text
+      .replace(/^error: /, '')
+      .trim()
+      .replace(/\.$/, '');
+    write(`${failureLine(`${what}. See ${command} --help.`)}\n`);
+  };
 }

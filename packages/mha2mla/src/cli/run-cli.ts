@@ -4,10 +4,12 @@
  * empty.
  */
 import { CommanderError } from 'commander';
+import { commandLine } from './command-line';
 import type { CommonFlags, Context } from './context';
-import { printable } from './printable';
+import { failureLine } from './failure';
+import { printable, printableLine } from './printable';
 import { createProgram } from './program';
-import { createTerminal } from './terminal';
+import { createTerminal, type Terminal } from './terminal';
 import { UsageError } from './usage-error';
 
 export interface CliStreams {
@@ -22,7 +24,8 @@ class Interrupted extends Error {
 
 /**
  * @param argv arguments without node and script.
- * @param interrupts calls back on each interruption; returns a function that stops listening.
+ * @param interrupts calls back on each interruption; returns a function that stops listening. After
+ *   the second one the screen is as it was, and the process may leave.
  * @returns the exit status.
  */
 export async function runCli(
@@ -31,20 +34,28 @@ export async function runCli(
   interrupts: (listener: () => void) => () => void = () => () => {},
 ): Promise<number> {
   const controller = new AbortController();
-  const stop = interrupts(() => controller.abort(new Interrupted('interrupted')));
-  let resumeLine: string | undefined;
+  let terminal: Terminal | undefined;
+  let again = 'start again with';
+  let words = argv;
+  const stop = interrupts(() => {
+    if (controller.signal.aborted) terminal?.end();
+    controller.abort(new Interrupted('interrupted'));
+  });
   const contextOf = ({ json = false, quiet = false }: CommonFlags): Context => {
-    const terminal = createTerminal({ ...streams, quiet });
+    const own = createTerminal({ ...streams, quiet });
+    terminal = own;
     return {
-      terminal,
+      terminal: own,
       signal: controller.signal,
       json,
       result(document, human) {
-        terminal.end();
-        streams.stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${human()}\n`);
+        own.end();
+        const text = json ? JSON.stringify(document, null, 2) : printable(human());
+        streams.stdout.write(`${text}\n`);
       },
-      resumeLine(line) {
-        resumeLine = line;
+      resumable() {
+        again = 'go on with';
+        words = argv.includes('--resume') ? argv : [...argv, '--resume'];
       },
     };
   };
@@ -52,8 +63,10 @@ export async function runCli(
     await createProgram(contextOf, streams).parseAsync([...argv], { from: 'user' });
     return 0;
   } catch (error) {
+    terminal?.end();
     if (controller.signal.aborted) {
-      streams.stderr.write(`interrupted${resumeLine ? `; go on with: ${resumeLine}` : ''}\n`);
+      const line = `interrupted; ${again}: ${commandLine(words)}`;
+      streams.stderr.write(`${printableLine(line)}\n`);
       return 130;
     }
     return report(error, streams);
@@ -64,10 +77,9 @@ export async function runCli(
 
 function report(error: unknown, { stderr }: CliStreams): number {
   if (error instanceof CommanderError) {
-    // Commander has said it already; help and version are no failures.
+    // Commander has said it already; help is no failure.
     return error.exitCode === 0 ? 0 : 2;
   }
-  const message = error instanceof Error ? error.message : String(error);
-  stderr.write(`mha2mla: ${printable(message).replaceAll('\n', ' ')}\n`);
+  stderr.write(`${failureLine(error)}\n`);
   return error instanceof UsageError ? 2 : 1;
 }

@@ -1,12 +1,17 @@
 /** Options that several commands share. */
+import type { CacheOptions } from '@mha2mla/mla-runtime';
 import { type Command, Option } from 'commander';
 import { BACKENDS, type BackendChoice } from '../node/register-backends';
-import type { CacheFlags } from './cache-setting';
 import { bits, bitsByModality, integer } from './option-values';
 
 export interface RunFlags {
   backend: BackendChoice;
   seed: number;
+}
+
+export interface CacheFlags {
+  kvBits?: CacheOptions['kvBits'];
+  ropeBits?: CacheOptions['ropeBits'];
 }
 
 export function addRunOptions(command: Command): Command {
@@ -28,5 +33,3 @@ export function addCacheOptions(command: Command): Command {
     )
     .option('--rope-bits <bits>', 'bits of rotary keys (8 once --kv-bits is below 8)', bits);
 }
-
-export type { CacheFlags };

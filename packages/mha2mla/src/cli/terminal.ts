@@ -2,8 +2,8 @@
  * The one owner of the terminal. Results go to standard output; progress and log lines to standard
  * error, as a bar on a terminal and as plain lines elsewhere, so that neither overwrites the other.
  */
-import cliProgress from 'cli-progress';
-import { printable } from './printable';
+import { printableLine } from './printable';
+import { createBar } from './progress-bar';
 
 export interface Progress {
   /** What is being done, such as `convert`. */
@@ -19,13 +19,14 @@ export interface Terminal {
   progress(progress: Progress): void;
   /** Write part of a result. */
   write(text: string): void;
-  /** End the phase that is shown, with its seconds. */
+  /** End the phase that is shown, with its seconds, and the line that was begun. */
   end(): void;
 }
 
 export interface TerminalOptions {
   stdout: NodeJS.WritableStream;
   stderr: NodeJS.WritableStream & { isTTY?: boolean };
+  /** No progress. */
   quiet?: boolean;
 }
 
@@ -37,67 +38,44 @@ const SILENT_MS = 1000;
 export function createTerminal({ stdout, stderr, quiet = false }: TerminalOptions): Terminal {
   const bar = stderr.isTTY && !quiet ? createBar(stderr) : undefined;
   let current: { phase: string; started: number; printed: number } | undefined;
-  const log = (line: string) => {
-    if (quiet) return;
+  let lineBegun = false;
+  const write = (text: string) => {
     bar?.clear();
-    stderr.write(`${printable(line)}\n`);
+    if (text === '') return;
+    stdout.write(text);
+    lineBegun = !text.endsWith('\n');
   };
-  const end = () => {
-    bar?.stop();
+  const log = (line: string) => {
+    bar?.clear();
+    if (lineBegun) write('\n');
+    stderr.write(`${printableLine(line)}\n`);
+  };
+  const endPhase = () => {
+    bar?.clear();
     const finished = current;
     current = undefined;
-    if (!finished) return;
+    if (!finished || quiet) return;
     const elapsed = performance.now() - finished.started;
     if (elapsed >= SILENT_MS) log(`${finished.phase}: ${(elapsed / 1000).toFixed(1)} s`);
   };
   return {
     log,
-    end,
-    write: (text) => {
-      bar?.clear();
-      stdout.write(text);
+    write,
+    end() {
+      endPhase();
+      if (lineBegun) write('\n');
     },
     progress({ phase, loaded, total }) {
       const now = performance.now();
       if (current?.phase !== phase) {
-        end();
+        endPhase();
         current = { phase, started: now, printed: now };
       }
       if (bar) bar.draw(phase, loaded, total);
-      else if (now - current.printed >= LINE_EVERY_MS && loaded < total) {
+      else if (!quiet && now - current.printed >= LINE_EVERY_MS && loaded < total) {
         current.printed = now;
         log(`${phase}: ${loaded} of ${total}`);
       }
-    },
-  };
-}
-
-function createBar(stream: NodeJS.WritableStream) {
-  const options = {
-    stream,
-    clearOnComplete: true,
-    hideCursor: true,
-    format: '{phase} {bar} {value}/{total}',
-  };
-  let bar: cliProgress.SingleBar | undefined;
-  let shown = '';
-  const stop = () => {
-    bar?.stop();
-    bar = undefined;
-  };
-  return {
-    stop,
-    /** Take the bar off the screen; the next draw brings it back. */
-    clear: stop,
-    draw(phase: string, loaded: number, total: number) {
-      if (!bar || shown !== phase) {
-        stop();
-        bar = new cliProgress.SingleBar(options, cliProgress.Presets.shades_grey);
-        bar.start(total, loaded, { phase });
-        shown = phase;
-      }
-      bar.setTotal(total);
-      bar.update(loaded, { phase });
     },
   };
 }

@@ -22,6 +22,19 @@ export async function openModelFolder(folder: string): Promise<OpenModel> {
   }
 }
 
+/** Have a model folder open for as long as `use` runs. */
+export async function withModelFolder<T>(
+  folder: string,
+  use: (source: VlmSource) => Promise<T>,
+): Promise<T> {
+  const { source, close } = await openModelFolder(folder);
+  try {
+    return await use(source);
+  } finally {
+    await close();
+  }
+}
+
 /** A digest of a model's config and of its tensors' names, types, shapes and places. */
 export function modelDigest({ config, checkpoint }: VlmSource): string {
   const hash = createHash('sha256').update(JSON.stringify(config.source.raw));

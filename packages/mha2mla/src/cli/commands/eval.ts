@@ -1,19 +1,19 @@
-import { VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import { Option } from 'commander';
 import { type Evaluation, evaluate } from '../../evaluate/evaluate';
 import { loadQuestions } from '../../node/load-data';
-import { openModelFolder } from '../../node/open-model';
-import { useBackend } from '../../node/register-backends';
-import { type CacheReport, cacheReport, cacheSetting } from '../cache-setting';
+import { withModelFolder } from '../../node/open-model';
+import { type CacheReport, cacheSetting } from '../cache-setting';
+import type { CommonFlags } from '../context';
 import { integer } from '../option-values';
+import { printableLine } from '../printable';
 import type { AddCommand } from '../program';
 import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
+import { withModel } from '../with-model';
 
-interface Flags extends RunFlags, CacheFlags {
+interface Flags extends RunFlags, CacheFlags, CommonFlags {
   limit?: number;
   batch: number;
   maxTokens: number;
-  json?: boolean;
 }
 
 /** `eval MODEL DATA`: greedy answers against the reference answers. */
@@ -27,45 +27,37 @@ export const addEval: AddCommand = (program, contextOf) => {
     .option('--batch <n>', 'questions that run together', integer(1), 40)
     .option('--max-tokens <n>', 'most tokens of an answer', integer(1), 32)
     .addHelpText('after', '\nExample:\n  mha2mla eval MODEL test.jsonl --kv-bits 4')
-    .action(async (folder: string, data: string, flags: Flags) => {
-      const { terminal, signal, result } = contextOf(flags);
-      await useBackend(flags.backend);
-      const { source, close } = await openModelFolder(folder);
-      try {
+    .action((folder: string, data: string, flags: Flags) => {
+      const context = contextOf(flags);
+      const { terminal, signal, result } = context;
+      return withModelFolder(folder, async (source) => {
+        const { cache, report } = cacheSetting(source, flags);
         const questions = await loadQuestions(data, flags.limit);
         const processor = await source.family.loadProcessor(source.config, source.store);
-        const model = await VisionLanguageModel.load(source, {
-          signal,
-          onProgress: terminal.progress,
+        await withModel(source, flags, context, async (model) => {
+          const { answers, ...figures } = await evaluate(model, processor, questions, {
+            cache,
+            batchSize: flags.batch,
+            maxTokens: flags.maxTokens,
+            signal,
+            onProgress: terminal.progress,
+          });
+          const all = { ...figures, ...report };
+          result({ ...all, answers }, () => describe(all));
         });
-        const cache = cacheSetting(source, flags);
-        const evaluation = await evaluate(model, processor, questions, {
-          cache,
-          batchSize: flags.batch,
-          maxTokens: flags.maxTokens,
-          signal,
-          onProgress: terminal.progress,
-        });
-        model.dispose();
-        const { answers, ...figures } = evaluation;
-        const report = { ...figures, ...cacheReport(source, cache) };
-        result({ ...report, answers }, () => describe(evaluation, report));
-      } finally {
-        await close();
-      }
+      });
     });
 };
 
-function describe(
-  { accuracyByKind, ...all }: Evaluation,
-  { cacheBytesPerToken }: CacheReport,
-): string {
+function describe({ accuracyByKind, ...all }: Omit<Evaluation, 'answers'> & CacheReport): string {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const kinds = Object.entries(accuracyByKind);
   return [
     `accuracy ${percent(all.accuracy)} of ${all.questions} questions`,
-    ...(kinds.length > 1 ? kinds.map(([kind, share]) => `  ${kind} ${percent(share)}`) : []),
+    ...(kinds.length > 1
+      ? kinds.map(([kind, share]) => `  ${printableLine(kind)} ${percent(share)}`)
+      : []),
     `negative log-likelihood ${all.nll.toFixed(4)} an answer token`,
-    `cache ${cacheBytesPerToken} bytes a token`,
+    `cache ${all.cacheBytesPerToken} bytes a token (${all.cacheBytesAllocated} held by the largest batch)`,
   ].join('\n');
 }

@@ -1,28 +1,22 @@
 import { text as readAll } from 'node:stream/consumers';
-import type { GenerateOptions } from '@mha2mla/mla-runtime';
-import {
-  createTokenStream,
-  type MessagePart,
-  type ModelInputs,
-  type Processor,
-  type ProcessorSample,
-  VisionLanguageModel,
-} from '@mha2mla/vlm-adapters';
+import type { CacheBytes } from '@mha2mla/mla-runtime';
+import type { MessagePart, ModelInputs, ProcessorSample, VlmSource } from '@mha2mla/vlm-adapters';
 import { readPicture } from '../../node/load-data';
-import { openModelFolder } from '../../node/open-model';
-import { useBackend } from '../../node/register-backends';
+import { withModelFolder } from '../../node/open-model';
 import { seededRandom } from '../../seeded-random';
-import { cacheReport, cacheSetting } from '../cache-setting';
-import type { Context } from '../context';
-import { collect, integer, number } from '../option-values';
+import { cacheSetting } from '../cache-setting';
+import type { CommonFlags } from '../context';
+import { collect, integer, nonNegative, positive } from '../option-values';
 import { printable } from '../printable';
 import type { AddCommand } from '../program';
 import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
+import { type Answer, streamAnswer } from '../stream-answer';
 import { UsageError } from '../usage-error';
+import { withModel } from '../with-model';
 
-interface Flags extends RunFlags, CacheFlags {
+interface Flags extends RunFlags, CacheFlags, CommonFlags {
   prompt: string;
-  image?: string[];
+  image: string[];
   system?: string;
   maxTokens: number;
   temperature: number;
@@ -32,7 +26,6 @@ interface Flags extends RunFlags, CacheFlags {
   repetitionPenalty?: number;
   stop?: string[];
   stats?: boolean;
-  json?: boolean;
 }
 
 /** `generate MODEL`: an answer about pictures, as it comes. */
@@ -40,168 +33,109 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
   addCacheOptions(addRunOptions(program.command('generate <model>')))
     .description('answer a prompt, word by word')
     .requiredOption('--prompt <text>', 'what is asked; - reads standard input')
-    .option('--image <file>', 'a picture; may be given several times', collect)
+    .option('--image <file>', 'a picture; may be given several times', collect, [])
     .option('--system <text>', 'a system message')
     .option('--max-tokens <n>', 'most tokens of the answer', integer(1), 128)
-    .option('--temperature <t>', '0 is greedy', number(0), 0)
+    .option('--temperature <t>', '0 is greedy', nonNegative(), 0)
     .option('--top-k <k>', 'draw from the k most likely tokens', integer(1))
-    .option('--top-p <p>', 'draw from the fewest tokens that hold p', number(Number.MIN_VALUE, 1))
-    .option('--min-p <p>', 'draw from tokens at least p times as likely as the best', number(0, 1))
-    .option('--repetition-penalty <x>', 'divide the logits of tokens that were said', number(1))
+    .option('--top-p <p>', 'draw from the fewest tokens that hold p', positive(1))
+    .option(
+      '--min-p <p>',
+      'draw from tokens at least p times as likely as the best',
+      nonNegative(1),
+    )
+    .option(
+      '--repetition-penalty <x>',
+      'make tokens that were said x times less likely',
+      positive(),
+    )
     .option('--stop <text>', 'end where the answer says this; may be given several times', collect)
     .option('--stats', 'speed, memory and cache bytes on standard error')
     .addHelpText(
       'after',
       '\nExample:\n  mha2mla generate MODEL --image cat.png --prompt "What is in the picture?"',
     )
-    .action(async (folder: string, flags: Flags) => {
+    .action((folder: string, flags: Flags) => {
       const context = contextOf(flags);
-      const { terminal, signal } = context;
-      const sample = await sampleOf(flags, stdin);
-      await useBackend(flags.backend);
-      const { source, close } = await openModelFolder(folder);
-      try {
+      const { terminal, signal, json, result } = context;
+      return withModelFolder(folder, async (source) => {
+        const { cache, report } = cacheSetting(source, flags);
         const processor = await source.family.loadProcessor(source.config, source.store);
-        const inputs = processor.process([sample]);
-        if (inputs.length + flags.maxTokens > processor.contextWindow) {
-          throw new UsageError(
-            `generate: prompt and answer must fit the model's ${processor.contextWindow} positions, got ${inputs.length} + ${flags.maxTokens} tokens. Lower --max-tokens.`,
-          );
-        }
-        const model = await VisionLanguageModel.load(source, {
-          signal,
-          onProgress: terminal.progress,
-        });
-        const cache = cacheSetting(source, flags);
+        const prompt = flags.prompt === '-' ? await readPrompt(stdin, signal) : flags.prompt;
+        const inputs = processor.process([await sampleOf(prompt, flags)]);
+        assertFits(inputs, flags, processor.contextWindow);
         const shown = stdout.isTTY ? printable : (text: string) => text;
-        const emit = (text: string) => context.json || terminal.write(shown(text));
-        const answer = await streamAnswer(model, processor, inputs, emit, context, {
-          ...flags,
-          cache,
-          random: seededRandom(flags.seed),
+        await withModel(source, flags, context, async (model) => {
+          const { temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop } = flags;
+          const answer = await streamAnswer(model, processor, inputs, {
+            ...{ temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop, cache, signal },
+            promptIds: [inputs.inputIds],
+            random: seededRandom(flags.seed),
+            onProgress: terminal.progress,
+            emit: (text) => json || terminal.write(shown(text)),
+          });
+          if (!json) terminal.write('\n');
+          const cacheBytes = cachedBytes(source, inputs, answer, report.cacheBytesByModality);
+          const all = { ...answer, cacheBytes };
+          if (json) result(all, String);
+          else if (flags.stats) terminal.log(describe(all));
         });
-        if (!context.json) terminal.write('\n');
-        const { cacheBytesByModality: bytes } = cacheReport(source, cache);
-        const vision = inputs.inputIds.filter((id) =>
-          source.config.visionTokenIds.includes(id),
-        ).length;
-        const text = inputs.length - vision + Math.max(0, answer.tokens - 1);
-        const report = { ...answer, cacheBytes: vision * bytes.vision + text * bytes.text };
-        if (context.json) context.result(report, String);
-        else if (flags.stats) terminal.log(describe(report));
-        model.dispose();
         signal.throwIfAborted();
-      } finally {
-        await close();
-      }
+      });
     });
 };
 
-async function sampleOf(flags: Flags, stdin: NodeJS.ReadableStream): Promise<ProcessorSample> {
-  const prompt = flags.prompt === '-' ? (await readAll(stdin)).trimEnd() : flags.prompt;
-  const files = flags.image ?? [];
+/** Standard input to its end, or to an interruption. */
+async function readPrompt(stdin: NodeJS.ReadableStream, signal: AbortSignal): Promise<string> {
+  const interrupted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+  return (await Promise.race([readAll(stdin), interrupted])).trimEnd();
+}
+
+async function sampleOf(prompt: string, { image, system }: Flags): Promise<ProcessorSample> {
   const content: MessagePart[] = [
-    ...files.map((): MessagePart => ({ type: 'image' })),
+    ...image.map((): MessagePart => ({ type: 'image' })),
     { type: 'text', text: prompt },
   ];
-  const system =
-    flags.system === undefined
+  const heading =
+    system === undefined
       ? []
-      : [{ role: 'system', content: [{ type: 'text' as const, text: flags.system }] }];
+      : [{ role: 'system', content: [{ type: 'text' as const, text: system }] }];
   return {
-    messages: [...system, { role: 'user', content }],
-    images: await Promise.all(files.map((file) => readPicture(file))),
+    messages: [...heading, { role: 'user', content }],
+    images: await Promise.all(image.map((file) => readPicture(file))),
   };
 }
 
-interface Answer {
-  text: string;
-  tokens: number;
-  finishReason: 'stop' | 'length' | 'abort';
-  prefillTokensPerSecond: number;
-  decodeTokensPerSecond: number;
-  timeToFirstTokenMs: number;
-  cacheBytesAllocated: number;
-  peakMemoryBytes: number;
+function assertFits({ length }: ModelInputs, { maxTokens }: Flags, contextWindow: number): void {
+  if (length + maxTokens <= contextWindow) return;
+  throw new UsageError(
+    `generate: prompt and answer must fit the model's ${contextWindow} positions, got ${length} + ${maxTokens} tokens. Lower --max-tokens.`,
+  );
 }
 
-/** Stream an answer; an interruption keeps what has come. */
-async function streamAnswer(
-  model: VisionLanguageModel,
-  processor: Processor,
-  inputs: ModelInputs,
-  emit: (text: string) => void,
-  { terminal, signal }: Context,
-  options: GenerateOptions & { stop?: readonly string[] },
-): Promise<Answer> {
-  const { eosTokenIds } = model.config;
-  const { stop = [], maxTokens } = options;
-  const stream = createTokenStream(processor.tokenizer);
-  const started = performance.now();
-  let first = started;
-  let last = started;
-  let text = '';
-  let tokens = 0;
-  let allocated = 0;
-  let finishReason: Answer['finishReason'] = 'length';
-  try {
-    const steps = model.generate(inputs, { ...options, signal, onProgress: terminal.progress });
-    for await (const {
-      tokens: [token = -1],
-      cache,
-    } of steps) {
-      last = performance.now();
-      if (tokens++ === 0) {
-        first = last;
-        terminal.end();
-      }
-      allocated = cache.allocatedBytes;
-      if (eosTokenIds.includes(token)) {
-        finishReason = 'stop';
-        break;
-      }
-      const piece = stream.push(token) + (tokens === maxTokens ? stream.flush() : '');
-      const end = stopAt(text + piece, stop);
-      emit((text + piece).slice(text.length, end));
-      text = (text + piece).slice(0, end);
-      if (end !== undefined) {
-        finishReason = 'stop';
-        break;
-      }
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    finishReason = 'abort';
-  }
-  const seconds = (from: number, to: number) => Math.max(to - from, 1e-3) / 1000;
-  return {
-    text,
-    tokens,
-    finishReason,
-    prefillTokensPerSecond: inputs.length / seconds(started, first),
-    decodeTokensPerSecond: tokens > 1 ? (tokens - 1) / seconds(first, last) : 0,
-    timeToFirstTokenMs: first - started,
-    cacheBytesAllocated: allocated,
-    // maxRSS counts kibibytes.
-    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-  };
-}
-
-/** Where the first stop text begins, or `undefined`. */
-function stopAt(text: string, stop: readonly string[]): number | undefined {
-  const places = stop.map((one) => text.indexOf(one)).filter((place) => place >= 0);
-  return places.length > 0 ? Math.min(...places) : undefined;
+/** In the stored format, of the prompt and all of the answer but its last token. */
+function cachedBytes(
+  { config }: VlmSource,
+  { inputIds }: ModelInputs,
+  { tokens }: Answer,
+  bytes: CacheBytes,
+): number {
+  if (tokens === 0) return 0;
+  const vision = inputIds.filter((id) => config.visionTokenIds.includes(id)).length;
+  return vision * bytes.vision + (inputIds.length - vision + tokens - 1) * bytes.text;
 }
 
 function describe(answer: Answer & { cacheBytes: number }): string {
   const rate = (value: number) => value.toFixed(1);
-  const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  const { timeToFirstTokenMs: first } = answer;
   return [
     `${answer.tokens} tokens (${answer.finishReason})`,
-    `first after ${answer.timeToFirstTokenMs.toFixed(0)} ms`,
+    ...(first === undefined ? [] : [`first after ${first.toFixed(0)} ms`]),
     `prefill ${rate(answer.prefillTokensPerSecond)} tokens/s`,
     `decode ${rate(answer.decodeTokensPerSecond)} tokens/s`,
     `cache ${answer.cacheBytes} bytes (${answer.cacheBytesAllocated} held)`,
-    `peak memory ${mib(answer.peakMemoryBytes)}`,
+    `peak memory ${(answer.peakMemoryBytes / 2 ** 20).toFixed(1)} MiB`,
   ].join(', ');
 }

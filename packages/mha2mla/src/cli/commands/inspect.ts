@@ -1,8 +1,9 @@
 import { type CacheBytes, cacheBytesPerToken, type DecoderConfig } from '@mha2mla/mla-runtime';
 import { tensorDifference, type VlmSource } from '@mha2mla/vlm-adapters';
-import { openModelFolder } from '../../node/open-model';
+import { withModelFolder } from '../../node/open-model';
 import { cacheSetting } from '../cache-setting';
 import type { CommonFlags } from '../context';
+import { printableLine } from '../printable';
 import type { AddCommand } from '../program';
 
 /** `inspect MODEL`: what a folder holds, from its headers alone. */
@@ -11,15 +12,12 @@ export const addInspect: AddCommand = (program, contextOf) => {
     .command('inspect <model>')
     .description('what a model is, and what its cache costs, from headers alone')
     .addHelpText('after', '\nExample:\n  mha2mla inspect MODEL --json')
-    .action(async (folder: string, flags: CommonFlags) => {
+    .action((folder: string, flags: CommonFlags) => {
       const { result } = contextOf(flags);
-      const { source, close } = await openModelFolder(folder);
-      try {
+      return withModelFolder(folder, async (source) => {
         const report = inspect(source);
         result(report, () => describe(report));
-      } finally {
-        await close();
-      }
+      });
     });
 };
 
@@ -33,8 +31,6 @@ function inspect(source: VlmSource) {
     shape.reduce((a, b) => a * b, 1),
   );
   const original: DecoderConfig = { ...config, mla: undefined };
-  const noWeights = { shape: () => undefined };
-  const bytes = (of: DecoderConfig) => mean(cacheBytesPerToken(of, noWeights));
   const latentWidth = (folder: string) =>
     source.weights.shape(`layers.0.self_attn.${folder}.down_kv.weight`)?.[0];
   return {
@@ -52,17 +48,17 @@ function inspect(source: VlmSource) {
       latentWidth: latentWidth('kv_proj_text') ?? latentWidth('kv_proj'),
     }),
     cacheBytesPerToken: {
-      model: mean(cacheBytesPerToken(config, source.weights, cacheSetting(source, {}))),
-      original: bytes(original),
-      mhaEquivalent: bytes({ ...original, numKeyValueHeads: config.numAttentionHeads }),
+      model: cacheSetting(source).report.cacheBytesPerToken,
+      original: bytesOf(original),
+      mhaEquivalent: bytesOf({ ...original, numKeyValueHeads: config.numAttentionHeads }),
     },
     ...tensorDifference(source),
   };
 }
 
-/** Half of the tokens vision, half text. */
-function mean({ vision, text }: CacheBytes): number {
-  return (vision + text) / 2;
+/** Of an original model, where both modalities take the same. */
+function bytesOf(config: DecoderConfig): CacheBytes['text'] {
+  return cacheBytesPerToken(config, { shape: () => undefined }).text;
 }
 
 /** Names listed of each difference. */
@@ -70,16 +66,18 @@ const LISTED = 5;
 
 function describe(report: Inspection): string {
   const { model, original, mhaEquivalent } = report.cacheBytesPerToken;
-  const some = (names: readonly string[]) =>
-    names.length === 0
-      ? 'none'
-      : `${names.slice(0, LISTED).join(', ')}${names.length > LISTED ? ` and ${names.length - LISTED} more` : ''}`;
   return [
     `${report.family}, ${report.converted ? 'converted to MLA' : 'original'}, ${report.parameters} parameters`,
     `${report.layers} layers of width ${report.hiddenSize}, ${report.attentionHeads} heads of ${report.headDim}, ${report.keyValueHeads} of keys and values`,
     `${report.ropeDim} rotary dims a head${report.latentWidth ? `, a latent of ${report.latentWidth} in ${report.groups} group${report.groups === 1 ? '' : 's'}` : ''}`,
     `cache ${model} bytes a token (original ${original}, with a KV head a query head ${mhaEquivalent})`,
-    `missing tensors: ${some(report.missing)}`,
-    `unexpected tensors: ${some(report.unexpected)}`,
+    `missing tensors: ${listed(report.missing)}`,
+    `unexpected tensors: ${listed(report.unexpected)}`,
   ].join('\n');
+}
+
+function listed(names: readonly string[]): string {
+  if (names.length === 0) return 'none';
+  const more = names.length > LISTED ? ` and ${names.length - LISTED} more` : '';
+  return names.slice(0, LISTED).map(printableLine).join(', ') + more;
 }

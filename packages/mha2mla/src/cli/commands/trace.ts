@@ -1,21 +1,22 @@
+import { lstat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { openSafetensors, writeSafetensors } from '@mha2mla/checkpoint';
 import { atomicWriteFile, fileSource } from '@mha2mla/checkpoint/node';
-import { VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import { Option } from 'commander';
-import { openModelFolder } from '../../node/open-model';
-import { useBackend } from '../../node/register-backends';
+import { withModelFolder } from '../../node/open-model';
 import { readModelInputs } from '../../trace/read-model-inputs';
 import { type Trace, traceModel } from '../../trace/trace-model';
+import type { CommonFlags } from '../context';
 import { integer } from '../option-values';
 import type { AddCommand } from '../program';
 import { addRunOptions, type RunFlags } from '../shared-options';
+import { withModel } from '../with-model';
 
-interface Flags extends RunFlags {
+interface Flags extends RunFlags, CommonFlags {
   inputs: string;
   output: string;
   generate: number;
   attention: 'naive' | 'absorbed';
-  json?: boolean;
 }
 
 /** `trace MODEL`: every intermediate of a prepared input, for comparing implementations. */
@@ -34,29 +35,32 @@ export const addTrace: AddCommand = (program, contextOf) => {
       'after',
       '\nExample:\n  mha2mla trace MODEL --inputs p0.safetensors --output trace.safetensors',
     )
-    .action(async (folder: string, flags: Flags) => {
-      const { terminal, signal, result } = contextOf(flags);
-      await useBackend(flags.backend);
-      const { source, close } = await openModelFolder(folder);
-      try {
+    .action((folder: string, flags: Flags) => {
+      const context = contextOf(flags);
+      const { signal, result } = context;
+      const { attention, generate } = flags;
+      return withModelFolder(folder, async (source) => {
+        await assertFilePlace(flags.output);
         const inputs = await readInputs(flags.inputs);
-        const model = await VisionLanguageModel.load(source, {
-          signal,
-          onProgress: terminal.progress,
+        await withModel(source, flags, context, async (model) => {
+          const trace = await traceModel(model, inputs, { attention, generate, signal });
+          await writeTrace(flags.output, trace);
+          const tensors = [...trace].map(([name, { shape }]) => ({ name, shape }));
+          result({ tensors }, () =>
+            tensors.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join('\n'),
+          );
         });
-        const { attention, generate } = flags;
-        const trace = await traceModel(model, inputs, { attention, generate, signal });
-        model.dispose();
-        await writeTrace(flags.output, trace);
-        const tensors = [...trace].map(([name, { shape }]) => ({ name, shape }));
-        result({ tensors }, () =>
-          tensors.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join('\n'),
-        );
-      } finally {
-        await close();
-      }
+      });
     });
 };
+
+/** Before anything runs: the folder must be there, and no folder have the file's name. */
+async function assertFilePlace(path: string): Promise<void> {
+  await lstat(dirname(path));
+  const present = await lstat(path).catch(() => undefined);
+  if (!present?.isDirectory()) return;
+  throw new Error(`trace: --output must name a file, got the folder ${JSON.stringify(path)}.`);
+}
 
 async function readInputs(path: string) {
   const source = await fileSource(path, path);

@@ -1,0 +1,126 @@
+/** The options of `convert`. */
+import { readRankFile } from '@mha2mla/checkpoint';
+import { fileSource } from '@mha2mla/checkpoint/node';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
+import { type Command, Option } from 'commander';
+import type { ConvertOptions } from '../../convert/convert-options';
+import { fileDigest } from '../../node/file-digest';
+import { modelDigest } from '../../node/open-model';
+import type { CommonFlags } from '../context';
+import { integer } from '../option-values';
+import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
+
+export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
+  strategy: NonNullable<ConvertOptions['strategy']>;
+  ropeDim?: number;
+  uniformStart: number;
+  unrotate?: ConvertOptions['unrotate'];
+  rank?: number;
+  groups: number;
+  factor: NonNullable<ConvertOptions['factor']>;
+  init: NonNullable<ConvertOptions['init']>;
+  decouple: boolean;
+  calibration?: string;
+  samples: number;
+  propagate: NonNullable<ConvertOptions['propagate']>;
+  ranks?: string;
+  dtype?: 'bf16' | 'f16' | 'f32';
+  resume?: boolean;
+}
+
+export function addConvertOptions(command: Command): Command {
+  return addCacheOptions(addRunOptions(command))
+    .addOption(
+      choice('--strategy <name>', 'how rotary pairs are chosen', [
+        'mkl',
+        'high',
+        'low',
+        'uniform',
+      ]).default('mkl'),
+    )
+    .option('--rope-dim <n>', 'dims a head that keep RoPE, even (default a quarter)', integer(0))
+    .option('--uniform-start <n>', 'first pair of --strategy uniform', integer(0), 0)
+    .addOption(
+      choice('--unrotate <form>', 'what takes the place of a rotation (default fitted with mkl)', [
+        'fitted',
+        'plain',
+      ]),
+    )
+    .option(
+      '--rank <n>',
+      'latent dims a KV head; with --factor split, for K and V each',
+      integer(1),
+    )
+    .option('--groups <n>', 'latents cut by KV heads', integer(1), 1)
+    .addOption(
+      choice('--factor <form>', 'what shares a latent', [
+        'joint',
+        'split',
+        'key',
+        'value',
+        'none',
+      ]).default('joint'),
+    )
+    .addOption(
+      choice('--init <form>', 'what factors are fitted to', ['weights', 'activations']).default(
+        'activations',
+      ),
+    )
+    .option('--no-decouple', 'one latent for both modalities')
+    .option('--calibration <file>', 'DATA, or a pre-tokenised safetensors file')
+    .option('--samples <n>', 'most calibration samples', integer(1), 128)
+    .addOption(
+      choice('--propagate <form>', 'what the next layer is calibrated on', [
+        'original',
+        'rope',
+        'converted',
+      ]).default('converted'),
+    )
+    .option('--ranks <file>', 'a given rank file, .safetensors or the .pth of the reference')
+    .addOption(choice('--dtype <type>', 'stored precision', ['bf16', 'f16', 'f32']))
+    .option('--resume', 'go on with an unfinished run');
+}
+
+function choice(flag: string, description: string, values: string[]): Option {
+  return new Option(flag, description).choices(values);
+}
+
+export async function convertOptions(flags: ConvertFlags): Promise<ConvertOptions> {
+  const { strategy, ropeDim, uniformStart, unrotate, rank, groups, factor, init } = flags;
+  return {
+    ...{ strategy, ropeDim, uniformStart, unrotate, rank, groups, factor, init },
+    propagate: flags.propagate,
+    decouple: flags.decouple,
+    dtype: flags.dtype?.toUpperCase() as ConvertOptions['dtype'],
+    cache: { kvBits: flags.kvBits, ropeBits: flags.ropeBits },
+    ...(flags.ranks !== undefined && { ranks: await readRanks(flags.ranks) }),
+  };
+}
+
+async function readRanks(path: string): Promise<Uint8Array> {
+  const source = await fileSource(path, path);
+  try {
+    return (await readRankFile(source)).ranks;
+  } finally {
+    await source.close();
+  }
+}
+
+/** What decides the result, by the names that the user knows. */
+export async function convertFingerprint(
+  source: VlmSource,
+  { samples, ranks, calibration }: ConvertFlags,
+  { ranks: _, cache, ...options }: ConvertOptions,
+): Promise<Record<string, unknown>> {
+  const named = Object.entries({ ...options, ...cache, samples }).map(([name, value]) => [
+    `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+    value,
+  ]);
+  return {
+    command: 'convert',
+    MODEL: modelDigest(source),
+    ...Object.fromEntries(named),
+    '--ranks': ranks && (await fileDigest(ranks)),
+    '--calibration': calibration && (await fileDigest(calibration)),
+  };
+}

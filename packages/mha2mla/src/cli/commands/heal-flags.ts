@@ -1,0 +1,86 @@
+/** The options of `heal`. */
+import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { Command } from 'commander';
+import type { HealOptions, HealPlan } from '../../heal/heal-options';
+import { fileDigest } from '../../node/file-digest';
+import { modelDigest } from '../../node/open-model';
+import type { CommonFlags } from '../context';
+import { integer, nonNegative, pattern, positive } from '../option-values';
+import { addRunOptions, type RunFlags } from '../shared-options';
+
+export interface HealFlags extends RunFlags, CommonFlags {
+  data: string;
+  teacher: string;
+  limit?: number;
+  policy?: string;
+  r?: number;
+  loraAlpha?: number;
+  steps?: number;
+  batch?: number;
+  lr?: number;
+  kd?: number;
+  hidden?: number;
+  resume?: boolean;
+}
+
+export function addHealOptions(command: Command): Command {
+  return addRunOptions(command)
+    .requiredOption('--data <data>', 'conversations to train on')
+    .requiredOption('--teacher <original>', 'the model that was converted')
+    .option('--limit <n>', 'most conversations', integer(1))
+    .option(
+      '--policy <pattern>',
+      'linear maps to adapt: a regular expression of whole names',
+      pattern,
+    )
+    .option('--r <n>', 'width of the adapters', integer(1))
+    .option('--lora-alpha <x>', 'their scale times r', positive())
+    .option('--steps <n>', 'updates', integer(1))
+    .option('--batch <n>', 'conversations an update', integer(1))
+    .option('--lr <rate>', 'learning rate', positive())
+    .option('--kd <weight>', "of the distillation from the original's logits", nonNegative())
+    .option(
+      '--hidden <weight>',
+      "of the distance of the layers' outputs to the original's",
+      nonNegative(),
+    )
+    .option('--resume', 'go on with an unfinished run');
+}
+
+export function healOptions(flags: HealFlags): HealOptions {
+  const { r, loraAlpha, steps, kd, hidden, seed } = flags;
+  return {
+    ...{ r, loraAlpha, steps, kd, hidden, seed },
+    batchSize: flags.batch,
+    learningRate: flags.lr,
+    targetModules: flags.policy,
+  };
+}
+
+/** What decides the result, by the names that the user knows. */
+export async function healFingerprint(
+  source: VlmSource,
+  original: VlmSource,
+  { data, limit }: HealFlags,
+  plan: HealPlan,
+): Promise<Record<string, unknown>> {
+  const { r, loraAlpha, steps, kd, hidden, seed, batchSize, learningRate, targetModules, ...rest } =
+    plan;
+  return {
+    command: 'heal',
+    MODEL: modelDigest(source),
+    '--teacher': modelDigest(original),
+    '--data': await fileDigest(data),
+    '--limit': limit,
+    '--policy': targetModules,
+    '--r': r,
+    '--lora-alpha': loraAlpha,
+    '--steps': steps,
+    '--batch': batchSize,
+    '--lr': learningRate,
+    '--kd': kd,
+    '--hidden': hidden,
+    '--seed': seed,
+    defaults: rest,
+  };
+}
