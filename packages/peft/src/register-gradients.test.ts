@@ -102,6 +102,12 @@ const CASES: Case[] = [
   ['BatchMatMul, left', [2, 3], (x) => tf.matMul(x, other(3, 4))],
   ['BatchMatMul, right', [3, 4], (x) => tf.matMul(other(2, 3), x)],
   ['BatchMatMul, left transposed', [3, 2], (x) => tf.matMul(x, other(3, 4), true)],
+  ['BatchMatMul, right of a wide one', [4, 3], (x) => tf.matMul(other(2, 4), x)],
+  [
+    'BatchMatMul, right transposed of a wide one',
+    [2, 3],
+    (x) => tf.matMul(other(3, 4), x, true, true),
+  ],
   ['BatchMatMul, right transposed', [4, 3], (x) => tf.matMul(other(2, 3), x, false, true)],
   ['BatchMatMul, both transposed, left', [3, 2], (x) => tf.matMul(x, other(4, 3), true, true)],
   ['BatchMatMul, both transposed, right', [4, 3], (x) => tf.matMul(other(3, 2), x, true, true)],
