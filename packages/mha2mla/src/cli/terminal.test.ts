@@ -35,8 +35,8 @@ describe('on a terminal', () => {
     const { terminal, screen } = onTerminal();
     terminal.progress(at(1));
     expect(screen().lines).toEqual([expect.stringMatching(/^convert .* 1\/4$/)]);
-    vi.advanceTimersByTime(200); // a bar is drawn ten times a second
     terminal.progress(at(2));
+    vi.advanceTimersByTime(200); // a bar is drawn ten times a second
     expect(screen().lines).toEqual([expect.stringMatching(/^convert .* 2\/4$/)]);
     terminal.end();
     expect(screen()).toEqual({ lines: [''], cursorShown: true });

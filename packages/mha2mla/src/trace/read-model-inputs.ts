@@ -31,10 +31,22 @@ export async function readModelInputs(file: Checkpoint): Promise<ModelInputs> {
     length,
     inputIds: await file.readInt32('input_ids'),
     attentionMask: mask
-      ? await file.readInt32('attention_mask')
+      ? checkMask(await file.readInt32('attention_mask'), length)
       : new Int32Array(batch * length).fill(1),
     ...(pixels && {
       pixelValues: { data: await file.readFloat32('pixel_values'), shape: pixels.shape },
     }),
   };
+}
+
+function checkMask(mask: Int32Array, length: number): Int32Array {
+  const other = mask.find((value) => value !== 0 && value !== 1);
+  if (other !== undefined) {
+    throw new RangeError(`readModelInputs: attention_mask must hold 0 and 1, got ${other}.`);
+  }
+  for (let row = 0; row < mask.length / length; row++) {
+    if (mask.subarray(row * length, (row + 1) * length).includes(1)) continue;
+    throw new RangeError(`readModelInputs: a row must hold a token, got none in row ${row}.`);
+  }
+  return mask;
 }

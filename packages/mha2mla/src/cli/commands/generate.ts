@@ -44,11 +44,7 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
       'draw from tokens at least p times as likely as the best',
       nonNegative(1),
     )
-    .option(
-      '--repetition-penalty <x>',
-      'make tokens that were said x times less likely',
-      positive(),
-    )
+    .option('--repetition-penalty <x>', 'divide the logits of tokens that were said', positive())
     .option('--stop <text>', 'end where the answer says this; may be given several times', collect)
     .option('--stats', 'speed, memory and cache bytes on standard error')
     .addHelpText(

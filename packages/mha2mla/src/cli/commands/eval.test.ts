@@ -1,0 +1,66 @@
+import { fixture } from '@mha2mla/testing';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, expect, test } from 'vitest';
+import { runInProcess } from '../testing/run-in-process';
+
+const MODEL = fixture('models/llava');
+const DATA = fixture('models/scenes/test.jsonl');
+const ask = (...argv: string[]) => runInProcess(['eval', MODEL, DATA, ...argv, '--quiet']);
+
+afterAll(() => {
+  expect(tf.memory().numTensors).toBe(0);
+});
+
+test('--json gives one document with the fields that scripts rely on', async () => {
+  const { status, stdout, stderr } = await ask('--limit', '6', '--json');
+  expect([status, stderr]).toEqual([0, '']);
+  const { nll, cacheBytesAllocated, ...report } = JSON.parse(stdout);
+  expect(report).toEqual({
+    questions: 6,
+    accuracy: 1,
+    accuracyByKind: { color: 1, what: 1 },
+    cacheBytesPerToken: 3072,
+    cacheBytesByModality: { vision: 3072, text: 3072 },
+    answers: [' car', ' yellow', ' car', ' rainbow', ' magnet', ' magnet'],
+  });
+  expect(nll).toBeGreaterThan(0);
+  expect(nll).toBeLessThan(0.1);
+  // Six prompts, held in 32 bits.
+  expect(cacheBytesAllocated % (6 * 2 * 3072)).toBe(0);
+});
+
+test('for people it is a few lines, with a line a kind', async () => {
+  const { stdout, stderr } = await ask('--limit', '3');
+  expect(stdout).toMatch(
+    /^accuracy 100\.0 % of 3 questions\n {2}color 100\.0 %\n {2}what 100\.0 %\nnegative log-likelihood 0\.\d{4} an answer token\ncache 3072 bytes a token \(\d+ held by the largest batch\)\n$/,
+  );
+  expect(stderr).toBe('');
+});
+
+test('fewer bits take fewer bytes, and change the likelihood', async () => {
+  const of = async (...bits: string[]) =>
+    JSON.parse((await ask('--limit', '2', '--json', ...bits)).stdout);
+  const [whole, four] = [await of(), await of('--kv-bits', '4')];
+  expect(four.cacheBytesPerToken).toBe(3072 * (20 / 64));
+  expect(four.cacheBytesAllocated).toBe(whole.cacheBytesAllocated * (20 / 128));
+  expect(four.nll).not.toBe(whole.nll);
+});
+
+test('batches of one and short answers', async () => {
+  const { stdout } = await ask('--limit', '3', '--batch', '1', '--max-tokens', '1', '--json');
+  expect(JSON.parse(stdout).answers).toHaveLength(3);
+});
+
+test('an interruption between two batches ends it, with the line that starts it again', async () => {
+  const { status, stdout, stderr } = await runInProcess(
+    ['eval', MODEL, DATA, '--batch', '1', '--json'],
+    {
+      isTTY: true,
+      onText: ({ stderr: text, interrupt }) => {
+        if (text.includes('evaluate')) interrupt();
+      },
+    },
+  );
+  expect([status, stdout]).toEqual([130, '']);
+  expect(stderr).toMatch(/interrupted; start again with: mha2mla eval .* --batch 1 --json\n$/);
+});

@@ -1,0 +1,88 @@
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fixture } from '@mha2mla/testing';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { tinyLlava } from '../../convert/tiny-llava';
+import { runInProcess } from '../testing/run-in-process';
+
+const MODEL = fixture('models/llava');
+let root: string;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'mha2mla-inspect-'));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+test('--json gives one document with the fields that scripts rely on', async () => {
+  const { status, stdout, stderr } = await runInProcess(['inspect', MODEL, '--json']);
+  expect(JSON.parse(stdout)).toEqual({
+    family: 'llava',
+    converted: false,
+    parameters: 2_394_432,
+    layers: 4,
+    hiddenSize: 192,
+    attentionHeads: 6,
+    keyValueHeads: 6,
+    headDim: 32,
+    ropeDim: 32,
+    // 4 layers, 6 heads, keys and values of 32, 2 bytes each.
+    cacheBytesPerToken: { model: 3072, original: 3072, mhaEquivalent: 3072 },
+    missing: [],
+    unexpected: [],
+  });
+  expect([status, stderr]).toEqual([0, '']);
+});
+
+test('fewer KV heads cost less than a head for each query head', async () => {
+  const folder = join(root, 'grouped');
+  await writeFolder(folder, await tinyLlava({ kvHeads: 2 }));
+  const { stdout } = await runInProcess(['inspect', folder, '--json']);
+  const { keyValueHeads, cacheBytesPerToken } = JSON.parse(stdout);
+  expect(keyValueHeads).toBe(2);
+  expect(cacheBytesPerToken).toEqual({ model: 128, original: 128, mhaEquivalent: 256 });
+});
+
+test('for people it is a few lines on standard output', async () => {
+  const { status, stdout, stderr } = await runInProcess(['inspect', MODEL]);
+  expect(stdout).toMatch(/^llava, original, 2394432 parameters\n/);
+  expect(stdout).toContain('cache 3072 bytes a token');
+  expect(stdout).toMatch(/missing tensors: none\nunexpected tensors: none\n$/);
+  expect([status, stderr]).toEqual([0, '']);
+});
+
+test('names of tensors cannot drive a terminal, nor pass for other lines', async () => {
+  const folder = join(root, 'hostile');
+  const name = '\u001b]0;owned\u0007\nmissing tensors: none';
+  const extra = { dtype: 'F32' as const, shape: [1], values: Float32Array.of(1) };
+  await writeFolder(folder, await tinyLlava({ tensors: { [name]: extra } }));
+  const { stdout } = await runInProcess(['inspect', folder], { isTTY: true });
+  expect(stdout).toContain(
+    'unexpected tensors: \\u{1b}]0;owned\\u{7}\\u{a}missing tensors: none\n',
+  );
+  const { stdout: document } = await runInProcess(['inspect', folder, '--json']);
+  expect(JSON.parse(document).unexpected).toEqual([name]);
+});
+
+test('missing tensors are told, five and how many more', async () => {
+  const folder = join(root, 'missing');
+  const gone = Array.from({ length: 2 }, (_, layer) =>
+    ['q', 'k', 'v', 'o'].map(
+      (letter) => `language_model.model.layers.${layer}.self_attn.${letter}_proj.weight`,
+    ),
+  ).flat();
+  const tensors = Object.fromEntries(gone.map((name) => [name, undefined]));
+  await writeFolder(folder, await tinyLlava({ tensors }));
+  const { stdout } = await runInProcess(['inspect', folder]);
+  expect(stdout).toMatch(/missing tensors: language_model\.model\.layers\.0\..* and 3 more\n/);
+  const { missing } = JSON.parse((await runInProcess(['inspect', folder, '--json'])).stdout);
+  expect(missing.sort()).toEqual(gone.sort());
+});
+
+async function writeFolder(folder: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  await cp(MODEL, folder, {
+    recursive: true,
+    filter: (path) => !/config\.json$|\.safetensors$/.test(path) || path.includes('tokenizer'),
+  });
+  for (const [name, bytes] of files) await writeFile(join(folder, name), bytes);
+}
