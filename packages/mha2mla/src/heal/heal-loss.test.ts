@@ -40,6 +40,25 @@ async function crossEntropyOf(model: VisionLanguageModel, batch: AnsweredBatch):
   return terms.reduce((sum, term) => sum + term, 0) / terms.length;
 }
 
+/** Relative squared error of each layer's output over the tokens that are not padding, in float64. */
+async function layerErrors(tiny: TinyHealing, { inputs }: AnsweredBatch): Promise<number[]> {
+  const [student, teacher] = [
+    await traceModel(tiny.student, inputs),
+    await traceModel(tiny.teacher, inputs),
+  ];
+  return [1, 2].map((layer) => {
+    const [own, original] = [student, teacher].map((trace) => trace.get(`hidden.${layer}`)!);
+    const width = own!.shape[2]!;
+    let [error, total] = [0, 0];
+    for (const [i, value] of original!.values.entries()) {
+      const real = inputs.attentionMask[Math.floor(i / width)]!;
+      error += real * (own!.values[i]! - value) ** 2;
+      total += real * value ** 2;
+    }
+    return error / total;
+  });
+}
+
 /** Adapters whose B is not zero. */
 function adapt({ decoder }: VisionLanguageModel): AttachedAdapters {
   const targetModules = '.*self_attn.*';
@@ -106,6 +125,9 @@ describeBackends('the loss of healing', () => {
     const kd = (await lossOf(decoder, batch, { ...CE, kd: 1 })) - ce;
     const hidden = (await lossOf(decoder, batch, { ...CE, hidden: 1 })) - ce;
     expect(kd).toBeGreaterThan(1e-3);
+    const errors = await layerErrors(tiny, answered);
+    // A difference of two losses of size 4 in float32.
+    expectClose([hidden], [(errors[0]! + errors[1]!) / 2], { abs: 2e-6 });
     expect(hidden).toBeGreaterThan(1e-3);
     const both = await lossOf(decoder, batch, { kd: 0.5, hidden: 3, temperature: 1 });
     expectClose([both], [ce + 0.5 * kd + 3 * hidden], { rel: 1e-6 });

@@ -162,15 +162,25 @@ describe('a run that cannot go well', () => {
     }
   });
 
-  test('a poisoned weight stops it before anything is saved', async () => {
-    const state = await stopAfter(1);
+  test.each<[string, number, string, (value: number) => number, RegExp]>([
+    ['a weight of NaN', 1, 'B', () => Number.NaN, /loss of NaN and .* norm of NaN at update 2/],
+    // B is zero yet: the loss is that of the base, and the gradient of B of size 1e22.
+    [
+      'a huge A',
+      0,
+      'A',
+      (value) => 1e24 * value,
+      /loss of 0\.\d+ and .* norm of Infinity at update 1/,
+    ],
+  ])('%s stops it before anything is saved', async (_, updates, part, poison, message) => {
+    const state = await stopAfter(updates);
     const tensors = new Map(state.tensors);
-    const name = 'layers.2.self_attn.o_proj.lora_B.weight';
+    const name = `layers.2.self_attn.o_proj.lora_${part}.weight`;
     const { shape, values } = tensors.get(name)!;
-    tensors.set(name, { shape, values: values.map((value, i) => (i === 5 ? Number.NaN : value)) });
+    tensors.set(name, { shape, values: values.map(poison) });
     const save = async () => expect.unreachable('nothing may be saved');
     const run = heal({ from: { ...state, tensors }, save, saveEvery: 1 });
-    await expect(run).rejects.toThrow('got a loss of NaN and a gradient norm of NaN at update 2');
+    await expect(run).rejects.toThrow(message);
   });
 
   test('is refused without questions, of another teacher, and from too long a state', async () => {
