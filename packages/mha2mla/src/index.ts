@@ -1,4 +1,3 @@
-export { type ConversionOutput, memoryOutput } from './convert/conversion-output';
 export type { ConversionReport, LayerReport } from './convert/conversion-report';
 export { type ConvertRunOptions, convertModel } from './convert/convert-model';
 export {
@@ -18,4 +17,5 @@ export { type HealOptions, type HealPlan, planHealing } from './heal/heal-option
 export type { HealState } from './heal/heal-state';
 export type { MergedWeights } from './heal/merge-adapters';
 export { writeHealed } from './heal/write-healed';
+export { memoryOutput, type ResultOutput } from './output/result-output';
 export { type Trace, type TraceOptions, type TraceTensor, traceModel } from './trace/trace-model';

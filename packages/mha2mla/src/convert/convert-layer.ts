@@ -6,10 +6,10 @@ import { openSafetensors, type TensorEntry } from '@mha2mla/checkpoint';
 import type { LinearAlgebra } from '@mha2mla/lowrank';
 import { loadDecoderLayer } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
+import { type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
 import { calibrateLayer } from './calibrate-layer';
 import type { CalibrationBatch } from './calibration-batch';
 import { choosePairs, fitUnrotation } from './choose-pairs';
-import { type ConversionOutput, readOwnJson, writeJson } from './conversion-output';
 import type { LayerReport } from './conversion-report';
 import type { ConversionPlan } from './convert-options';
 import { factorAttention } from './factor-attention';
@@ -34,7 +34,7 @@ export function recordName(layer: number): string {
 
 export interface LayerJob {
   source: VlmSource;
-  output: ConversionOutput;
+  output: ResultOutput;
   plan: ConversionPlan;
   la: LinearAlgebra;
   batches: readonly CalibrationBatch[];

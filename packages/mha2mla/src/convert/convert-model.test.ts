@@ -3,8 +3,8 @@ import { describeBackends, expectClose, expectNoLeak } from '@mha2mla/testing';
 import { llava, openVlm, VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
+import { memoryOutput } from '../output/result-output';
 import { type Trace, traceModel } from '../trace/trace-model';
-import { memoryOutput } from './conversion-output';
 import { type ConvertRunOptions, convertModel } from './convert-model';
 import { openTinyLlava, type TinyLlavaOptions, tinyInputs, tinyLlava } from './tiny-llava';
 

@@ -5,8 +5,8 @@
  */
 import { loadLinearAlgebra } from '@mha2mla/lowrank';
 import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
+import type { ResultOutput } from '../output/result-output';
 import { disposeBatch } from './calibration-batch';
-import type { ConversionOutput } from './conversion-output';
 import { buildReport, type ConversionReport } from './conversion-report';
 import { convertLayer, type LayerRecord, recordName } from './convert-layer';
 import { type ConvertOptions, planConversion } from './convert-options';
@@ -23,7 +23,7 @@ export interface ConvertRunOptions extends ConvertOptions {
 /** @returns the report that is also written as `report.json`. */
 export async function convertModel(
   source: VlmSource,
-  output: ConversionOutput,
+  output: ResultOutput,
   options: ConvertRunOptions,
 ): Promise<ConversionReport> {
   const { calibration = [], signal, onProgress } = options;

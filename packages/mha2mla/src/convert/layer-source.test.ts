@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { memoryOutput } from './conversion-output';
+import { memoryOutput } from '../output/result-output';
 import { convertModel } from './convert-model';
 import { readLayer, storedLayer } from './layer-source';
 import { openTinyLlava, type TinyTensor } from './tiny-llava';

@@ -28,10 +28,10 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readCalibrationFile } from '../data/calibration-samples';
+import { memoryOutput } from '../output/result-output';
 import { traceModel } from '../trace/trace-model';
 import { calibrateLayer } from './calibrate-layer';
 import { disposeBatch } from './calibration-batch';
-import { memoryOutput } from './conversion-output';
 import { type ConvertRunOptions, convertModel } from './convert-model';
 import { embedCalibration } from './embed-calibration';
 

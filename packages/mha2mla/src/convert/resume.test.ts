@@ -2,7 +2,7 @@
 import { describeBackends } from '@mha2mla/testing';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { expect, test } from 'vitest';
-import { type ConversionOutput, memoryOutput } from './conversion-output';
+import { memoryOutput, type ResultOutput } from '../output/result-output';
 import { type ConvertRunOptions, convertModel } from './convert-model';
 import { openTinyLlava, tinyInputs } from './tiny-llava';
 
@@ -11,7 +11,7 @@ const calibration = [tinyInputs(1, 3), tinyInputs(2, 3)];
 /** Run until `layers` layers are done. */
 async function runUntil(
   source: VlmSource,
-  output: ConversionOutput,
+  output: ResultOutput,
   options: ConvertRunOptions,
   layers: number,
 ): Promise<void> {
@@ -27,7 +27,7 @@ async function runUntil(
 }
 
 /** An output that notes the pieces it is given. */
-function noted(output: ConversionOutput): { output: ConversionOutput; written: string[] } {
+function noted(output: ResultOutput): { output: ResultOutput; written: string[] } {
   const written: string[] = [];
   return {
     written,

@@ -10,7 +10,7 @@ import {
   writeSafetensors,
 } from '@mha2mla/checkpoint';
 import { llava, type ModelInputs, openVlm, type VlmSource } from '@mha2mla/vlm-adapters';
-import { memoryOutput, writeJson } from './conversion-output';
+import { memoryOutput, writeJson } from '../output/result-output';
 
 export interface TinyLlavaOptions {
   layers?: number;

@@ -3,7 +3,7 @@ import { encodeTensor, memoryStore, openSafetensors } from '@mha2mla/checkpoint'
 import { describeBackends, expectClose } from '@mha2mla/testing';
 import { llava, openVlm, parseMlaConfig, type VlmSource } from '@mha2mla/vlm-adapters';
 import { describe, expect, test } from 'vitest';
-import { memoryOutput } from './conversion-output';
+import { memoryOutput } from '../output/result-output';
 import type { ConversionReport } from './conversion-report';
 import { type ConvertRunOptions, convertModel } from './convert-model';
 import { openTinyLlava, type TinyLlavaOptions, tinyInputs } from './tiny-llava';

@@ -7,7 +7,7 @@ import {
 } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { copyCompanions } from '../output/companions';
-import { type ConversionOutput, writeJson } from './conversion-output';
+import { type ResultOutput, writeJson } from '../output/result-output';
 import type { ConversionReport } from './conversion-report';
 import type { LayerRecord } from './convert-layer';
 import type { ConversionPlan } from './convert-options';
@@ -20,7 +20,7 @@ import { shardName } from './write-layer';
 /** Write everything but the layers, config.json last: a folder without it is unfinished. */
 export async function writeFrame(
   source: VlmSource,
-  output: ConversionOutput,
+  output: ResultOutput,
   plan: ConversionPlan,
   layers: readonly LayerRecord[],
   report: ConversionReport,
@@ -38,7 +38,7 @@ export async function writeFrame(
 /** Embeddings, head, norms, vision tower and projector, as they are. */
 async function writeRest(
   source: VlmSource,
-  output: ConversionOutput,
+  output: ResultOutput,
   shard: string,
   layers: number,
   { dtype }: ConversionPlan,

@@ -1,7 +1,7 @@
 /** Write one converted layer as a shard: what is kept is copied, what is new comes encoded. */
 import { type Dtype, type TensorEntry, writeSafetensors } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
-import type { ConversionOutput } from './conversion-output';
+import type { ResultOutput } from '../output/result-output';
 import { keptEntry, readKept } from './kept-tensors';
 import { isReplaced, type StoredLayer } from './layer-source';
 import type { LayerTensor, LayerWeights } from './layer-weights';
@@ -14,7 +14,7 @@ import { roundValues } from './round-values';
  */
 export async function writeLayer(
   source: VlmSource,
-  output: ConversionOutput,
+  output: ResultOutput,
   shard: string,
   layer: StoredLayer,
   fresh: LayerWeights,

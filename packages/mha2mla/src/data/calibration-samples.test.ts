@@ -10,7 +10,7 @@ import { nodeStore } from '@mha2mla/checkpoint/node';
 import { fixture } from '@mha2mla/testing';
 import { llava, openVlm, type Processor, type RgbImage } from '@mha2mla/vlm-adapters';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { memoryOutput } from '../convert/conversion-output';
+import { memoryOutput } from '../output/result-output';
 import { calibrationBatches, readCalibrationFile } from './calibration-samples';
 import type { Question } from './question';
 

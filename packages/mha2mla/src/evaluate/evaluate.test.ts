@@ -11,11 +11,11 @@ import {
 } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { memoryOutput } from '../convert/conversion-output';
 import { convertModel } from '../convert/convert-model';
 import { answeredBatch } from '../data/answered-batch';
 import type { Question } from '../data/question';
 import { loadQuestions } from '../node/load-data';
+import { memoryOutput } from '../output/result-output';
 import { traceModel } from '../trace/trace-model';
 import { type Evaluation, evaluate } from './evaluate';
 import { logLikelihood } from './log-likelihood';

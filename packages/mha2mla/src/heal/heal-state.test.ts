@@ -3,7 +3,7 @@ import { AdamW, type TrainableParameter } from '@mha2mla/peft';
 import { describeBackends, expectNoLeak, gaussian } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
-import { memoryOutput } from '../convert/conversion-output';
+import { memoryOutput } from '../output/result-output';
 import { captureState, type HealState, readState, restoreState, writeState } from './heal-state';
 
 const SHAPES: Record<string, [number, number]> = { 'layers.0.a': [3, 4], 'layers.0.b': [2, 5] };

@@ -1,10 +1,10 @@
 /** A tiny LLaVA, its conversion, and answers in memory, for tests. */
 import { memoryStore } from '@mha2mla/checkpoint';
 import { llava, openVlm, VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
-import { memoryOutput } from '../convert/conversion-output';
 import { type ConvertRunOptions, convertModel } from '../convert/convert-model';
 import { openTinyLlava, type TinyLlavaOptions, tinyInputs } from '../convert/tiny-llava';
 import type { AnsweredBatch } from '../data/answered-batch';
+import { memoryOutput } from '../output/result-output';
 
 export interface TinyHealing {
   original: VlmSource;

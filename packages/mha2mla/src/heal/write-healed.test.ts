@@ -3,9 +3,9 @@ import { encodeTensor, memoryStore, writeSafetensors } from '@mha2mla/checkpoint
 import { describeBackends, expectClose } from '@mha2mla/testing';
 import { llava, openVlm, VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
 import { expect, test } from 'vitest';
-import { memoryOutput } from '../convert/conversion-output';
 import type { ConvertRunOptions } from '../convert/convert-model';
 import type { TinyLlavaOptions } from '../convert/tiny-llava';
+import { memoryOutput } from '../output/result-output';
 import { traceModel } from '../trace/trace-model';
 import { attachAdapters } from './attach-adapters';
 import type { HealReport } from './heal-model';

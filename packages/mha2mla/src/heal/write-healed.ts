@@ -1,9 +1,9 @@
 /** Write a healed model: the converted model's files with the trained weights in their places. */
 import { readText, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
-import { type ConversionOutput, writeJson } from '../convert/conversion-output';
 import { copyCompanions } from '../output/companions';
 import { copyFiles } from '../output/copy-files';
+import { type ResultOutput, writeJson } from '../output/result-output';
 import { storedNames } from './assert-healable';
 import type { HealReport } from './heal-model';
 import type { MergedWeights } from './merge-adapters';
@@ -19,7 +19,7 @@ const CARD = 'README.md';
  */
 export async function writeHealed(
   source: VlmSource,
-  output: ConversionOutput,
+  output: ResultOutput,
   merged: MergedWeights,
   report: HealReport & { options: Record<string, unknown> },
 ): Promise<void> {

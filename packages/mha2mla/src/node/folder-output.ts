@@ -7,9 +7,9 @@ import {
   type Fingerprint,
   fileSource,
 } from '@mha2mla/checkpoint/node';
-import type { ConversionOutput } from '../convert/conversion-output';
+import type { ResultOutput } from '../output/result-output';
 
-export interface FolderOutput extends ConversionOutput {
+export interface FolderOutput extends ResultOutput {
   /** Unlock the folder; what is unfinished stays and can be resumed. */
   close(): Promise<void>;
 }

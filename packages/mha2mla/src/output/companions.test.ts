@@ -1,8 +1,8 @@
 import { memoryStore } from '@mha2mla/checkpoint';
 import { expect, test } from 'vitest';
-import { memoryOutput } from '../convert/conversion-output';
 import { copyCompanions } from './companions';
 import { copyFiles } from './copy-files';
+import { memoryOutput } from './result-output';
 
 test('companions that are there are copied byte for byte, other files are not', async () => {
   // More than one part of a copy, with a rest.

@@ -1,7 +1,7 @@
 /** Files beside the weights that a model needs: tokenizer, template, processor, licence. */
 import type { FileStore } from '@mha2mla/checkpoint';
-import type { ConversionOutput } from '../convert/conversion-output';
 import { copyFiles } from './copy-files';
+import type { ResultOutput } from './result-output';
 
 const COMPANIONS = [
   'LICENSE',
@@ -23,6 +23,6 @@ const COMPANIONS = [
 ];
 
 /** Copy those that the folder has. */
-export function copyCompanions(store: FileStore, output: ConversionOutput): Promise<void> {
+export function copyCompanions(store: FileStore, output: ResultOutput): Promise<void> {
   return copyFiles(store, output, COMPANIONS);
 }

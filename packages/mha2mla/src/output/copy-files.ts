@@ -1,6 +1,6 @@
 /** Copy files of a model folder byte for byte. */
 import type { ByteSink, ByteSource, FileStore } from '@mha2mla/checkpoint';
-import type { ConversionOutput } from '../convert/conversion-output';
+import type { ResultOutput } from './result-output';
 
 /** Files are copied in parts: a tokenizer of 256 thousand tokens takes some 35 MB. */
 const PART_BYTES = 4 * 2 ** 20;
@@ -8,7 +8,7 @@ const PART_BYTES = 4 * 2 ** 20;
 /** Copy those of the files that the folder has. */
 export async function copyFiles(
   store: FileStore,
-  output: ConversionOutput,
+  output: ResultOutput,
   names: readonly string[],
 ): Promise<void> {
   for (const name of names) {

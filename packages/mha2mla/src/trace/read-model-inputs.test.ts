@@ -1,6 +1,6 @@
 import { memorySource, openSafetensors, writeSafetensors } from '@mha2mla/checkpoint';
 import { expect, test } from 'vitest';
-import { memoryOutput } from '../convert/conversion-output';
+import { memoryOutput } from '../output/result-output';
 import { readModelInputs } from './read-model-inputs';
 
 type Tensors = Record<string, { shape: number[]; values: Int32Array | Float32Array }>;

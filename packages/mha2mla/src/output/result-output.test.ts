@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { memoryOutput, readOwnJson, writeJson } from './conversion-output';
+import { memoryOutput, readOwnJson, writeJson } from './result-output';
 
-describe('a conversion kept in memory', () => {
+describe('a result kept in memory', () => {
   test('joins the parts of a piece, and keeps them whatever becomes of the buffer', async () => {
     const output = memoryOutput();
     const buffer = Uint8Array.of(1, 2);

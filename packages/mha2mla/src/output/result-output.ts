@@ -1,7 +1,7 @@
-/** Where a conversion writes: a folder that appears whole or not at all, or memory. */
+/** Where a conversion or a healing writes: a folder that appears whole or not at all, or memory. */
 import { type ByteSink, type ByteSource, memorySource } from '@mha2mla/checkpoint';
 
-export interface ConversionOutput {
+export interface ResultOutput {
   /** Whether an earlier, unfinished run left this piece whole. */
   has(name: string): Promise<boolean>;
   /** Write a piece, whole or not at all. */
@@ -13,7 +13,7 @@ export interface ConversionOutput {
 }
 
 /** Keep the result in memory: for tests, small models and pages. */
-export function memoryOutput(): ConversionOutput & { files: Map<string, Uint8Array> } {
+export function memoryOutput(): ResultOutput & { files: Map<string, Uint8Array> } {
   const files = new Map<string, Uint8Array>();
   return {
     files,
@@ -49,13 +49,13 @@ function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /** Write a JSON document as a piece. */
-export function writeJson(output: ConversionOutput, name: string, value: unknown): Promise<void> {
+export function writeJson(output: ResultOutput, name: string, value: unknown): Promise<void> {
   const bytes = new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
   return output.write(name, (sink) => sink.write(bytes));
 }
 
 /** Read a JSON piece of our own. */
-export async function readOwnJson<T>(output: ConversionOutput, name: string): Promise<T> {
+export async function readOwnJson<T>(output: ResultOutput, name: string): Promise<T> {
   const source = await output.read(name);
   const bytes = await source.read(0, source.size);
   return JSON.parse(new TextDecoder().decode(bytes)) as T;
