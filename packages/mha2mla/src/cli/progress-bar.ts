@@ -17,8 +17,9 @@ export function createBar(stream: NodeJS.WritableStream): ProgressBar {
   let bar: cliProgress.SingleBar | undefined;
   return {
     clear() {
-      bar?.stop();
+      const shown = bar;
       bar = undefined;
+      shown?.stop();
     },
     draw(phase, loaded, total) {
       if (!bar) {

@@ -15,7 +15,7 @@ export interface CalibrationOptions {
 
 /**
  * Prepare conversations as calibration batches, answers included: their rows look back too.
- * @throws the signal's reason when aborted, between two batches.
+ * @throws the signal's reason when aborted, heard after each batch.
  */
 export async function calibrationBatches(
   processor: Processor,
@@ -31,6 +31,7 @@ export async function calibrationBatches(
     onProgress?.({ phase: 'calibration', loaded, total: questions.length });
     await yieldToEventLoop();
   }
+  signal?.throwIfAborted();
   return batches;
 }
 

@@ -13,20 +13,29 @@ export type BackendChoice = (typeof BACKENDS)[number];
 export async function useBackend(choice: BackendChoice = 'auto'): Promise<string> {
   // Its warnings are about development builds and would mix with results.
   tf.enableProdMode();
-  if (choice === 'auto' || choice === 'tensorflow') await importTensorFlow();
+  if (choice === 'auto') await importTensorFlow().catch(() => {}); // an optional peer
+  if (choice === 'tensorflow') await importTensorFlow();
   await import('@tensorflow/tfjs-backend-wasm');
   await import('@tensorflow/tfjs-backend-cpu');
   return chooseBackend(choice);
 }
 
+const NATIVE = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
+
 /** TensorFlow's native library, where the user has installed it: the GPU's before the CPU's. */
 async function importTensorFlow(): Promise<void> {
-  for (const name of ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']) {
+  let cause: unknown;
+  for (const name of NATIVE) {
     try {
       await import(name);
       return;
-    } catch {
-      // Not installed: an optional peer.
+    } catch (error) {
+      cause = error;
     }
   }
+  const why = cause instanceof Error ? cause.message : String(cause);
+  throw new Error(
+    `useBackend: tensorflow needs ${NATIVE.join(' or ')}, got none that loads: ${why}. Install one of them, or choose another backend.`,
+    { cause },
+  );
 }

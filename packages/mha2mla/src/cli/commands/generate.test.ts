@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fixture } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
+import sharp from 'sharp';
 import { afterAll, describe, expect, test } from 'vitest';
 import { runInProcess } from '../testing/run-in-process';
 
@@ -107,6 +108,20 @@ describe('an answer', () => {
     const plain = await document(...FIRST, ...LIST);
     expect(cacheBytes - 3072 * tokens).toBeGreaterThan(plain.cacheBytes - 3072 * plain.tokens);
   });
+});
+
+test.each([
+  [1, 1],
+  [1, 10_000],
+  [10_000, 1],
+])('a picture of %i x %i is answered', async (width, height) => {
+  const create = { width, height, channels: 3, background: 'red' } as const;
+  const path = join(tmpdir(), `mha2mla-${process.pid}-${width}x${height}.png`);
+  await sharp({ create }).png().toFile(path);
+  const { status, stdout } = await generate('--image', path, '--prompt', 'what is it?');
+  await rm(path);
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/^ \w+.*\n$/);
 });
 
 describe('sampling', () => {

@@ -68,7 +68,7 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
             promptIds: [inputs.inputIds],
             random: seededRandom(flags.seed),
             onProgress: terminal.progress,
-            emit: (text) => json || terminal.write(shown(text)),
+            emit: json ? () => {} : (text) => terminal.write(shown(text)),
           });
           if (!json) terminal.write('\n');
           const cacheBytes = cachedBytes(source, inputs, answer, report.cacheBytesByModality);

@@ -13,7 +13,7 @@ export interface RunOptions {
   isTTY?: boolean;
   /** What standard input holds; `undefined` never ends. */
   stdin?: string;
-  /** Called at the start, with what interrupts. */
+  /** Called at the start, with what interrupts, once. */
   onStart?: (interrupt: () => void) => void;
   /** Called after each write, to look at what has come and perhaps to interrupt. */
   onText?: (run: { stdout: string; stderr: string; interrupt: () => void }) => void;
@@ -30,8 +30,11 @@ export async function runInProcess(
   const stderr: FakeStream = new FakeStream({ isTTY, onText: look });
   const input = stdin === undefined ? new Readable({ read() {} }) : Readable.from([stdin]);
   const status = await runCli(argv, { stdout, stderr, stdin: input }, (listener) => {
-    interrupt = listener;
-    onStart?.(listener);
+    let count = 0;
+    interrupt = () => {
+      if (count++ === 0) listener();
+    };
+    onStart?.(interrupt);
     return () => {
       interrupt = () => {};
     };

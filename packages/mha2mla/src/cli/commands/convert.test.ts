@@ -1,0 +1,133 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fixture } from '@mha2mla/testing';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { folderBytes } from '../testing/folder-bytes';
+import { runInProcess } from '../testing/run-in-process';
+
+const MODEL = fixture('models/llava');
+const DATA = fixture('models/scenes/test.jsonl');
+const CALIBRATION = ['--calibration', fixture('models/scenes/calibration.jsonl'), '--samples', '8'];
+let root: string;
+const at = (name: string) => join(root, name);
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'mha2mla-convert-'));
+});
+afterAll(async () => {
+  await rm(root, { recursive: true });
+  expect(tf.memory().numTensors).toBe(0);
+});
+
+const convert = (name: string, ...argv: string[]) =>
+  runInProcess(['convert', MODEL, at(name), ...argv, '--quiet']);
+
+/** Run until a bar of `phase` is shown. */
+const stoppedAt = (phase: string, ...argv: string[]) =>
+  runInProcess(['convert', MODEL, ...argv], {
+    isTTY: true,
+    onText: ({ stderr, interrupt }) => {
+      if (stderr.includes(phase)) interrupt();
+    },
+  });
+
+test('--json gives one document with the fields that scripts rely on, and OUT is a model', async () => {
+  const argv = ['--rank', '12', ...CALIBRATION, '--kv-bits', 'vision=4,text=8', '--json'];
+  const { status, stdout, stderr } = await convert('A', ...argv);
+  expect([status, stderr]).toEqual([0, '']);
+  const report = JSON.parse(stdout);
+  expect(report.layers).toHaveLength(4);
+  for (const [i, { layer, relativeError }] of report.layers.entries()) {
+    expect(layer).toBe(i);
+    for (const error of [relativeError.vision, relativeError.text]) {
+      expect(error).toBeGreaterThanOrEqual(0);
+      expect(error).toBeLessThan(0.1);
+    }
+  }
+  expect(report.cacheBytesPerToken.original).toBe(3072);
+  expect(await readdir(root)).toEqual(['A']);
+  const files = await readdir(at('A'));
+  for (const name of ['config.json', 'report.json', 'README.md', 'tokenizer.json']) {
+    expect(files).toContain(name);
+  }
+  expect(files.filter((name) => name.startsWith('.'))).toEqual([]);
+});
+
+test('the cache setting that is stored is used, unless another is given', async () => {
+  const bytesOf = async (...argv: string[]) =>
+    JSON.parse((await runInProcess([...argv, '--json'])).stdout).cacheBytesPerToken;
+  // Latents of 72, rotary keys of 6 heads by 8 in 8 bits; a scale and a zero point for each 32.
+  const vision = 72 / 2 + 3 * 4 + (48 + 2 * 4);
+  const text = 72 + 3 * 4 + (48 + 2 * 4);
+  const stored = (4 * (vision + text)) / 2;
+  expect((await bytesOf('inspect', at('A'))).model).toBe(stored);
+  const evaluate = ['eval', at('A'), DATA, '--limit', '1'];
+  expect(await bytesOf(...evaluate)).toBe(stored);
+  expect(await bytesOf(...evaluate, '--kv-bits', '16', '--rope-bits', '16')).toBe(4 * 2 * 120);
+});
+
+test('for people it is a line a layer, and the bytes of a token', async () => {
+  const { stdout } = await convert('B', '--rank', '16', '--strategy', 'high', '--init', 'weights');
+  expect(stdout).toMatch(
+    /^layer 0 .*\nlayer 1 .*\nlayer 2 .*\nlayer 3 .*\ncache 3072 -> 1152 bytes/,
+  );
+});
+
+test.each(['calibration', 'convert'])(
+  'interrupted in %s, it says how to go on, and OUT does not appear',
+  async (phase) => {
+    const out = at(`stopped in ${phase}`);
+    const argv = [out, '--rank', '12', ...CALIBRATION];
+    const { status, stdout, stderr } = await stoppedAt(phase, ...argv);
+    expect([status, stdout]).toEqual([130, '']);
+    const again = phase === 'convert' ? 'go on with' : 'start again with';
+    const line = `interrupted; ${again}: mha2mla convert ${MODEL} '${out}' --rank 12 ${CALIBRATION.join(' ')}`;
+    expect(stderr.endsWith(`${line}${phase === 'convert' ? ' --resume' : ''}\n`)).toBe(true);
+    const made = (await readdir(root)).filter((name) => name.startsWith('stopped in'));
+    expect(made).toEqual(phase === 'convert' ? ['stopped in convert.partial'] : []);
+  },
+);
+
+test('a run that goes on gives the bytes of one that was not stopped', async () => {
+  const options = ['--rank', '12', ...CALIBRATION];
+  await convert('whole', ...options);
+  await stoppedAt('convert', at('resumed'), ...options);
+  expect(await readdir(root)).toContain('resumed.partial');
+
+  const blocked = await convert('resumed', ...options);
+  expect([blocked.status, blocked.stdout]).toEqual([1, '']);
+  expect(blocked.stderr).toMatch(/unfinished run. Continue it with .*resume, or delete it/);
+
+  for (const [option, value] of [
+    ['--rank', '10'],
+    ['--samples', '9'],
+    ['--rope-dim', '4'],
+    ['--kv-bits', '4'],
+    ['--no-decouple', ''],
+  ] as const) {
+    const other = value === '' ? [option] : [option, value];
+    const { status, stdout, stderr } = await convert('resumed', ...options, ...other, '--resume');
+    expect([status, stdout]).toEqual([1, '']);
+    expect(stderr).toContain(option === '--no-decouple' ? '"--decouple"' : `"${option}" (was`);
+    expect(stderr).toMatch(/^mha2mla: .*must be resumed as it was started.*\n$/);
+  }
+
+  expect((await convert('resumed', ...options, '--resume')).status).toBe(0);
+  expect(await folderBytes(at('resumed'))).toEqual(await folderBytes(at('whole')));
+});
+
+test('pre-tokenised samples and a given rank file are read', async () => {
+  const family = 'fixtures/hf/llava';
+  const { status, stdout, stderr } = await runInProcess([
+    ...['convert', fixture(`${family}/checkpoint`), at('fixture'), '--quiet', '--json'],
+    ...['--rank', '16', '--rope-dim', '16', '--propagate', 'rope', '--samples', '4'],
+    ...['--ranks', fixture(`${family}/mha2mla/ranks.pth`)],
+    ...['--calibration', fixture(`${family}/mha2mla/calibration.safetensors`)],
+  ]);
+  expect([status, stderr]).toEqual([0, '']);
+  expect(JSON.parse(stdout).layers).toHaveLength(4);
+  const config = JSON.parse(await readFile(join(at('fixture'), 'config.json'), 'utf8'));
+  expect(config.mha2mla).toBeDefined();
+});

@@ -1,0 +1,97 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fixture } from '@mha2mla/testing';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { folderBytes } from '../testing/folder-bytes';
+import { runInProcess } from '../testing/run-in-process';
+
+const MODEL = fixture('models/llava');
+const DATA = fixture('models/scenes/heal.jsonl');
+let root: string;
+const at = (name: string) => join(root, name);
+const options = () => [
+  ...['--data', DATA, '--teacher', MODEL, '--limit', '6', '--batch', '1', '--steps', '2'],
+  ...['--r', '2'],
+];
+const heal = (name: string, ...argv: string[]) =>
+  runInProcess(['heal', at('converted'), at(name), ...options(), '--quiet', ...argv]);
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'mha2mla-heal-'));
+  const weights = ['--rank', '8', '--strategy', 'high', '--init', 'weights', '--quiet'];
+  await runInProcess(['convert', MODEL, at('converted'), ...weights]);
+});
+afterAll(async () => {
+  await rm(root, { recursive: true });
+  expect(tf.memory().numTensors).toBe(0);
+});
+
+test('--json gives one document with the fields that scripts rely on, and OUT is a model', async () => {
+  const { status, stdout, stderr } = await heal('whole', '--json');
+  expect([status, stderr]).toEqual([0, '']);
+  const report = JSON.parse(stdout);
+  expect(report).toMatchObject({
+    steps: 2,
+    trainableShare: expect.any(Number),
+    loss: { first: expect.any(Number), last: expect.any(Number) },
+  });
+  expect(report.trainableShare).toBeGreaterThan(0);
+  expect(report.trainableShare).toBeLessThan(0.1);
+  const files = await readdir(at('whole'));
+  expect(files.sort()).toEqual(
+    [...new Set([...(await readdir(at('converted'))), 'heal.json'])].sort(),
+  );
+  const { loss } = JSON.parse(await readFile(join(at('whole'), 'heal.json'), 'utf8'));
+  expect(loss).toEqual(report.loss);
+  const { converted } = JSON.parse((await runInProcess(['inspect', at('whole'), '--json'])).stdout);
+  expect(converted).toBe(true);
+});
+
+test('for people there are loss lines and the trainable share', async () => {
+  const { stdout } = await heal('lines');
+  expect(stdout).toMatch(
+    /^ {2}update 1: loss [\d.]+\n {2}update 2: loss [\d.]+\n2 updates of [\d.]+ % of the weights, loss [\d.]+ -> [\d.]+\n$/,
+  );
+});
+
+test('a run that goes on gives the bytes of one that was not stopped', async () => {
+  const argv = ['heal', at('converted'), at('resumed'), ...options()];
+  const { status, stdout, stderr } = await runInProcess(argv, {
+    isTTY: true,
+    onText: ({ stderr: text, interrupt }) => {
+      if (text.includes('heal ')) interrupt();
+    },
+  });
+  expect([status, stdout]).toEqual([130, '']);
+  expect(stderr.endsWith(`interrupted; go on with: mha2mla ${argv.join(' ')} --resume\n`)).toBe(
+    true,
+  );
+  expect(await readdir(root)).toContain('resumed.partial');
+  expect(await readdir(at('resumed.partial'))).toContain('heal-state.safetensors');
+
+  for (const [option, value] of [
+    ['--steps', '3'],
+    ['--lr', '1e-3'],
+    ['--seed', '1'],
+    ['--limit', '5'],
+    ['--data', fixture('models/scenes/test.jsonl')],
+  ] as const) {
+    const other = await heal('resumed', '--resume', option, value);
+    expect([other.status, other.stdout]).toEqual([1, '']);
+    expect(other.stderr).toContain(`"${option}" (was`);
+  }
+
+  const resumed = await heal('resumed', '--resume', '--json');
+  expect(JSON.parse(resumed.stdout).steps).toBe(2);
+  expect(await folderBytes(at('resumed'))).toEqual(await folderBytes(at('whole')));
+});
+
+test('healing a model with itself, or with what was converted, is refused', async () => {
+  const twice = ['heal', at('converted'), at('X'), '--data', DATA, '--teacher', at('converted')];
+  const { status, stdout, stderr } = await runInProcess(twice);
+  expect([status, stdout]).toEqual([2, '']);
+  expect(stderr).toMatch(/MODEL must be a converted model and --teacher its original/);
+  expect(await readdir(root)).not.toContain('X.partial');
+});

@@ -1,0 +1,202 @@
+/** What only a process of its own shows: signals, pipes, exit status. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fixture } from '@mha2mla/testing';
+import { build, type Plugin } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { folderBytes } from './testing/folder-bytes';
+
+const MODEL = fixture('models/llava');
+const DATA = fixture('models/scenes/test.jsonl');
+const PACKAGE = fixture('packages/mha2mla');
+/** A second, and what a busy machine needs to get round to it. */
+const SOON_MS = 2500;
+let bundle: string;
+let root: string;
+
+/** Our packages from their sources, others from where npm has put them. */
+const sources: Plugin = {
+  name: 'sources',
+  setup({ onResolve }) {
+    onResolve({ filter: /^@mha2mla\// }, ({ path }) => {
+      const [, name, entry = 'index'] = path.split('/');
+      return { path: fixture(`packages/${name}/src/${entry}.ts`) };
+    });
+    onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
+      kind === 'entry-point' ? undefined : { path, external: true },
+    );
+  },
+};
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'mha2mla-process-'));
+  const cache = join(PACKAGE, 'node_modules/.cache');
+  await mkdir(cache, { recursive: true });
+  bundle = await mkdtemp(join(cache, 'cli-'));
+  await build({
+    entryPoints: [join(PACKAGE, 'src/cli.ts')],
+    outfile: join(bundle, 'cli.mjs'),
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    plugins: [sources],
+  });
+});
+afterAll(async () => {
+  await rm(root, { recursive: true });
+  await rm(bundle, { recursive: true });
+});
+
+interface Running {
+  child: ChildProcess;
+  stdout: string;
+  stderr: string;
+  /** The exit status; a signal's name where it was killed. */
+  ended: Promise<number | string | null>;
+}
+
+function start(argv: readonly string[], env: Record<string, string> = {}): Running {
+  const child = spawn(process.execPath, [join(bundle, 'cli.mjs'), ...argv], {
+    env: { ...process.env, ...env },
+  });
+  const running: Running = {
+    child,
+    stdout: '',
+    stderr: '',
+    ended: new Promise((resolve) => {
+      child.on('close', (code, signal) => resolve(code ?? signal));
+    }),
+  };
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    running.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    running.stderr += text;
+  });
+  return running;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 1000 && !condition(); i++) await delay(20);
+  expect(condition()).toBe(true);
+}
+
+/** Interrupt, and see it end soon. */
+async function stopped(running: Running): Promise<void> {
+  const asked = performance.now();
+  running.child.kill('SIGINT');
+  expect(await running.ended).toBe(130);
+  expect(performance.now() - asked).toBeLessThan(SOON_MS);
+}
+
+test('the bin is a small committed file that can be run', async () => {
+  const path = join(PACKAGE, 'bin/mha2mla.js');
+  expect(await readFile(path, 'utf8')).toBe("#!/usr/bin/env node\nimport '../dist/cli.js';\n");
+  if (process.platform !== 'win32') expect((await stat(path)).mode & 0o111).toBe(0o111);
+});
+
+describe('status and streams', () => {
+  test('a result is whole on standard output, with status 0', async () => {
+    const running = start(['inspect', MODEL, '--json']);
+    expect(await running.ended).toBe(0);
+    expect(JSON.parse(running.stdout).family).toBe('llava');
+    expect(running.stderr).toBe('');
+  });
+
+  test('headers alone are read: well under a second', async () => {
+    const started = performance.now();
+    await start(['inspect', MODEL]).ended;
+    expect(performance.now() - started).toBeLessThan(SOON_MS);
+  });
+
+  test.each([
+    [2, ['inspect']],
+    [1, ['inspect', '/none/such', '--json']],
+  ])('status %i', async (status, argv) => {
+    const running = start(argv);
+    expect(await running.ended).toBe(status);
+    expect(running.stdout).toBe('');
+    expect(running.stderr).toMatch(/^mha2mla: .*\n$/);
+  });
+
+  test('a reader that has left is no failure: inspect | head -0', async () => {
+    const running = start(['inspect', MODEL, '--json']);
+    running.child.stdout!.destroy();
+    expect(await running.ended).toBe(0);
+    expect(running.stderr).toBe('');
+  });
+
+  test('nothing has a colour, asked for or not', async () => {
+    for (const name of ['FORCE_COLOR', 'NO_COLOR']) {
+      const running = start(['convert', '--help'], { [name]: '1' });
+      expect(await running.ended).toBe(0);
+      expect(running.stdout).not.toContain('\u001b');
+    }
+  });
+
+  test('a prompt comes through a pipe', async () => {
+    const image = fixture('models/scenes/images/test-000.png');
+    const running = start(['generate', MODEL, '--image', image, '--prompt', '-', '--quiet']);
+    running.child.stdin!.end('what is in the middle center?\n');
+    expect(await running.ended).toBe(0);
+    expect([running.stdout, running.stderr]).toEqual([' car\n', '']);
+  });
+});
+
+describe('the first interruption stops soon, with status 130', () => {
+  test('convert: it goes on to the same bytes', async () => {
+    const options = ['--rank', '12', '--samples', '8', '--quiet'];
+    const calibration = ['--calibration', fixture('models/scenes/calibration.jsonl')];
+    const convert = (name: string, ...more: string[]) =>
+      start(['convert', MODEL, join(root, name), ...options, ...calibration, ...more]);
+    const running = convert('stopped');
+    await until(() => existsSync(join(root, 'stopped.partial')));
+    await stopped(running);
+    expect(running.stdout).toBe('');
+    expect(running.stderr).toMatch(
+      /^interrupted; go on with: mha2mla convert .*\/stopped --rank 12 .* --resume\n$/,
+    );
+    expect(await readdir(root)).toEqual(['stopped.partial']);
+    expect(await convert('stopped', '--resume').ended).toBe(0);
+    expect(await convert('whole').ended).toBe(0);
+    expect(await folderBytes(join(root, 'stopped'))).toEqual(
+      await folderBytes(join(root, 'whole')),
+    );
+  });
+
+  test('generate: what was said is kept, and its stats are told', async () => {
+    const long = ['--temperature', '100', '--max-tokens', '1500', '--stats', '--quiet'];
+    const running = start(['generate', MODEL, '--prompt', 'list all', ...long]);
+    await until(() => running.stdout.length > 10);
+    await stopped(running);
+    expect(running.stdout.endsWith('\n')).toBe(true);
+    expect(running.stderr).toMatch(
+      /^\d+ tokens \(abort\), .*\ninterrupted; start again with: .*\n$/,
+    );
+  });
+
+  test('eval, in the midst of a batch', async () => {
+    const running = start(['eval', MODEL, DATA, '--json', '--quiet']);
+    await delay(2000);
+    await stopped(running);
+    expect(running.stdout).toBe('');
+    expect(running.stderr).toMatch(/^interrupted; start again with: mha2mla eval .*\n$/);
+  });
+});
+
+test('the second interruption leaves at once', async () => {
+  const running = start(['eval', MODEL, DATA, '--quiet']);
+  await delay(1500);
+  // Both are there when the process looks again, so that it cannot stop cleanly in between.
+  running.child.kill('SIGSTOP');
+  running.child.kill('SIGINT');
+  running.child.kill('SIGTERM');
+  running.child.kill('SIGCONT');
+  expect(await running.ended).toBe(130);
+  expect([running.stdout, running.stderr]).toEqual(['', '']);
+});
