@@ -45,7 +45,12 @@ export function planHealing(options: HealOptions): HealPlan {
     ...withoutUndefined(options),
     r,
   };
-  const { steps, batchSize } = plan;
+  assertInRange(plan);
+  return plan;
+}
+
+function assertInRange(plan: HealPlan): void {
+  const { steps, batchSize, r } = plan;
   for (const [name, value] of Object.entries({ steps, batchSize, r })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new RangeError(`planHealing: ${name} must be a positive integer, got ${value}.`);
@@ -71,7 +76,6 @@ export function planHealing(options: HealOptions): HealPlan {
       `planHealing: warmup and decay must not exceed all updates, got ${warmup} and ${decay}.`,
     );
   }
-  return plan;
 }
 
 function withoutUndefined<T extends object>(options: T): T {
