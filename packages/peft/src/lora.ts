@@ -42,14 +42,7 @@ export interface LoraProjection extends Projection {
 export function lora(base: Projection, options: LoraOptions): LoraProjection {
   const { r, loraAlpha = r, useRslora = false, seed = 0, initStd, name } = options;
   const { inFeatures, outFeatures } = base;
-  if (!Number.isInteger(r) || r < 1 || r > Math.min(inFeatures, outFeatures)) {
-    throw new RangeError(
-      `lora: r must be a whole number from 1 to ${Math.min(inFeatures, outFeatures)}, got r=${r}.`,
-    );
-  }
-  if (!Number.isFinite(loraAlpha)) {
-    throw new RangeError(`lora: loraAlpha must be finite, got loraAlpha=${loraAlpha}.`);
-  }
+  assertInRange(base, r, loraAlpha);
   const scale = loraAlpha / (useRslora ? Math.sqrt(r) : r);
   const [a, b] = tf.tidy(() => [
     tf.variable(initA(r, inFeatures, seed, initStd)),
@@ -84,6 +77,21 @@ export function lora(base: Projection, options: LoraOptions): LoraProjection {
     merge,
     dispose: () => tf.dispose([a, b]),
   };
+}
+
+function assertInRange(
+  { inFeatures, outFeatures }: Projection,
+  r: number,
+  loraAlpha: number,
+): void {
+  if (!Number.isInteger(r) || r < 1 || r > Math.min(inFeatures, outFeatures)) {
+    throw new RangeError(
+      `lora: r must be a whole number from 1 to ${Math.min(inFeatures, outFeatures)}, got r=${r}.`,
+    );
+  }
+  if (!Number.isFinite(loraAlpha)) {
+    throw new RangeError(`lora: loraAlpha must be finite, got loraAlpha=${loraAlpha}.`);
+  }
 }
 
 /**

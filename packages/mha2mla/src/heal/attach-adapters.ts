@@ -35,14 +35,7 @@ export interface AttachedAdapters {
  */
 export function attachAdapters(decoder: Decoder, options: AdapterOptions): AttachedAdapters {
   const { r, loraAlpha, targetModules, seed } = options;
-  const bases = new Map<string, { layer: number; name: string; base: Projection }>();
-  for (const [layer, { projections }] of decoder.layers.entries()) {
-    for (const [name, base] of projections) {
-      // A latent's map of no width has nothing to learn.
-      if (base.inFeatures === 0 || base.outFeatures === 0) continue;
-      bases.set(`layers.${layer}.${name}`, { layer, name, base });
-    }
-  }
+  const bases = mapsOf(decoder);
   const chosen = selectModules([...bases.keys()], targetModules);
   const modules = new Map<string, LoraProjection>();
   for (const [i, module] of chosen.entries()) {
@@ -73,4 +66,17 @@ export function attachAdapters(decoder: Decoder, options: AdapterOptions): Attac
       }
     },
   };
+}
+
+/** Every linear map with its place, by its module's name. */
+function mapsOf({ layers }: Decoder) {
+  const maps = new Map<string, { layer: number; name: string; base: Projection }>();
+  for (const [layer, { projections }] of layers.entries()) {
+    for (const [name, base] of projections) {
+      // A latent's map of no width has nothing to learn.
+      if (base.inFeatures === 0 || base.outFeatures === 0) continue;
+      maps.set(`layers.${layer}.${name}`, { layer, name, base });
+    }
+  }
+  return maps;
 }
