@@ -6,6 +6,7 @@ export {
   planConversion,
 } from './convert/convert-options';
 export {
+  type CalibrationOptions,
   calibrationBatches,
   readCalibrationFile,
 } from './data/calibration-samples';

@@ -1,6 +1,6 @@
 /** What only a process of its own shows: signals, pipes, exit status. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -86,6 +86,12 @@ async function until(condition: () => boolean): Promise<void> {
   expect(condition()).toBe(true);
 }
 
+/** Layers that an unfinished run has written. */
+function shardsIn(folder: string): number {
+  if (!existsSync(folder)) return 0;
+  return readdirSync(folder).filter((name) => name.endsWith('.safetensors')).length;
+}
+
 /** Interrupt, and see it end soon. */
 async function stopped(running: Running): Promise<void> {
   const asked = performance.now();
@@ -155,7 +161,7 @@ describe('the first interruption stops soon, with status 130', () => {
     const convert = (name: string, ...more: string[]) =>
       start(['convert', MODEL, join(root, name), ...options, ...calibration, ...more]);
     const running = convert('stopped');
-    await until(() => existsSync(join(root, 'stopped.partial')));
+    await until(() => shardsIn(join(root, 'stopped.partial')) > 0);
     await stopped(running);
     expect(running.stdout).toBe('');
     expect(running.stderr).toMatch(

@@ -173,6 +173,8 @@ describe('evaluate', () => {
       await expect(ask({ signal: within.signal })).rejects.toThrow('too late');
       await expect(ask({ signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no');
       await expect(ask({}, [])).rejects.toThrow('expected questions, got none');
+      await expect(ask({ batchSize: 0 })).rejects.toThrow(/batchSize must be .* got 0/);
+      await expect(ask({ maxTokens: 1.5 })).rejects.toThrow(/maxTokens must be .* got 1.5/);
     }));
 
   test('a cache that cannot be leaves nothing behind', () =>

@@ -30,15 +30,22 @@ export interface Evaluation {
   answers: string[];
 }
 
-/** @throws the signal's reason when aborted. */
+/**
+ * @throws RangeError for no questions, or a size of a batch or an answer that cannot be; the
+ *   signal's reason when aborted.
+ */
 export async function evaluate(
   model: VisionLanguageModel,
   processor: Processor,
   questions: readonly Question[],
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
-  const { batchSize = 40, signal, onProgress } = options;
+  const { batchSize = 40, maxTokens = 32, signal, onProgress } = options;
   if (questions.length === 0) throw new RangeError('evaluate: expected questions, got none.');
+  for (const [name, value] of Object.entries({ batchSize, maxTokens })) {
+    if (Number.isSafeInteger(value) && value >= 1) continue;
+    throw new RangeError(`evaluate: ${name} must be a positive integer, got ${value}.`);
+  }
   const answers = new Array<string>(questions.length);
   const total = { nll: 0, tokens: 0, cacheBytes: 0 };
   // Answers of like length share a batch, so that few rows wait for the longest.

@@ -10,7 +10,7 @@ import {
 import type { ResultOutput } from '../output/result-output';
 
 export interface FolderOutput extends ResultOutput {
-  /** Unlock the folder; what is unfinished stays and can be resumed. */
+  /** Unlock the folder. Finished pieces stay and can be resumed; without one, nothing stays. */
   close(): Promise<void>;
 }
 
@@ -43,7 +43,8 @@ export async function folderOutput(
     },
     async close() {
       await closeOpened();
-      await folder.close();
+      if (folder.pieces.length > 0) await folder.close();
+      else await folder.abandon();
     },
   };
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fixture } from '@mha2mla/testing';
@@ -24,12 +24,12 @@ afterAll(async () => {
 const convert = (name: string, ...argv: string[]) =>
   runInProcess(['convert', MODEL, at(name), ...argv, '--quiet']);
 
-/** Run until a bar of `phase` is shown. */
+/** Run until a bar of `phase` has come further than nothing. */
 const stoppedAt = (phase: string, ...argv: string[]) =>
   runInProcess(['convert', MODEL, ...argv], {
     isTTY: true,
     onText: ({ stderr, interrupt }) => {
-      if (stderr.includes(phase)) interrupt();
+      if (new RegExp(`${phase} \\S+ [1-9]`).test(stderr)) interrupt();
     },
   });
 
@@ -66,6 +66,30 @@ test('the cache setting that is stored is used, unless another is given', async 
   const evaluate = ['eval', at('A'), DATA, '--limit', '1'];
   expect(await bytesOf(...evaluate)).toBe(stored);
   expect(await bytesOf(...evaluate, '--kv-bits', '16', '--rope-bits', '16')).toBe(4 * 2 * 120);
+});
+
+test.each([['--no-decouple'], ['--factor', 'none']])(
+  'bits by modality with %s %s are refused, since no run could use them',
+  async (...sharing) => {
+    const weights = ['--strategy', 'high', '--init', 'weights'];
+    const rank = sharing.includes('none') ? [] : ['--rank', '8'];
+    const bits = ['--kv-bits', 'vision=4,text=8'];
+    const { status, stderr } = await convert('shared', ...weights, ...rank, ...sharing, ...bits);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/--kv-bits must be one number .* got vision=4, text=8\.\n$/);
+    expect(await readdir(root)).toEqual(['A']);
+  },
+);
+
+test('a run that fails before its first layer leaves nothing in the way of the next', async () => {
+  const none = join(root, 'calibration.safetensors');
+  await copyFile(fixture('fixtures/hf/llava/mha2mla/calibration.safetensors'), none);
+  // Of a model with other pictures.
+  const { status, stderr } = await convert('failed', '--rank', '8', '--calibration', none);
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^mha2mla: .*\n$/);
+  await rm(none);
+  expect(await readdir(root)).toEqual(['A']);
 });
 
 test('for people it is a line a layer, and the bytes of a token', async () => {

@@ -35,6 +35,7 @@ export const addEval: AddCommand = (program, contextOf) => {
         const questions = await loadQuestions(data, flags.limit);
         const processor = await source.family.loadProcessor(source.config, source.store);
         await withModel(source, flags, context, async (model) => {
+          terminal.progress({ phase: 'evaluate', loaded: 0, total: questions.length });
           const { answers, ...figures } = await evaluate(model, processor, questions, {
             cache,
             batchSize: flags.batch,

@@ -40,16 +40,17 @@ export const addHeal: AddCommand = (program, contextOf) => {
           context.resumable();
           try {
             const healed = await withModel(source, flags, context, (student) =>
-              withModel(original, flags, context, async ({ decoder }) =>
-                healModel({
+              withModel(original, flags, context, async ({ decoder }) => {
+                context.terminal.progress({ phase: 'heal', loaded: 0, total: plan.steps });
+                return healModel({
                   ...{ student, source, teacher: decoder, processor, questions, plan },
                   from: await savedState(output),
                   save: (state) => output.write(STATE, (sink) => writeState(sink, state)),
                   saveEvery: SAVE_EVERY,
                   signal: context.signal,
                   onProgress: context.terminal.progress,
-                }),
-              ),
+                });
+              }),
             );
             await finish(source, output, healed, plan);
             const { losses, ...report } = healed.report;
