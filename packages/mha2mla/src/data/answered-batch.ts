@@ -7,16 +7,33 @@ export interface AnsweredBatch {
   inputs: ModelInputs;
   /** Positions in [B * L] whose logits predict an answer token, row after row. */
   predicting: Int32Array;
-  /** The answer tokens that they predict, end tokens included. */
+  /** The answer tokens that they predict, end tokens included; -1 of questions that were mixed. */
   labels: Int32Array;
 }
+
+export interface AnsweredBatchOptions {
+  /** So many questions, from the first, are asked of the next one's pictures, if as many. Default 0. */
+  mixed?: number;
+}
+
+const NO_LABEL = -1;
 
 /** Prepare questions together with the first of their accepted answers. */
 export async function answeredBatch(
   processor: Processor,
   questions: readonly Question[],
+  { mixed = 0 }: AnsweredBatchOptions = {},
 ): Promise<AnsweredBatch> {
-  const prompts = processor.process(await samplesOf(questions));
+  const samples = await samplesOf(questions);
+  const isMixed = samples.map(({ images }, i) => {
+    const next = samples[(i + 1) % samples.length]!;
+    return i < mixed && images.length > 0 && images.length === next.images.length;
+  });
+  const prompts = processor.process(
+    samples.map((own, i) =>
+      isMixed[i] ? { ...own, images: samples[(i + 1) % samples.length]!.images } : own,
+    ),
+  );
   const rows = questions.map(({ messages, answers }, row) => {
     const answer = processor.encodeAnswer(messages, answers[0]!);
     return { prompt: rowTokens(prompts, row), answer };
@@ -37,7 +54,9 @@ export async function answeredBatch(
   return {
     inputs: { ...prompts, length, inputIds, attentionMask },
     predicting: Int32Array.from(predicting),
-    labels: Int32Array.from(rows.flatMap(({ answer }) => answer)),
+    labels: Int32Array.from(
+      rows.flatMap(({ answer }, i) => answer.map((id) => (isMixed[i] ? NO_LABEL : id))),
+    ),
   };
 }
 

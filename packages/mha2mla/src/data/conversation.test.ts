@@ -1,3 +1,5 @@
+import { CheckpointError } from '@mha2mla/checkpoint';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseConversations } from './conversation';
 
@@ -134,4 +136,43 @@ describe('what is malformed is refused by its line, or by its place in a list', 
       '"d.jsonl" must hold conversations, got none',
     );
   });
+});
+
+test('any text is conversations or an error of ours', () => {
+  const value = fc.letrec((tie) => ({
+    any: fc.oneof({ maxDepth: 3 }, fc.jsonValue(), tie('turn'), fc.array(tie('any'))),
+    turn: fc.record(
+      Object.fromEntries(
+        ['role', 'from', 'content', 'value', 'type', 'text'].map((key) => [
+          key,
+          fc.oneof(fc.constantFrom('user', 'human', 'assistant', 'image', '<image>'), tie('any')),
+        ]),
+      ),
+      { requiredKeys: [] },
+    ),
+  })).any;
+  const keys = ['messages', 'conversations', 'images', 'image', 'kind', '__proto__'];
+  const entry = fc.record(Object.fromEntries(keys.map((key) => [key, value])), {
+    requiredKeys: [],
+  });
+  const text = fc.oneof(
+    fc.string(),
+    entry.map((one) => JSON.stringify(one)),
+    fc.array(entry).map((all) => JSON.stringify(all)),
+    fc.tuple(entry, fc.nat(), fc.string({ maxLength: 2 })).map(([one, at, piece]) => {
+      const whole = JSON.stringify(one);
+      return whole.slice(0, at % whole.length) + piece + whole.slice((at % whole.length) + 1);
+    }),
+  );
+  fc.assert(
+    fc.property(text, (one) => {
+      try {
+        expect(parseConversations(one, 'd').length).toBeGreaterThan(0);
+      } catch (error) {
+        const own = [CheckpointError, TypeError, RangeError].some((kind) => error instanceof kind);
+        if (!own || !/^parse(Conversations|Json): /.test((error as Error).message)) throw error;
+      }
+    }),
+    { seed: 1, numRuns: 300 },
+  );
 });

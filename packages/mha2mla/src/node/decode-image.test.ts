@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { fixture } from '@mha2mla/testing';
+import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import { decodeImage, MAX_IMAGE_BYTES } from './decode-image';
@@ -87,6 +88,24 @@ describe('bytes that are no whole picture are refused', () => {
     const bytes = new Uint8Array(MAX_IMAGE_BYTES + 1);
     await expect(decodeImage(bytes, 'x')).rejects.toThrow('at most 67108864 bytes, got 67108865');
   });
+});
+
+test('any change of a picture gives a picture or an error of ours', async () => {
+  const change = fc.tuple(fc.constantFrom(...Object.keys(pictures)), fc.nat(), fc.nat(255));
+  await fc.assert(
+    fc.asyncProperty(change, async ([name, at, value]) => {
+      const bytes = bytesOf(name);
+      bytes[at % bytes.length] = value;
+      try {
+        const { data, width, height, channels } = await decodeImage(bytes, 'x');
+        expect(data.length).toBe(width * height * channels!);
+      } catch (error) {
+        expect(error).toMatchObject({ message: expect.stringMatching(/^decodeImage: x must/) });
+        expect(error).toBeInstanceOf(RangeError);
+      }
+    }),
+    { seed: 1, numRuns: 300 },
+  );
 });
 
 test.each([
