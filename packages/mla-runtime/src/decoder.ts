@@ -11,6 +11,7 @@ import { lookupEmbeddings } from './lookup-embeddings';
 import type { Projection } from './projection';
 import { rmsNorm } from './rms-norm';
 import { decodeStep, type PrefillStep } from './step';
+import { withoutPadding } from './without-padding';
 import { yieldToEventLoop } from './yield-to-event-loop';
 
 export interface DecoderParts {
@@ -133,13 +134,4 @@ export class Decoder {
     this.parts.lmHead.dispose();
     tf.dispose([this.parts.embedTokens, this.parts.norm]);
   }
-}
-
-/** Zeros in the place of padded tokens, so that nothing in them, NaN included, reaches others. */
-function withoutPadding(inputsEmbeds: tf.Tensor3D, { padding, layout }: PrefillStep): tf.Tensor3D {
-  if (!padding) return tf.clone(inputsEmbeds);
-  return tf.tidy(() => {
-    const real = tf.reshape(tf.equal(padding, 0), [layout.batch, layout.length, 1]);
-    return tf.where(real, inputsEmbeds, tf.zerosLike(inputsEmbeds));
-  });
 }

@@ -108,11 +108,12 @@ async function update(
   step: number,
   rate: number,
 ): Promise<number> {
-  const { batchSize, seed } = plan;
+  const { batchSize, seed, mix } = plan;
   const chosen = batchOfStep(step, { count: questions.length, batchSize, seed });
   const answered = await answeredBatch(
     processor,
     chosen.map((index) => questions[index]!),
+    { mixed: Math.floor(mix * batchSize) },
   );
   const batch = prepareBatch(student, teacher, answered);
   // Maps of a modality get no gradient from a batch without one token of it.

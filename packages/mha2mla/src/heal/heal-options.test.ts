@@ -17,23 +17,24 @@ describe('the plan of healing', () => {
   });
 
   test.each([
-    ['steps', [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY], 'a positive integer'],
-    ['batchSize', [0, 2.5], 'a positive integer'],
-    ['r', [0, 0.5, Number.NaN], 'a positive integer'],
-    ['seed', [0.5, Number.NaN], 'an integer'],
-    ['learningRate', [0, -1, Number.NaN, Number.POSITIVE_INFINITY], 'above 0'],
-    ['loraAlpha', [0, Number.NaN], 'above 0'],
-    ['temperature', [0, -1], 'above 0'],
-    ['kd', [-0.1, Number.NaN], 'at least 0'],
-    ['hidden', [-1, Number.POSITIVE_INFINITY], 'at least 0'],
-    ['weightDecay', [-1], 'at least 0'],
-    ['warmup', [-0.1], 'at least 0'],
-    ['decay', [-0.1], 'at least 0'],
-  ])('refuses %s of %o: it must be %s', (name, values, rule) => {
+    ['steps', [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY], 'be a positive integer'],
+    ['batchSize', [0, 2.5], 'be a positive integer'],
+    ['r', [0, 0.5, Number.NaN], 'be a positive integer'],
+    ['seed', [0.5, Number.NaN], 'be an integer'],
+    ['learningRate', [0, -1, Number.NaN, Number.POSITIVE_INFINITY], 'be above 0'],
+    ['loraAlpha', [0, Number.NaN], 'be above 0'],
+    ['temperature', [0, -1], 'be above 0'],
+    ['kd', [-0.1, Number.NaN], 'be at least 0'],
+    ['hidden', [-1, Number.POSITIVE_INFINITY], 'be at least 0'],
+    ['weightDecay', [-1], 'be at least 0'],
+    ['mix', [-0.1, 1, Number.NaN], 'lie in [0, 1)'],
+    ['warmup', [-0.1], 'be at least 0'],
+    ['decay', [-0.1], 'be at least 0'],
+  ])('refuses %s of %o: it must %s', (name, values, rule) => {
     for (const value of values) {
       const run = () => planHealing({ [name]: value });
       expect(run).toThrow(RangeError);
-      expect(run).toThrow(`planHealing: ${name} must be ${rule}, got ${value}.`);
+      expect(run).toThrow(`planHealing: ${name} must ${rule}, got ${value}.`);
     }
   });
 

@@ -14,8 +14,13 @@ export interface HealOptions {
   targetModules?: string | readonly string[];
   /** Weight of the distillation from the original's logits. Default 1. */
   kd?: number;
-  /** Weight of the distance of the layers' outputs to the original's. Default 4. */
+  /** Weight of the relative distance of what each layer adds to the original's. Default 1. */
   hidden?: number;
+  /**
+   * Share of an update's questions that are asked of another question's pictures. They have no
+   * answer to learn; what the original makes of them is distilled. Default 0.5.
+   */
+  mix?: number;
   temperature?: number;
   weightDecay?: number;
   /** Share of the updates in which the rate rises, and falls. Default 0.1 and 0.5. */
@@ -36,7 +41,8 @@ export function planHealing(options: HealOptions): HealPlan {
     loraAlpha: r,
     targetModules: '.*self_attn.*',
     kd: 1,
-    hidden: 4,
+    hidden: 1,
+    mix: 0.5,
     temperature: 1,
     weightDecay: 0.01,
     warmup: 0.1,
@@ -70,6 +76,10 @@ function assertInRange(plan: HealPlan): void {
     if (!(value >= 0 && value < Number.POSITIVE_INFINITY)) {
       throw new RangeError(`planHealing: ${name} must be at least 0, got ${value}.`);
     }
+  }
+  // At mix 1 no answer would be left to learn.
+  if (!(plan.mix >= 0 && plan.mix < 1)) {
+    throw new RangeError(`planHealing: mix must lie in [0, 1), got ${plan.mix}.`);
   }
   if (warmup + decay > 1) {
     throw new RangeError(
