@@ -34,45 +34,59 @@ export async function runCli(
   interrupts: (listener: () => void) => () => void = () => () => {},
 ): Promise<number> {
   const controller = new AbortController();
-  let terminal: Terminal | undefined;
-  let again = 'start again with';
-  let words = argv;
+  const run: Run = { terminal: undefined, goesOn: false };
   const stop = interrupts(() => {
-    if (controller.signal.aborted) terminal?.end();
+    if (controller.signal.aborted) run.terminal?.end();
     controller.abort(new Interrupted('interrupted'));
   });
-  const contextOf = ({ json = false, quiet = false }: CommonFlags): Context => {
-    const own = createTerminal({ ...streams, quiet });
-    terminal = own;
-    return {
-      terminal: own,
-      signal: controller.signal,
-      json,
-      result(document, human) {
-        own.end();
-        const text = json ? JSON.stringify(document, null, 2) : printable(human());
-        streams.stdout.write(`${text}\n`);
-      },
-      resumable() {
-        again = 'go on with';
-        words = argv.includes('--resume') ? argv : [...argv, '--resume'];
-      },
-    };
-  };
+  const contextOf = (flags: CommonFlags) => createContext(run, flags, streams, controller.signal);
   try {
     await createProgram(contextOf, streams).parseAsync([...argv], { from: 'user' });
     return 0;
   } catch (error) {
-    terminal?.end();
-    if (controller.signal.aborted) {
-      const line = `interrupted; ${again}: ${commandLine(words)}`;
-      streams.stderr.write(`${printableLine(line)}\n`);
-      return 130;
-    }
-    return report(error, streams);
+    run.terminal?.end();
+    if (!controller.signal.aborted) return report(error, streams);
+    streams.stderr.write(`${printableLine(interruptionLine(argv, run))}\n`);
+    return 130;
   } finally {
     stop();
   }
+}
+
+/** What a command tells of itself while it runs. */
+interface Run {
+  terminal: Terminal | undefined;
+  /** Whether `--resume` goes on with it. */
+  goesOn: boolean;
+}
+
+function createContext(
+  run: Run,
+  { json = false, quiet = false }: CommonFlags,
+  streams: CliStreams,
+  signal: AbortSignal,
+): Context {
+  const terminal = createTerminal({ ...streams, quiet });
+  run.terminal = terminal;
+  return {
+    terminal,
+    signal,
+    json,
+    result(document, human) {
+      terminal.end();
+      const text = json ? JSON.stringify(document, null, 2) : printable(human());
+      streams.stdout.write(`${text}\n`);
+    },
+    resumable() {
+      run.goesOn = true;
+    },
+  };
+}
+
+function interruptionLine(argv: readonly string[], { goesOn }: Run): string {
+  if (!goesOn) return `interrupted; start again with: ${commandLine(argv)}`;
+  const words = argv.includes('--resume') ? argv : [...argv, '--resume'];
+  return `interrupted; go on with: ${commandLine(words)}`;
 }
 
 function report(error: unknown, { stderr }: CliStreams): number {

@@ -1,6 +1,7 @@
 import { text as readAll } from 'node:stream/consumers';
 import type { CacheBytes } from '@mha2mla/mla-runtime';
 import type { MessagePart, ModelInputs, ProcessorSample, VlmSource } from '@mha2mla/vlm-adapters';
+import type { Command } from 'commander';
 import { readPicture } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
 import { seededRandom } from '../../seeded-random';
@@ -30,23 +31,8 @@ interface Flags extends RunFlags, CacheFlags, CommonFlags {
 
 /** `generate MODEL`: an answer about pictures, as it comes. */
 export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) => {
-  addCacheOptions(addRunOptions(program.command('generate <model>')))
+  addGenerateOptions(program.command('generate <model>'))
     .description('answer a prompt, word by word')
-    .requiredOption('--prompt <text>', 'what is asked; - reads standard input')
-    .option('--image <file>', 'a picture; may be given several times', collect, [])
-    .option('--system <text>', 'a system message')
-    .option('--max-tokens <n>', 'most tokens of the answer', integer(1), 128)
-    .option('--temperature <t>', '0 is greedy', nonNegative(), 0)
-    .option('--top-k <k>', 'draw from the k most likely tokens', integer(1))
-    .option('--top-p <p>', 'draw from the fewest tokens that hold p', positive(1))
-    .option(
-      '--min-p <p>',
-      'draw from tokens at least p times as likely as the best',
-      nonNegative(1),
-    )
-    .option('--repetition-penalty <x>', 'divide the logits of tokens that were said', positive())
-    .option('--stop <text>', 'end where the answer says this; may be given several times', collect)
-    .option('--stats', 'speed, memory and cache bytes on standard error')
     .addHelpText(
       'after',
       '\nExample:\n  mha2mla generate MODEL --image cat.png --prompt "What is in the picture?"',
@@ -63,6 +49,8 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
         const shown = stdout.isTTY ? printable : (text: string) => text;
         await withModel(source, flags, context, async (model) => {
           const { temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop } = flags;
+          const total = source.config.decoder.numHiddenLayers;
+          terminal.progress({ phase: 'prefill', loaded: 0, total });
           const answer = await streamAnswer(model, processor, inputs, {
             ...{ temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop, cache, signal },
             promptIds: [inputs.inputIds],
@@ -80,6 +68,25 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
       });
     });
 };
+
+function addGenerateOptions(command: Command): Command {
+  return addCacheOptions(addRunOptions(command))
+    .requiredOption('--prompt <text>', 'what is asked; - reads standard input')
+    .option('--image <file>', 'a picture; may be given several times', collect, [])
+    .option('--system <text>', 'a system message')
+    .option('--max-tokens <n>', 'most tokens of the answer', integer(1), 128)
+    .option('--temperature <t>', '0 is greedy', nonNegative(), 0)
+    .option('--top-k <k>', 'draw from the k most likely tokens', integer(1))
+    .option('--top-p <p>', 'draw from the fewest tokens that hold p', positive(1))
+    .option(
+      '--min-p <p>',
+      'draw from tokens at least p times as likely as the best',
+      nonNegative(1),
+    )
+    .option('--repetition-penalty <x>', 'divide the logits of tokens that were said', positive())
+    .option('--stop <text>', 'end where the answer says this; may be given several times', collect)
+    .option('--stats', 'speed, memory and cache bytes on standard error');
+}
 
 /** Standard input to its end, or to an interruption. */
 async function readPrompt(stdin: NodeJS.ReadableStream, signal: AbortSignal): Promise<string> {

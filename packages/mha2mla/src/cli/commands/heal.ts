@@ -1,6 +1,7 @@
 import { openSafetensors } from '@mha2mla/checkpoint';
 import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { Question } from '../../data/question';
 import { type HealReport, healModel } from '../../heal/heal-model';
 import { type HealPlan, planHealing } from '../../heal/heal-options';
 import { readState, writeState } from '../../heal/heal-state';
@@ -8,6 +9,7 @@ import { writeHealed } from '../../heal/write-healed';
 import { type FolderOutput, folderOutput } from '../../node/folder-output';
 import { loadQuestions } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
+import type { Context } from '../context';
 import type { AddCommand } from '../program';
 import { asUsage, UsageError } from '../usage-error';
 import { withModel } from '../with-model';
@@ -34,24 +36,16 @@ export const addHeal: AddCommand = (program, contextOf) => {
         withModelFolder(flags.teacher, async (original) => {
           assertPair(source, original);
           const questions = await loadQuestions(flags.data, flags.limit);
-          const processor = await source.family.loadProcessor(source.config, source.store);
           const fingerprint = await healFingerprint(source, original, flags, plan);
           const output = await folderOutput(out, { resume, fingerprint });
           context.resumable();
           try {
-            const healed = await withModel(source, flags, context, (student) =>
-              withModel(original, flags, context, async ({ decoder }) => {
-                context.terminal.progress({ phase: 'heal', loaded: 0, total: plan.steps });
-                return healModel({
-                  ...{ student, source, teacher: decoder, processor, questions, plan },
-                  from: await savedState(output),
-                  save: (state) => output.write(STATE, (sink) => writeState(sink, state)),
-                  saveEvery: SAVE_EVERY,
-                  signal: context.signal,
-                  onProgress: context.terminal.progress,
-                });
-              }),
-            );
+            const healed = await train(source, original, output, {
+              questions,
+              plan,
+              flags,
+              context,
+            });
             await finish(source, output, healed, plan);
             const { losses, ...report } = healed.report;
             context.result(report, () => describe(healed.report));
@@ -67,6 +61,35 @@ function assertPair(source: VlmSource, original: VlmSource): void {
   if (source.config.decoder.mla && !original.config.decoder.mla) return;
   throw new UsageError(
     'heal: MODEL must be a converted model and --teacher its original, got them the other way round or twice the same. Convert first.',
+  );
+}
+
+interface TrainOptions {
+  questions: readonly Question[];
+  plan: HealPlan;
+  flags: HealFlags;
+  context: Context;
+}
+
+async function train(
+  source: VlmSource,
+  original: VlmSource,
+  output: FolderOutput,
+  { questions, plan, flags, context }: TrainOptions,
+) {
+  const { signal, terminal } = context;
+  const processor = await source.family.loadProcessor(source.config, source.store);
+  return withModel(source, flags, context, (student) =>
+    withModel(original, flags, context, async ({ decoder }) => {
+      terminal.progress({ phase: 'heal', loaded: 0, total: plan.steps });
+      return healModel({
+        ...{ student, source, teacher: decoder, processor, questions, plan, signal },
+        from: await savedState(output),
+        save: (state) => output.write(STATE, (sink) => writeState(sink, state)),
+        saveEvery: SAVE_EVERY,
+        onProgress: terminal.progress,
+      });
+    }),
   );
 }
 

@@ -37,12 +37,13 @@ export const addTrace: AddCommand = (program, contextOf) => {
     )
     .action((folder: string, flags: Flags) => {
       const context = contextOf(flags);
-      const { signal, result } = context;
+      const { signal, terminal, result } = context;
       const { attention, generate } = flags;
       return withModelFolder(folder, async (source) => {
         await assertFilePlace(flags.output);
         const inputs = await readInputs(flags.inputs);
         await withModel(source, flags, context, async (model) => {
+          terminal.progress({ phase: 'trace', loaded: 0, total: 1 });
           const trace = await traceModel(model, inputs, { attention, generate, signal });
           await writeTrace(flags.output, trace);
           const tensors = [...trace].map(([name, { shape }]) => ({ name, shape }));
