@@ -74,6 +74,17 @@ describe('on a terminal', () => {
     expect(screen().lines).toEqual(['load: 1.2 s', '']);
   });
 
+  test('a result ends the phase that led to it', () => {
+    const { terminal, screen } = onTerminal();
+    terminal.progress(at(1, 'prefill'));
+    vi.advanceTimersByTime(2000);
+    terminal.write('an');
+    vi.advanceTimersByTime(2000);
+    terminal.write(' answer');
+    terminal.end();
+    expect(screen().lines).toEqual(['prefill: 2.0 s', 'an answer', '']);
+  });
+
   test('control characters of a line are escaped, and nothing has a colour', () => {
     const { terminal, raw } = onTerminal();
     terminal.progress(at(1));

@@ -17,7 +17,7 @@ export interface Terminal {
   log(line: string): void;
   /** Show how far a phase has come; another phase ends the one before it. */
   progress(progress: Progress): void;
-  /** Write part of a result. */
+  /** Write part of a result; it ends the phase that led to it. */
   write(text: string): void;
   /** End the phase that is shown, with its seconds, and the line that was begun. */
   end(): void;
@@ -39,15 +39,14 @@ export function createTerminal({ stdout, stderr, quiet = false }: TerminalOption
   const bar = stderr.isTTY && !quiet ? createBar(stderr) : undefined;
   let current: { phase: string; started: number; printed: number } | undefined;
   let lineBegun = false;
-  const write = (text: string) => {
-    bar?.clear();
+  const show = (text: string) => {
     if (text === '') return;
     stdout.write(text);
     lineBegun = !text.endsWith('\n');
   };
   const log = (line: string) => {
     bar?.clear();
-    if (lineBegun) write('\n');
+    if (lineBegun) show('\n');
     stderr.write(`${printableLine(line)}\n`);
   };
   const endPhase = () => {
@@ -60,10 +59,13 @@ export function createTerminal({ stdout, stderr, quiet = false }: TerminalOption
   };
   return {
     log,
-    write,
+    write(text) {
+      endPhase();
+      show(text);
+    },
     end() {
       endPhase();
-      if (lineBegun) write('\n');
+      if (lineBegun) show('\n');
     },
     progress({ phase, loaded, total }) {
       const now = performance.now();
