@@ -34,6 +34,7 @@ describeBackends('trace of LLaVA-1.5 equals the original', () => {
   beforeAll(async () => {
     const store = await nodeStore(fixture(`${FOLDER}/checkpoint`));
     model = await VisionLanguageModel.load(await openVlm(store, { families: [llava] }));
+    await store.close?.();
   });
   afterAll(() => model.dispose());
 
