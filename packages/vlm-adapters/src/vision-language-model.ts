@@ -65,7 +65,15 @@ export class VisionLanguageModel {
     try {
       const prepared = prepareInputs(this.family, this.config, inputs);
       const { eosTokenIds } = this.config;
-      yield* generate(this.decoder, { inputsEmbeds, ...prepared }, { eosTokenIds, ...options });
+      const { batch, length, inputIds } = inputs;
+      const promptIds = Array.from({ length: batch }, (_, row) =>
+        inputIds.subarray(row * length, (row + 1) * length),
+      );
+      yield* generate(
+        this.decoder,
+        { inputsEmbeds, ...prepared },
+        { eosTokenIds, promptIds, ...options },
+      );
     } finally {
       inputsEmbeds.dispose();
     }

@@ -16,7 +16,7 @@ export interface ConversionReport {
   family: string;
   options: Record<string, unknown>;
   layers: LayerReport[];
-  /** Bytes a token over all layers, at 16 bits; the same for both modalities. */
+  /** Bytes a token over all layers, half vision and half text, as the cache is stored. */
   cacheBytesPerToken: { original: number; converted: number };
 }
 
@@ -43,7 +43,7 @@ export function buildReport(
   };
 }
 
-/** Of the plan, before anything is written: latents and rotary keys of every layer. */
+/** Bytes a token, half vision and half text, in the stored format, before anything is written. */
 export function convertedBytes(config: DecoderConfig, plan: ConversionPlan): number {
   const { numKeyValueHeads, headDim, hiddenSize, numHiddenLayers } = config;
   const pairs = Int32Array.from({ length: plan.ropeDim / 2 }, (_, i) => i);
@@ -58,7 +58,10 @@ export function convertedBytes(config: DecoderConfig, plan: ConversionPlan): num
     key: { down_k: [rank, hiddenSize], up_v: [numKeyValueHeads * headDim, hiddenSize] },
     value: { down_v: [rank, hiddenSize], up_k: [keyWidth, hiddenSize] },
   };
-  const shape: WeightReader['shape'] = (name) =>
-    shapes[plan.factor][name.match(/kv_proj\.(\w+)\.weight$/)?.[1] ?? ''];
-  return cacheBytesPerToken({ ...config, mla: { ropePairs, groups: plan.groups } }, { shape }).text;
+  const folder = plan.decouple ? 'kv_proj_(?:img|text)' : 'kv_proj';
+  const part = new RegExp(`\\.${folder}\\.(\\w+)\\.weight$`);
+  const shape: WeightReader['shape'] = (name) => shapes[plan.factor][part.exec(name)?.[1] ?? ''];
+  const converted = { ...config, mla: { ropePairs, groups: plan.groups } };
+  const { vision, text } = cacheBytesPerToken(converted, { shape }, plan.cache);
+  return (vision + text) / 2;
 }

@@ -89,7 +89,17 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     needsCalibration: seesActivations || choosesByAttention || unrotate === 'fitted',
   };
   if (!choosesByAttention) checkPairs(config, plan);
+  checkCacheBits(plan);
   return plan;
+}
+
+/** A model that is stored with bits that it cannot have would not be loaded. */
+function checkCacheBits({ decouple, factor, cache: { kvBits } }: ConversionPlan): void {
+  if (typeof kvBits !== 'object' || kvBits.vision === kvBits.text) return;
+  if (decouple && factor !== 'none') return;
+  throw new RangeError(
+    `planConversion: kvBits must be one number where both modalities share a latent, got vision=${kvBits.vision}, text=${kvBits.text}.`,
+  );
 }
 
 function checkChoices(options: ConvertOptions): void {

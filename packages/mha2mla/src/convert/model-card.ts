@@ -18,7 +18,7 @@ export function modelCard({ store, family }: VlmSource, report: ConversionReport
     `# ${base}, converted to multi-head latent attention`,
     '',
     `A ${family.name} model whose attention was turned into MLA by mha2mla (method: MHA2MLA-VLM, arXiv 2601.11464).`,
-    `Its cache takes ${converted} bytes a token in 16 bits, where the original takes ${original} (${((100 * converted) / original).toFixed(1)} %).`,
+    `Its cache takes ${converted} bytes a token, where the original takes ${original} in 16 bits (${((100 * converted) / original).toFixed(1)} %).`,
     '',
     '## Options',
     ...options,

@@ -181,11 +181,12 @@ describe('other files of a converted folder', () => {
   test('the card says what was done and what it saves', async () => {
     const { files, report } = await convert({ kvHeads: 2 }, { dtype: 'F32', cache: { kvBits: 8 } });
     const card = new TextDecoder().decode(files.get('README.md'));
-    // 2 layers, 2 KV heads of 8 + 8 dims before; 4 latent and 2 rotary ones each after.
-    expect(report.cacheBytesPerToken).toEqual({ original: 128, converted: 48 });
+    // 2 layers, 2 KV heads of 8 + 8 dims before; 4 latent and 2 rotary ones each after, in 8 bits
+    // with 4 bytes of scale and zero point a group.
+    expect(report.cacheBytesPerToken).toEqual({ original: 128, converted: 2 * (8 + 4 + 4 + 4) });
     expect(card).toMatch(/^---\nlibrary_name: mha2mla\nbase_model: "memory"\n/);
     expect(card).toContain(
-      'takes 48 bytes a token in 16 bits, where the original takes 128 (37.5 %)',
+      'takes 40 bytes a token, where the original takes 128 in 16 bits (31.3 %)',
     );
     expect(card).toContain('- strategy: low\n- ropeDim: 2\n');
     expect(card).toContain('- dtype: F32\n- cache: {"kvBits":8}\n');

@@ -76,7 +76,7 @@ test.each([['--no-decouple'], ['--factor', 'none']])(
     const bits = ['--kv-bits', 'vision=4,text=8'];
     const { status, stderr } = await convert('shared', ...weights, ...rank, ...sharing, ...bits);
     expect(status).toBe(2);
-    expect(stderr).toMatch(/--kv-bits must be one number .* got vision=4, text=8\.\n$/);
+    expect(stderr).toMatch(/kvBits must be one number .* got vision=4, text=8\.\n$/);
     expect(await readdir(root)).toEqual(['A']);
   },
 );

@@ -3,7 +3,7 @@ import { assertWritableTarget, fileSource } from '@mha2mla/checkpoint/node';
 import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
 import type { ConversionReport } from '../../convert/conversion-report';
 import { convertModel } from '../../convert/convert-model';
-import { type ConversionPlan, planConversion } from '../../convert/convert-options';
+import { planConversion } from '../../convert/convert-options';
 import { calibrationBatches, readCalibrationFile } from '../../data/calibration-samples';
 import { folderOutput } from '../../node/folder-output';
 import { loadQuestions } from '../../node/load-data';
@@ -34,7 +34,6 @@ export const addConvert: AddCommand = (program, contextOf) => {
       await withModelFolder(folder, async (source) => {
         const options = await convertOptions(flags);
         const plan = asUsage(() => planConversion(source.config.decoder, options));
-        assertCacheFits(plan);
         const calibration = plan.needsCalibration
           ? await loadCalibration(source, flags, context)
           : [];
@@ -61,15 +60,6 @@ export const addConvert: AddCommand = (program, contextOf) => {
       });
     });
 };
-
-/** A model that is stored with bits that it cannot have would not be loaded. */
-function assertCacheFits({ decouple, factor, cache: { kvBits } }: ConversionPlan): void {
-  if (typeof kvBits !== 'object' || kvBits.vision === kvBits.text) return;
-  if (decouple && factor !== 'none') return;
-  throw new UsageError(
-    `convert: --kv-bits must be one number where both modalities share a latent, got vision=${kvBits.vision}, text=${kvBits.text}.`,
-  );
-}
 
 async function loadCalibration(
   source: VlmSource,

@@ -53,7 +53,6 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
           terminal.progress({ phase: 'prefill', loaded: 0, total });
           const answer = await streamAnswer(model, processor, inputs, {
             ...{ temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop, cache, signal },
-            promptIds: [inputs.inputIds],
             random: seededRandom(flags.seed),
             onProgress: terminal.progress,
             emit: json ? () => {} : (text) => terminal.write(shown(text)),
