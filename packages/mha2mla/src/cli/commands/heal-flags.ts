@@ -20,6 +20,7 @@ export interface HealFlags extends RunFlags, CommonFlags {
   lr?: number;
   kd?: number;
   hidden?: number;
+  mix?: number;
   resume?: boolean;
 }
 
@@ -41,16 +42,21 @@ export function addHealOptions(command: Command): Command {
     .option('--kd <weight>', "of the distillation from the original's logits", nonNegative())
     .option(
       '--hidden <weight>',
-      "of the distance of the layers' outputs to the original's",
+      "of the distance of what the layers add to the original's",
       nonNegative(),
+    )
+    .option(
+      '--mix <share>',
+      "of an update's questions that are asked of others' pictures, and only distilled",
+      nonNegative(1),
     )
     .option('--resume', 'go on with an unfinished run');
 }
 
 export function healOptions(flags: HealFlags): HealOptions {
-  const { r, loraAlpha, steps, kd, hidden, seed } = flags;
+  const { r, loraAlpha, steps, kd, hidden, mix, seed } = flags;
   return {
-    ...{ r, loraAlpha, steps, kd, hidden, seed },
+    ...{ r, loraAlpha, steps, kd, hidden, mix, seed },
     batchSize: flags.batch,
     learningRate: flags.lr,
     targetModules: flags.policy,
@@ -64,8 +70,19 @@ export async function healFingerprint(
   { data, limit }: HealFlags,
   plan: HealPlan,
 ): Promise<Record<string, unknown>> {
-  const { r, loraAlpha, steps, kd, hidden, seed, batchSize, learningRate, targetModules, ...rest } =
-    plan;
+  const {
+    r,
+    loraAlpha,
+    steps,
+    kd,
+    hidden,
+    mix,
+    seed,
+    batchSize,
+    learningRate,
+    targetModules,
+    ...rest
+  } = plan;
   return {
     command: 'heal',
     MODEL: modelDigest(source),
@@ -80,6 +97,7 @@ export async function healFingerprint(
     '--lr': learningRate,
     '--kd': kd,
     '--hidden': hidden,
+    '--mix': mix,
     '--seed': seed,
     defaults: rest,
   };
