@@ -51,7 +51,17 @@ export async function runDemo({ log, write }) {
     '--calibration',
     data('calibration'),
   ]);
-  const heal = run('heal', ['heal', converted, healed, '--data', data('heal'), '--teacher', MODEL]);
+  const heal = run('heal', [
+    'heal',
+    converted,
+    healed,
+    '--data',
+    data('heal'),
+    '--teacher',
+    MODEL,
+    '--workers',
+    '2',
+  ]);
   const beforeHealing = original.then(() => evaluate('converted', converted));
   await Promise.all([heal, beforeHealing]);
   const rows = await Promise.all([

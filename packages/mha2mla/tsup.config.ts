@@ -1,4 +1,13 @@
 import { defineConfig } from 'tsup';
 import { base } from '../../tsup.base';
 
-export default defineConfig({ ...base, entry: ['src/index.ts', 'src/node.ts', 'src/cli.ts'] });
+export default defineConfig({
+  ...base,
+  entry: {
+    index: 'src/index.ts',
+    node: 'src/node.ts',
+    cli: 'src/cli.ts',
+    // A thread's script, beside what starts it.
+    'heal-worker': 'src/node/heal-worker.ts',
+  },
+});

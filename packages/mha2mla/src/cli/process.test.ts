@@ -1,7 +1,7 @@
 /** What only a process of its own shows: signals, pipes, exit status. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -37,9 +37,13 @@ beforeAll(async () => {
   const cache = join(PACKAGE, 'node_modules/.cache');
   await mkdir(cache, { recursive: true });
   bundle = await mkdtemp(join(cache, 'cli-'));
+  await writeFile(join(bundle, 'package.json'), '{ "type": "module" }');
   await build({
-    entryPoints: [join(PACKAGE, 'src/cli.ts')],
-    outfile: join(bundle, 'cli.mjs'),
+    entryPoints: {
+      cli: join(PACKAGE, 'src/cli.ts'),
+      'heal-worker': join(PACKAGE, 'src/node/heal-worker.ts'),
+    },
+    outdir: bundle,
     bundle: true,
     format: 'esm',
     platform: 'node',
@@ -61,7 +65,7 @@ interface Running {
 }
 
 function start(argv: readonly string[], env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [join(bundle, 'cli.mjs'), ...argv], {
+  const child = spawn(process.execPath, [join(bundle, 'cli.js'), ...argv], {
     env: { ...process.env, ...env },
   });
   const running: Running = {
@@ -205,4 +209,33 @@ test('the second interruption leaves at once', async () => {
   running.child.kill('SIGCONT');
   expect(await running.ended).toBe(130);
   expect([running.stdout, running.stderr]).toEqual(['', '']);
+});
+
+describe('threads that share an update', () => {
+  const heal = (name: string, ...more: string[]) => {
+    const models = [join(root, 'shared'), join(root, name), '--teacher', MODEL];
+    const short = ['--steps', '2', '--batch', '20', '--r', '2', '--limit', '40'];
+    const data = ['--data', fixture('models/scenes/heal.jsonl')];
+    return start(['heal', ...models, ...data, ...short, ...more]);
+  };
+
+  beforeAll(async () => {
+    const options = ['--strategy', 'high', '--rope-dim', '8', '--init', 'weights', '--rank', '12'];
+    expect(await start(['convert', MODEL, join(root, 'shared'), ...options]).ended).toBe(0);
+  });
+
+  test('give the bytes that one thread gives', async () => {
+    const runs = [heal('one'), heal('two', '--workers', '2')];
+    expect(await Promise.all(runs.map(({ ended }) => ended))).toEqual([0, 0]);
+    expect(await folderBytes(join(root, 'two'))).toEqual(await folderBytes(join(root, 'one')));
+  });
+
+  test('are heard when they fail, and ended when interrupted', async () => {
+    const wide = heal('failed', '--workers', '2', '--lr', '1e30');
+    expect(await wide.ended).toBe(1);
+    expect(wide.stderr).toMatch(/mha2mla: healModel: loss and gradients must stay finite/);
+    const long = heal('stopped-threads', '--workers', '2', '--steps', '50');
+    await until(() => /heal: \d+ of 50/.test(long.stderr));
+    await stopped(long);
+  });
 });

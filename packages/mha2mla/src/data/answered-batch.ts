@@ -1,5 +1,6 @@
 /** Conversations with their answers behind them, as one batch: what calibration and healing run. */
-import type { ModelInputs, Processor } from '@mha2mla/vlm-adapters';
+import type { ModelInputs, Processor, RgbImage } from '@mha2mla/vlm-adapters';
+import { flipImage } from './flip-image';
 import { type Question, samplesOf } from './question';
 
 export interface AnsweredBatch {
@@ -12,7 +13,10 @@ export interface AnsweredBatch {
 }
 
 export interface AnsweredBatchOptions {
-  /** So many questions, from the first, are asked of the next one's pictures, if as many. Default 0. */
+  /**
+   * So many questions, from the first, are asked of the next one's pictures, turned over by turns,
+   * if these are as many. Default 0.
+   */
   mixed?: number;
 }
 
@@ -31,7 +35,7 @@ export async function answeredBatch(
   });
   const prompts = processor.process(
     samples.map((own, i) =>
-      isMixed[i] ? { ...own, images: samples[(i + 1) % samples.length]!.images } : own,
+      isMixed[i] ? { ...own, images: turned(samples[(i + 1) % samples.length]!.images, i) } : own,
     ),
   );
   const rows = questions.map(({ messages, answers }, row) => {
@@ -58,6 +62,12 @@ export async function answeredBatch(
       rows.flatMap(({ answer }, i) => answer.map((id) => (isMixed[i] ? NO_LABEL : id))),
     ),
   };
+}
+
+/** Pictures as they are, flipped either way or both, by turns: four from each. */
+function turned(images: readonly RgbImage[], turn: number): RgbImage[] {
+  const [horizontal, vertical] = [turn % 2 === 1, turn % 4 >= 2];
+  return images.map((image) => flipImage(image, { horizontal, vertical }));
 }
 
 /** Ids of a row without its padding. */

@@ -6,7 +6,7 @@ import { prepareInputs, type VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AnsweredBatch } from '../data/answered-batch';
-import { type Trace, traceModel } from '../trace/trace-model';
+import { traceModel } from '../trace/trace-model';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import {
   disposePrepared,
@@ -40,21 +40,20 @@ async function crossEntropyOf(model: VisionLanguageModel, batch: AnsweredBatch):
   return terms.reduce((sum, term) => sum + term, 0) / terms.length;
 }
 
-/** Relative squared error of what each layer adds, at tokens that are not padding, in float64. */
+/** Relative squared error of each layer's output, at tokens that are not padding, in float64. */
 async function layerErrors(tiny: TinyHealing, { inputs }: AnsweredBatch): Promise<number[]> {
   const [student, teacher] = [
     await traceModel(tiny.student, inputs),
     await traceModel(tiny.teacher, inputs),
   ];
   return [1, 2].map((layer) => {
-    const added = (trace: Trace, i: number) =>
-      trace.get(`hidden.${layer}`)!.values[i]! - trace.get(`hidden.${layer - 1}`)!.values[i]!;
-    const { values, shape } = teacher.get(`hidden.${layer}`)!;
+    const [own, original] = [student, teacher].map((trace) => trace.get(`hidden.${layer}`)!);
+    const width = own!.shape[2]!;
     let [error, total] = [0, 0];
-    for (const i of values.keys()) {
-      const real = inputs.attentionMask[Math.floor(i / shape[2]!)]!;
-      error += real * (added(student, i) - added(teacher, i)) ** 2;
-      total += real * added(teacher, i) ** 2;
+    for (const [i, value] of original!.values.entries()) {
+      const real = inputs.attentionMask[Math.floor(i / width)]!;
+      error += real * (own!.values[i]! - value) ** 2;
+      total += real * value ** 2;
     }
     return error / total;
   });

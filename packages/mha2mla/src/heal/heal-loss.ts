@@ -1,15 +1,9 @@
 /**
  * What healing minimises: cross-entropy of the reference answers, distillation from the original's
- * logits at the same places, and the distance of what every layer adds to the original's, at
- * all tokens, which teaches far more a sample than the few tokens of an answer.
+ * logits at the same places, and the distance of every layer's output to the original's, at all
+ * tokens, which teaches far more a sample than the few tokens of an answer.
  */
-import {
-  type Decoder,
-  PADDING,
-  type PrefillStep,
-  prefillStep,
-  withoutPadding,
-} from '@mha2mla/mla-runtime';
+import { type Decoder, PADDING, type PrefillStep, prefillStep } from '@mha2mla/mla-runtime';
 import { crossEntropy, distillationLoss, outputMatchingLoss } from '@mha2mla/peft';
 import { prepareInputs, type VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
@@ -18,7 +12,7 @@ import type { AnsweredBatch } from '../data/answered-batch';
 export interface LossWeights {
   /** Of the distillation from logits. */
   kd: number;
-  /** Of the relative distance of what the layers add. */
+  /** Of the relative distance of the layers' outputs. */
   hidden: number;
   temperature: number;
 }
@@ -92,19 +86,12 @@ export function healLoss(
     }
     if (hiddenWeight > 0) {
       const share = hiddenWeight / outputs.length;
-      const input = withoutPadding(embedded, step);
-      const own = increments(input, outputs);
-      for (const [i, added] of increments(input, teacher.hidden).entries()) {
-        terms.push(tf.mul(outputMatchingLoss(own[i]!, added, { mask }), share));
+      for (const [i, output] of outputs.entries()) {
+        terms.push(tf.mul(outputMatchingLoss(output, teacher.hidden[i]!, { mask }), share));
       }
     }
     return tf.addN(terms) as tf.Scalar;
   });
-}
-
-/** What each layer adds to its input, [B, L, D] each. */
-function increments(input: tf.Tensor3D, outputs: readonly tf.Tensor3D[]): tf.Tensor3D[] {
-  return outputs.map((output, i) => tf.sub(output, i === 0 ? input : outputs[i - 1]!));
 }
 
 /** Logits [P, vocabulary] of the chosen tokens of [B, L, D]. */

@@ -4,36 +4,32 @@
  * its state to the same weights.
  */
 import { type Decoder, yieldToEventLoop } from '@mha2mla/mla-runtime';
-import {
-  AdamW,
-  clipByGlobalNorm,
-  type TrainableParameter,
-  trainableShare,
-  valueAndGrads,
-} from '@mha2mla/peft';
-import type { Processor, VisionLanguageModel, VlmSource } from '@mha2mla/vlm-adapters';
+import { AdamW, clipByGlobalNorm, type TrainableParameter, trainableShare } from '@mha2mla/peft';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
-import { answeredBatch } from '../data/answered-batch';
-import type { Question } from '../data/question';
 import { assertHealable, storedNames } from './assert-healable';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
-import { batchOfStep } from './batch-of-step';
-import { disposePrepared, healLoss, prepareBatch } from './heal-loss';
-import type { HealPlan } from './heal-options';
 import { healSchedule } from './heal-schedule';
 import { captureState, type HealState, restoreState } from './heal-state';
 import { type MergedWeights, mergeAdapters, weightName } from './merge-adapters';
+import {
+  meanOfShards,
+  type ShardContext,
+  type ShardGradient,
+  type ShardRunner,
+  shardCount,
+  shardGradient,
+} from './shard-gradient';
 
-export interface HealRun {
-  /** The converted model; it comes back as it was. */
-  student: VisionLanguageModel;
+/**
+ * The student is the converted model, which comes back as it was; the teacher the language model of
+ * the original.
+ */
+export interface HealRun extends ShardContext {
   /** Where it was loaded from: what is trained must be stored there. Not checked where absent. */
   source?: VlmSource;
-  /** Language model of the original. */
-  teacher: Decoder;
-  processor: Processor;
-  questions: readonly Question[];
-  plan: HealPlan;
+  /** Computes the shards of an update, several at a time; default this thread, one by one. */
+  runShard?: ShardRunner;
   /** Where a stopped run had come to. */
   from?: HealState;
   /** Called every `saveEvery` updates, and before an interruption is passed on. */
@@ -102,38 +98,51 @@ function checkRun({ student, teacher, questions, plan, from }: HealRun): void {
 
 /** One update. @returns the loss before it. */
 async function update(
-  { student, teacher, processor, questions, plan }: HealRun,
+  run: HealRun,
   parameters: readonly TrainableParameter[],
   optimizer: AdamW,
   step: number,
   rate: number,
 ): Promise<number> {
-  const { batchSize, seed, mix } = plan;
-  const chosen = batchOfStep(step, { count: questions.length, batchSize, seed });
-  const answered = await answeredBatch(
-    processor,
-    chosen.map((index) => questions[index]!),
-    { mixed: Math.floor(mix * batchSize) },
+  const { loss, grads } = await gradientOf(run, parameters, step);
+  const { gradients, norm } = tf.tidy(() => {
+    const named: tf.NamedTensorMap = {};
+    for (const { name, variable } of parameters) {
+      const values = grads.get(name);
+      if (values) named[name] = tf.tensor(values, variable.shape);
+    }
+    const clipped = clipByGlobalNorm(named, MAX_GRADIENT_NORM);
+    return { gradients: clipped.grads, norm: clipped.norm };
+  });
+  const size = (await norm.data())[0]!;
+  // Either would make every weight NaN, and the next saved state with them.
+  const finite = Number.isFinite(loss) && Number.isFinite(size);
+  if (finite) optimizer.step(gradients, rate);
+  tf.dispose([gradients, norm]);
+  if (finite) return loss;
+  throw new RangeError(
+    `healModel: loss and gradients must stay finite, got a loss of ${loss} and a gradient norm of ${size} at update ${step + 1}. Lower the learning rate.`,
   );
-  const batch = prepareBatch(student, teacher, answered);
-  // Maps of a modality get no gradient from a batch without one token of it.
-  const allowMissing = batch.step.only !== undefined;
-  try {
-    const lossFn = () => healLoss(student.decoder, batch, plan);
-    const { value, grads } = valueAndGrads(lossFn, parameters, { allowMissing });
-    const clipped = clipByGlobalNorm(grads, MAX_GRADIENT_NORM);
-    const [loss, norm] = [(await value.data())[0]!, (await clipped.norm.data())[0]!];
-    // Either would make every weight NaN, and the next saved state with them.
-    const finite = Number.isFinite(loss) && Number.isFinite(norm);
-    if (finite) optimizer.step(clipped.grads, rate);
-    tf.dispose([value, grads, clipped.grads, clipped.norm]);
-    if (finite) return loss;
-    throw new RangeError(
-      `healModel: loss and gradients must stay finite, got a loss of ${loss} and a gradient norm of ${norm} at update ${step + 1}. Lower the learning rate.`,
-    );
-  } finally {
-    disposePrepared(batch);
+}
+
+/** Mean loss and gradient of an update's shards, by the runners given or by this thread. */
+async function gradientOf(
+  run: HealRun,
+  parameters: readonly TrainableParameter[],
+  step: number,
+): Promise<ShardGradient> {
+  const { plan, runShard } = run;
+  const shards = Array.from({ length: shardCount(plan) }, (_, index) => ({ step, index }));
+  if (runShard) {
+    const values = new Map<string, Float32Array>();
+    for (const { name, variable } of parameters) {
+      values.set(name, (await variable.data()) as Float32Array);
+    }
+    return meanOfShards(await Promise.all(shards.map((shard) => runShard(shard, values))), plan);
   }
+  const found: ShardGradient[] = [];
+  for (const shard of shards) found.push(await shardGradient(run, parameters, shard));
+  return meanOfShards(found, plan);
 }
 
 function reportOf(

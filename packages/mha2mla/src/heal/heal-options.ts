@@ -2,9 +2,9 @@
 export interface HealOptions {
   /** Updates in all. Default 120. */
   steps?: number;
-  /** Questions an update. Default 16. */
+  /** Questions an update. Default 32. */
   batchSize?: number;
-  /** Between warmup and decay. Default 4e-3. */
+  /** Between warmup and decay. Default 3e-3. */
   learningRate?: number;
   /** Width of the adapters. Default 16. */
   r?: number;
@@ -14,16 +14,16 @@ export interface HealOptions {
   targetModules?: string | readonly string[];
   /** Weight of the distillation from the original's logits. Default 1. */
   kd?: number;
-  /** Weight of the relative distance of what each layer adds to the original's. Default 1. */
+  /** Weight of the relative distance of each layer's output to the original's. Default 4. */
   hidden?: number;
   /**
-   * Share of an update's questions that are asked of another question's pictures. They have no
-   * answer to learn; what the original makes of them is distilled. Default 0.5.
+   * Share of an update's questions that are asked of another question's pictures, turned over. They
+   * have no answer to learn; what the original makes of them is distilled. Default 0.5.
    */
   mix?: number;
   temperature?: number;
   weightDecay?: number;
-  /** Share of the updates in which the rate rises, and falls. Default 0.1 and 0.5. */
+  /** Share of the updates in which the rate rises, and falls. Default 0.1 and 0.6. */
   warmup?: number;
   decay?: number;
   seed?: number;
@@ -36,17 +36,17 @@ export function planHealing(options: HealOptions): HealPlan {
   const r = options.r ?? 16;
   const plan: HealPlan = {
     steps: 120,
-    batchSize: 16,
-    learningRate: 4e-3,
+    batchSize: 32,
+    learningRate: 3e-3,
     loraAlpha: r,
     targetModules: '.*self_attn.*',
     kd: 1,
-    hidden: 1,
+    hidden: 4,
     mix: 0.5,
     temperature: 1,
     weightDecay: 0.01,
     warmup: 0.1,
-    decay: 0.5,
+    decay: 0.6,
     seed: 0,
     ...withoutUndefined(options),
     r,

@@ -21,6 +21,7 @@ export interface HealFlags extends RunFlags, CommonFlags {
   kd?: number;
   hidden?: number;
   mix?: number;
+  workers: number;
   resume?: boolean;
 }
 
@@ -42,7 +43,7 @@ export function addHealOptions(command: Command): Command {
     .option('--kd <weight>', "of the distillation from the original's logits", nonNegative())
     .option(
       '--hidden <weight>',
-      "of the distance of what the layers add to the original's",
+      "of the distance of the layers' outputs to the original's",
       nonNegative(),
     )
     .option(
@@ -50,6 +51,7 @@ export function addHealOptions(command: Command): Command {
       "of an update's questions that are asked of others' pictures, and only distilled",
       nonNegative(1),
     )
+    .option('--workers <n>', 'threads that share the work of an update', integer(1), 1)
     .option('--resume', 'go on with an unfinished run');
 }
 

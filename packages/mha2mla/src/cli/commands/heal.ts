@@ -5,8 +5,10 @@ import type { Question } from '../../data/question';
 import { type HealReport, healModel } from '../../heal/heal-model';
 import { type HealPlan, planHealing } from '../../heal/heal-options';
 import { readState, writeState } from '../../heal/heal-state';
+import { shardCount } from '../../heal/shard-gradient';
 import { writeHealed } from '../../heal/write-healed';
 import { type FolderOutput, folderOutput } from '../../node/folder-output';
+import { type HealPool, healPool } from '../../node/heal-pool';
 import { loadQuestions } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
 import type { Context } from '../context';
@@ -82,15 +84,34 @@ async function train(
   return withModel(source, flags, context, (student) =>
     withModel(original, flags, context, async ({ decoder }) => {
       terminal.progress({ phase: 'heal', loaded: 0, total: plan.steps });
-      return healModel({
-        ...{ student, source, teacher: decoder, processor, questions, plan, signal },
-        from: await savedState(output),
-        save: (state) => output.write(STATE, (sink) => writeState(sink, state)),
-        saveEvery: SAVE_EVERY,
-        onProgress: terminal.progress,
-      });
+      const pool = startPool(source, original, plan, flags);
+      try {
+        return await healModel({
+          ...{ student, source, teacher: decoder, processor, questions, plan, signal },
+          runShard: pool?.runShard,
+          from: await savedState(output),
+          save: (state) => output.write(STATE, (sink) => writeState(sink, state)),
+          saveEvery: SAVE_EVERY,
+          onProgress: terminal.progress,
+        });
+      } finally {
+        await pool?.close();
+      }
     }),
   );
+}
+
+/** Threads beside this one, where more than one was asked for and there are shards for them. */
+function startPool(
+  source: VlmSource,
+  original: VlmSource,
+  plan: HealPlan,
+  { workers, data, limit, backend }: HealFlags,
+): HealPool | undefined {
+  const threads = Math.min(workers, shardCount(plan));
+  if (threads < 2) return undefined;
+  const folders = { model: source.store.name, teacher: original.store.name };
+  return healPool(threads, { ...folders, data, limit, plan, backend });
 }
 
 async function savedState(output: FolderOutput) {

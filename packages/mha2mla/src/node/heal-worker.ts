@@ -1,0 +1,49 @@
+/** A thread of `healPool`: loads student, teacher and questions, and answers shard after shard. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { VisionLanguageModel } from '@mha2mla/vlm-adapters';
+import * as tf from '@tensorflow/tfjs-core';
+import { attachAdapters } from '../heal/attach-adapters';
+import { shardGradient } from '../heal/shard-gradient';
+import type { HealWorkerData, ShardReply, ShardRequest } from './heal-pool';
+import { loadQuestions } from './load-data';
+import { withModelFolder } from './open-model';
+import { useBackend } from './register-backends';
+
+const { model, teacher, data, limit, plan, backend } = workerData as HealWorkerData;
+const port = parentPort!;
+
+const ready = load();
+ready.catch(() => {}); // told with the first answer
+port.on('message', async (request: ShardRequest) => {
+  let reply: ShardReply;
+  try {
+    reply = { gradient: await answer(request) };
+  } catch (error) {
+    reply = { error: error instanceof Error ? error : new Error(String(error)) };
+  }
+  port.postMessage(reply);
+});
+
+async function load() {
+  await useBackend(backend);
+  const questions = await loadQuestions(data, limit);
+  return withModelFolder(model, (source) =>
+    withModelFolder(teacher, async (original) => {
+      const student = await VisionLanguageModel.load(source);
+      const { decoder } = await VisionLanguageModel.load(original);
+      const { parameters } = attachAdapters(student.decoder, plan);
+      const processor = await source.family.loadProcessor(source.config, source.store);
+      return { context: { student, teacher: decoder, processor, questions, plan }, parameters };
+    }),
+  );
+}
+
+async function answer({ shard, parameters: values }: ShardRequest) {
+  const { context, parameters } = await ready;
+  tf.tidy(() => {
+    for (const { name, variable } of parameters) {
+      variable.assign(tf.tensor(values.get(name)!, variable.shape));
+    }
+  });
+  return shardGradient(context, parameters, shard);
+}
