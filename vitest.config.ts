@@ -15,7 +15,11 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['{packages,internal}/*/src/**/*.test.ts', 'examples/*/*.test.ts'],
+    // Examples start processes that take both cores: after the rest, some of which watches the clock.
+    projects: [
+      project('packages', '{packages,internal}/*/src/**/*.test.ts', 0),
+      project('examples', 'examples/*/*.test.ts', 1),
+    ],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,
@@ -25,3 +29,7 @@ export default defineConfig({
     reporters: ['default', `${root}internal/testing/src/closing-line-reporter.ts`],
   },
 });
+
+function project(name: string, include: string, groupOrder: number) {
+  return { extends: true as const, test: { name, include: [include], sequence: { groupOrder } } };
+}
