@@ -1,4 +1,9 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fixture } from '@mha2mla/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { runCommand } from './run-command.js';
 import { runDemo } from './run-demo.js';
 
 /** The demo as it is run: on the built packages, each step a process. */
@@ -46,3 +51,18 @@ describe('the demo on the small LLaVA-1.5', () => {
     expect(answer.trim()).toMatch(/^[a-z ,-]+$/);
   });
 });
+
+test('at a quarter of the cache conversion alone loses at most one point', async () => {
+  const scenes = fixture('models/scenes');
+  const folder = await mkdtemp(join(tmpdir(), 'mha2mla-quarter-'));
+  const run = async (...args: string[]) =>
+    JSON.parse(await runCommand([...args, '--json'], { label: 'quarter', log: console.log }));
+  const out = join(folder, 'out');
+  const options = ['--rope-dim', '8', '--rank', '8'];
+  const calibration = ['--calibration', join(scenes, 'calibration.jsonl')];
+  await run('convert', fixture('models/llava'), out, ...options, ...calibration);
+  const { accuracy, cacheBytesPerToken } = await run('eval', out, join(scenes, 'test.jsonl'));
+  await rm(folder, { recursive: true });
+  expect(cacheBytesPerToken).toBe(3072 / 4);
+  expect(accuracy).toBeGreaterThanOrEqual(0.783 - 0.01);
+}, 120_000);

@@ -13,7 +13,8 @@ export function memorySource(bytes: Uint8Array, name = 'memory'): ByteSource {
     async read(start, end, signal) {
       signal?.throwIfAborted();
       assertRange(source, start, end);
-      return bytes.slice(start, end);
+      // Of a Node Buffer, `slice` would be a view.
+      return Uint8Array.prototype.slice.call(bytes, start, end);
     },
   };
   return source;

@@ -188,3 +188,10 @@ describe('readText and readJson', () => {
     expect([...(await source.read(0, 2))]).toEqual([1, 2]);
   });
 });
+
+test('what is read from memory is a copy, of a Buffer too', async () => {
+  const bytes = Buffer.from([1, 2, 3, 4]);
+  const read = await memorySource(bytes, 'four').read(1, 3);
+  bytes.fill(9);
+  expect([...read]).toEqual([2, 3]);
+});
