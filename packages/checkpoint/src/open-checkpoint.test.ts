@@ -189,7 +189,7 @@ describe('readText and readJson', () => {
   });
 });
 
-test('what is read from memory is a copy, of a Buffer too', async () => {
+it('what is read from memory is a copy, of a Buffer too', async () => {
   const bytes = Buffer.from([1, 2, 3, 4]);
   const read = await memorySource(bytes, 'four').read(1, 3);
   bytes.fill(9);
