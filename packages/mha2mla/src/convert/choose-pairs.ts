@@ -1,20 +1,13 @@
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
 import {
-  addUnrotation,
-  emptyUnrotationSums,
   mklScores,
   pairsFromRanks,
   type RopePairs,
   ranksFromScores,
   selectPairs,
-  solveUnrotation,
-  type Unrotation,
 } from '@mha2mla/partial-rope';
 import type { LayerCalibration } from './calibrate-layer';
 import type { ConversionPlan } from './convert-options';
-
-/** Scores of a head that a sample's fit looks at: some eight rows of a picture and a question. */
-const FITTED_SCORES = 4800;
 
 /** The pairs of one layer that keep their rotation, as the plan says. */
 export function choosePairs(
@@ -33,21 +26,4 @@ export function choosePairs(
   if (strategy !== 'mkl') return selectPairs(strategy, { ...head, uniformStart });
   if (!calibration) throw new Error('choosePairs: mkl expects calibration, got none.');
   return pairsFromRanks(ranksFromScores(mklScores(calibration.mkl), numKeyValueHeads), head);
-}
-
-/** What the query's other pairs are multiplied by, or `undefined` where they stay as they are. */
-export function fitUnrotation(
-  config: DecoderConfig,
-  plan: ConversionPlan,
-  pairs: RopePairs,
-  calibration: LayerCalibration | undefined,
-): Unrotation | undefined {
-  if (plan.unrotate === 'plain') return undefined;
-  if (!calibration) throw new Error('fitUnrotation: expected calibration, got none.');
-  const sums = emptyUnrotationSums(pairs, config);
-  for (const sample of calibration.samples) {
-    const keys = sample.keyCos.length / (config.headDim / 2);
-    addUnrotation(sums, sample, { maxRows: Math.ceil(FITTED_SCORES / keys) });
-  }
-  return solveUnrotation(sums);
 }
