@@ -25,7 +25,6 @@ test('the package exports these names and no others', () => {
     'sampleToken',
     'textLayout',
     'tokenLayout',
-    'withoutPadding',
     'yieldToEventLoop',
   ]);
 });

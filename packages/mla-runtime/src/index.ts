@@ -22,5 +22,4 @@ export { argMax, type SamplingOptions, sampleToken } from './sample';
 export { type DecodeStep, decodeStep, type PrefillStep, prefillStep } from './step';
 export { PADDING, TEXT, type TokenLayout, textLayout, tokenLayout, VISION } from './token-layout';
 export type { WeightReader } from './weight-reader';
-export { withoutPadding } from './without-padding';
 export { yieldToEventLoop } from './yield-to-event-loop';

@@ -1,5 +1,6 @@
 /** One head's part of the MKL score: see `mkl-scores.ts` for the formula. */
 import type { AttentionSample } from './attention-sample';
+import { queryPair } from './query-pair';
 import type { RotatedKeys } from './rotated-keys';
 import { softmaxRow } from './softmax-row';
 
@@ -45,7 +46,7 @@ export class MklHead {
 
   /** Add a pair's part to the scores, and fill its `deltas`. */
   private scorePair(
-    { query, queryCos, querySin }: AttentionSample,
+    sample: AttentionSample,
     queryRow: number,
     row: number,
     pair: number,
@@ -54,12 +55,9 @@ export class MklHead {
     const { headDim, scores, deltas } = this;
     const { keys, plain, turned } = this.keys;
     const half = headDim / 2;
-    const scale = 1 / Math.sqrt(headDim);
-    const a = scale * query[queryRow * headDim + pair]!;
-    const b = scale * query[queryRow * headDim + half + pair]!;
-    const [c, s] = [queryCos[row * half + pair]!, querySin[row * half + pair]!];
-    const [turnedA, turnedB] = [a * c - b * s, b * c + a * s];
-    const [plainA, plainB] = this.variant === 'zero' ? [0, 0] : [a, b];
+    const own = queryPair(sample, headDim, queryRow, row, pair);
+    const [turnedA, turnedB] = own.turned;
+    const [plainA, plainB] = this.variant === 'zero' ? [0, 0] : own.plain;
     const [first, second] = [pair * keys, (half + pair) * keys];
     for (let j = 0; j < visible; j++) {
       const part = turnedA * turned[first + j]! + turnedB * turned[second + j]!;

@@ -1,5 +1,6 @@
 /** One head's part of the fit: see `unrotation.ts` for the formula. */
 import type { AttentionSample } from './attention-sample';
+import { queryPair } from './query-pair';
 import type { RotatedKeys } from './rotated-keys';
 import { softmaxRow } from './softmax-row';
 
@@ -44,7 +45,7 @@ export class UnrotationHead {
       this.scorePair(sample, queryRow, row, pair, visible);
     }
     for (const [i, pair] of this.removed.entries()) {
-      this.addTerms(sample, queryRow, pair, i, visible);
+      this.addTerms(sample, queryRow, row, pair, i, visible);
     }
     softmaxRow(this.scores, this.weights, visible, sample.keyMask);
     const count = this.centre(visible);
@@ -52,7 +53,7 @@ export class UnrotationHead {
   }
 
   private scorePair(
-    { query, queryCos, querySin }: AttentionSample,
+    sample: AttentionSample,
     queryRow: number,
     row: number,
     pair: number,
@@ -61,11 +62,7 @@ export class UnrotationHead {
     const { headDim, scores, lost } = this;
     const { keys, turned } = this.keys;
     const half = headDim / 2;
-    const scale = 1 / Math.sqrt(headDim);
-    const a = scale * query[queryRow * headDim + pair]!;
-    const b = scale * query[queryRow * headDim + half + pair]!;
-    const [c, s] = [queryCos[row * half + pair]!, querySin[row * half + pair]!];
-    const [turnedA, turnedB] = [a * c - b * s, b * c + a * s];
+    const [turnedA, turnedB] = queryPair(sample, headDim, queryRow, row, pair).turned;
     const [first, second] = [pair * keys, (half + pair) * keys];
     const removed = this.isRemoved[pair];
     for (let j = 0; j < visible; j++) {
@@ -77,8 +74,9 @@ export class UnrotationHead {
 
   /** (a + ib) q = (re q1 - im q2, re q2 + im q1), so im multiplies q1 k2 - q2 k1. */
   private addTerms(
-    { query }: AttentionSample,
+    sample: AttentionSample,
     queryRow: number,
+    row: number,
     pair: number,
     index: number,
     visible: number,
@@ -86,9 +84,7 @@ export class UnrotationHead {
     const { headDim, terms } = this;
     const { keys, plain } = this.keys;
     const half = headDim / 2;
-    const scale = 1 / Math.sqrt(headDim);
-    const a = scale * query[queryRow * headDim + pair]!;
-    const b = scale * query[queryRow * headDim + half + pair]!;
+    const [a, b] = queryPair(sample, headDim, queryRow, row, pair).plain;
     const [first, second] = [pair * keys, (half + pair) * keys];
     const [real, imaginary] = [2 * index * keys, (2 * index + 1) * keys];
     for (let j = 0; j < visible; j++) {

@@ -3,6 +3,7 @@
  * older layout) or from `image_processor` of a `processor_config.json` (newer layout). Every number
  * is checked here: it decides allocations later.
  */
+import { jsonRecord, showJson } from '../json-record';
 
 export interface ImageSize {
   height: number;
@@ -39,16 +40,16 @@ const OWNER = 'parseClipImageProcessorConfig';
  * @throws TypeError, RangeError naming the key, with what was expected and got
  */
 export function parseClipImageProcessorConfig(json: unknown): ClipImageProcessorConfig {
-  const outer = asRecord('the file', json);
+  const outer = jsonRecord(OWNER, 'the file', json);
   const raw =
     outer.image_processor === undefined
       ? outer
-      : asRecord('image_processor', outer.image_processor);
+      : jsonRecord(OWNER, 'image_processor', outer.image_processor);
   const config: ClipImageProcessorConfig = { convertRgb: flag(raw, 'do_convert_rgb') };
   if (flag(raw, 'do_resize')) {
     const filter = raw.resample ?? BICUBIC;
     if (filter !== BICUBIC) {
-      throw new RangeError(`${OWNER}: resample must be 3 (bicubic), got ${show(filter)}.`);
+      throw new RangeError(`${OWNER}: resample must be 3 (bicubic), got ${showJson(filter)}.`);
     }
     config.resize = resizeSize(raw.size ?? { shortest_edge: 224 });
   }
@@ -57,7 +58,7 @@ export function parseClipImageProcessorConfig(json: unknown): ClipImageProcessor
     config.crop =
       typeof size === 'number'
         ? { height: edge('crop_size', size), width: edge('crop_size', size) }
-        : imageSize('crop_size', asRecord('crop_size', size));
+        : imageSize('crop_size', jsonRecord(OWNER, 'crop_size', size));
   }
   if (flag(raw, 'do_rescale')) {
     config.rescaleFactor = finite('rescale_factor', raw.rescale_factor ?? 1 / 255);
@@ -75,7 +76,7 @@ export function parseClipImageProcessorConfig(json: unknown): ClipImageProcessor
 function resizeSize(size: unknown): { shortestEdge: number } | ImageSize {
   // A bare number is the old form of shortest_edge.
   if (typeof size === 'number') return { shortestEdge: edge('size', size) };
-  const raw = asRecord('size', size);
+  const raw = jsonRecord(OWNER, 'size', size);
   if (raw.shortest_edge !== undefined && raw.longest_edge === undefined) {
     return { shortestEdge: edge('size.shortest_edge', raw.shortest_edge) };
   }
@@ -94,7 +95,7 @@ function imageSize(name: string, raw: Record<string, unknown>): ImageSize {
 function edge(name: string, value: unknown): number {
   if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > MAX_EDGE) {
     throw new RangeError(
-      `${OWNER}: ${name} must be an integer in 1..${MAX_EDGE}, got ${show(value)}.`,
+      `${OWNER}: ${name} must be an integer in 1..${MAX_EDGE}, got ${showJson(value)}.`,
     );
   }
   return value as number;
@@ -103,33 +104,21 @@ function edge(name: string, value: unknown): number {
 function flag(raw: Record<string, unknown>, name: string): boolean {
   const value = raw[name] ?? true;
   if (typeof value !== 'boolean') {
-    throw new TypeError(`${OWNER}: ${name} must be true or false, got ${show(value)}.`);
+    throw new TypeError(`${OWNER}: ${name} must be true or false, got ${showJson(value)}.`);
   }
   return value;
 }
 
 function finite(name: string, value: unknown): number {
   if (typeof value !== 'number' || !Number.isFinite(value)) {
-    throw new TypeError(`${OWNER}: ${name} must be a finite number, got ${show(value)}.`);
+    throw new TypeError(`${OWNER}: ${name} must be a finite number, got ${showJson(value)}.`);
   }
   return value;
 }
 
 function triple(name: string, value: unknown): number[] {
   if (!Array.isArray(value) || value.length !== 3) {
-    throw new TypeError(`${OWNER}: ${name} must be three numbers, got ${show(value)}.`);
+    throw new TypeError(`${OWNER}: ${name} must be three numbers, got ${showJson(value)}.`);
   }
   return value.map((item) => finite(name, item));
-}
-
-function asRecord(name: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new TypeError(`${OWNER}: ${name} must be a JSON object, got ${show(value)}.`);
-  }
-  return value as Record<string, unknown>;
-}
-
-/** A value of a file, short enough for a message. */
-function show(value: unknown): string {
-  return (JSON.stringify(value) ?? String(value)).slice(0, 60);
 }

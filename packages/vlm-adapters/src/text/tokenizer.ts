@@ -5,6 +5,7 @@
  * literally.
  */
 import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
+import { jsonRecord, showJson } from '../json-record';
 import { correctByteFallback } from './byte-fallback';
 import { encodeLiteral, type LiteralSpan } from './encode-literal';
 
@@ -54,8 +55,8 @@ export function loadTokenizer(
   tokenizerJson: unknown,
   tokenizerConfig: unknown = {},
 ): TextTokenizer {
-  const json = asRecord('tokenizer.json', tokenizerJson);
-  const config = asRecord('tokenizer_config.json', tokenizerConfig);
+  const json = jsonRecord(OWNER, 'tokenizer.json', tokenizerJson);
+  const config = jsonRecord(OWNER, 'tokenizer_config.json', tokenizerConfig);
   checkIds(json);
   for (const name of ['remove_space', 'do_lowercase_and_remove_accent']) {
     if (config[name]) throw new RangeError(`${OWNER}: ${name} is not supported, got true.`);
@@ -95,23 +96,25 @@ export function loadTokenizer(
 
 /** Every id of the vocabulary and of the added tokens is an index that an array can have. */
 function checkIds(json: Record<string, unknown>): void {
-  const model = asRecord('model', json.model);
+  const model = jsonRecord(OWNER, 'model', json.model);
   if (!Array.isArray(json.added_tokens)) {
     throw new TypeError(`${OWNER}: added_tokens must be a list, got ${typeof json.added_tokens}.`);
   }
   const addedIds = json.added_tokens.map((token) => {
-    const { content, id } = asRecord('an added token', token);
+    const { content, id } = jsonRecord(OWNER, 'an added token', token);
     if (typeof content !== 'string' || content === '') {
-      throw new TypeError(`${OWNER}: an added token must have content, got ${show(content)}.`);
+      throw new TypeError(`${OWNER}: an added token must have content, got ${showJson(content)}.`);
     }
     return id;
   });
   // Unigram vocabularies are lists; their ids are their positions.
-  const ids = Array.isArray(model.vocab) ? [] : Object.values(asRecord('model.vocab', model.vocab));
+  const ids = Array.isArray(model.vocab)
+    ? []
+    : Object.values(jsonRecord(OWNER, 'model.vocab', model.vocab));
   for (const id of [...addedIds, ...ids]) {
     if (!Number.isInteger(id) || (id as number) < 0 || (id as number) > MAX_TOKEN_ID) {
       throw new RangeError(
-        `${OWNER}: a token id must be an integer in 0..${MAX_TOKEN_ID}, got ${show(id)}.`,
+        `${OWNER}: a token id must be an integer in 0..${MAX_TOKEN_ID}, got ${showJson(id)}.`,
       );
     }
   }
@@ -137,16 +140,4 @@ function byteFormOf(decoder: unknown): TextTokenizer['byteForm'] {
   const types = steps.map((step) => (step as { type?: unknown } | null)?.type);
   if (types.includes('ByteLevel')) return 'byte-level';
   return types.includes('ByteFallback') ? 'fallback' : undefined;
-}
-
-function asRecord(name: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new TypeError(`${OWNER}: ${name} must be a JSON object, got ${show(value)}.`);
-  }
-  return value as Record<string, unknown>;
-}
-
-/** A value of a file, short enough for a message. */
-function show(value: unknown): string {
-  return (JSON.stringify(value) ?? String(value)).slice(0, 60);
 }
