@@ -4,16 +4,15 @@
  */
 
 import type { RgbImage } from './image/rgb-image';
-import type { ModelInputs, Processor, ProcessorSample } from './model-inputs';
+import type { MediaInputs, ModelInputs, Processor, ProcessorSample, Video } from './model-inputs';
 import type { ChatTemplate } from './text/chat-template';
 import type { Message } from './text/message-parts';
 import type { TextTokenizer } from './text/tokenizer';
 
-type PixelValues = NonNullable<ModelInputs['pixelValues']>;
-
-export interface PreparedImages {
-  pixelValues: PixelValues;
-  /** Tokens that each picture takes, in the order of the pictures. */
+/** Pictures, or videos, as the model takes them. */
+export interface PreparedMedia {
+  inputs: MediaInputs;
+  /** Tokens that each of them takes, in order. */
   tokens: readonly number[];
 }
 
@@ -21,11 +20,14 @@ export interface ProcessorParts {
   tokenizer: TextTokenizer;
   chatTemplate: ChatTemplate;
   imageTokenId: number;
+  videoTokenId?: number | undefined;
   padTokenId: number;
   /** Positions that the model was made for. */
   contextWindow: number;
   /** Prepare at least one picture. */
-  prepareImages(images: readonly RgbImage[]): PreparedImages;
+  prepareImages(images: readonly RgbImage[]): PreparedMedia;
+  /** Prepare at least one video; absent where the family takes none. */
+  prepareVideos?(videos: readonly Video[]): PreparedMedia;
 }
 
 /** Make a processor; it holds no tensors. */
@@ -37,7 +39,7 @@ export function createProcessor(parts: ProcessorParts): Processor {
     padTokenId: parts.padTokenId,
     process: (samples) => processSamples(parts, samples),
     encodeAnswer: (messages, answer) => encodeAnswer(parts, messages, answer),
-    processImages: (images) => prepareImages(images).pixelValues,
+    processImages: (images) => prepareImages(images).inputs,
   };
 }
 
@@ -46,14 +48,18 @@ function processSamples(
   samples: readonly ProcessorSample[],
 ): ModelInputs {
   if (samples.length === 0) throw new RangeError('process: expected samples, got none.');
-  const images = samples.flatMap((sample) => sample.images);
-  const prepared = images.length > 0 ? parts.prepareImages(images) : undefined;
-  let first = 0;
+  const images = prepareAll(samples, ({ images }) => images, parts.prepareImages);
+  const videos = prepareAll(samples, ({ videos = [] }) => videos, parts.prepareVideos ?? noVideos);
   const rows = samples.map((sample, index) => {
-    const tokens = prepared?.tokens.slice(first, first + sample.images.length) ?? [];
-    first += sample.images.length;
     const ids = encodePrompt(parts, sample.messages);
-    return repeatPlaceholders(ids, parts.imageTokenId, tokens, index);
+    const pictured = repeatPlaceholders(
+      ids,
+      parts.imageTokenId,
+      images.tokens[index]!,
+      'image',
+      index,
+    );
+    return repeatPlaceholders(pictured, parts.videoTokenId, videos.tokens[index]!, 'video', index);
   });
   const length = Math.max(...rows.map((row) => row.length));
   if (length > parts.contextWindow) {
@@ -68,14 +74,37 @@ function processSamples(
     inputIds.set(row, start);
     attentionMask.fill(1, start, (i + 1) * length);
   }
-  const pixelValues = prepared?.pixelValues;
   return {
     batch: rows.length,
     length,
     inputIds,
     attentionMask,
-    ...(pixelValues && { pixelValues }),
+    ...images.inputs,
+    ...videos.inputs,
   };
+}
+
+/** Prepare the media of all samples together; their tokens by sample. */
+function prepareAll<T>(
+  samples: readonly ProcessorSample[],
+  mediaOf: (sample: ProcessorSample) => readonly T[],
+  prepare: (media: readonly T[]) => PreparedMedia,
+): { inputs: MediaInputs; tokens: readonly number[][] } {
+  const media = samples.map(mediaOf);
+  const all = media.flat();
+  const { inputs, tokens } = all.length > 0 ? prepare(all) : { inputs: {}, tokens: [] };
+  let first = 0;
+  const bySample = media.map(({ length }) => {
+    first += length;
+    return tokens.slice(first - length, first);
+  });
+  return { inputs, tokens: bySample };
+}
+
+function noVideos(videos: readonly Video[]): never {
+  throw new RangeError(
+    `process: this family takes pictures only, got ${videos.length} videos. Give frames as pictures.`,
+  );
 }
 
 /** Ids of a conversation and the assistant's heading, one placeholder a picture. */
@@ -93,21 +122,24 @@ function startsWithBos({ namedTokens }: TextTokenizer, text: string): boolean {
   return bos !== undefined && text.startsWith(bos);
 }
 
+/** @param placeholder token of a picture or video; a family without videos has none for them. */
 function repeatPlaceholders(
   ids: readonly number[],
-  placeholder: number,
+  placeholder: number | undefined,
   tokens: readonly number[],
+  kind: 'image' | 'video',
   index: number,
 ): number[] {
   const places = ids.filter((id) => id === placeholder).length;
   if (places !== tokens.length) {
+    const name = kind === 'image' ? 'picture' : 'video';
     throw new RangeError(
-      `process: a conversation must have a place for each picture, got ${places} places and ${tokens.length} pictures in sample ${index}. Add {type: 'image'} parts, or <image> in the text of a user.`,
+      `process: a conversation must have a place for each ${name}, got ${places} places and ${tokens.length} ${name}s in sample ${index}. Add {type: '${kind}'} parts, or <${kind}> in the text of a user.`,
     );
   }
-  let picture = 0;
+  let next = 0;
   return ids.flatMap((id) =>
-    id === placeholder ? new Array<number>(tokens[picture++]!).fill(id) : [id],
+    id === placeholder ? new Array<number>(tokens[next++]!).fill(id) : [id],
   );
 }
 

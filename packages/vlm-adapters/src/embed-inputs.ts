@@ -7,25 +7,25 @@ import type { ModelInputs } from './model-inputs';
 export type EmbedTokens = (ids: Int32Array, shape: readonly [number, number]) => tf.Tensor3D;
 
 /**
- * Embed a batch's text, and its pictures where it has any.
+ * Embed a batch's text, and its pictures and videos where it has any.
  * @returns [B, L, D]; the caller disposes it.
+ * @throws RangeError when the places of pictures or videos and their features differ in number.
  */
 export function embedInputs(
-  config: VlmConfig,
+  { imageTokenId, videoTokenId }: VlmConfig,
   embedTokens: EmbedTokens,
   vision: VisionEncoder,
   inputs: ModelInputs,
   options?: EncodeOptions,
 ): tf.Tensor3D {
-  const { inputIds, batch, length, pixelValues } = inputs;
+  const { inputIds, batch, length, pixelValues, pixelValuesVideos } = inputs;
   return tf.tidy(() => {
     const text = embedTokens(inputIds, [batch, length]);
-    const pictures = pixelValues?.shape[0] ?? 0;
-    const features =
-      pictures > 0
-        ? vision.encode(inputs, options)
-        : tf.zeros<tf.Rank.R2>([0, config.decoder.hiddenSize]);
-    if (pictures === 0 && !inputIds.includes(config.imageTokenId)) return text;
-    return mergeEmbeddings(text, features, inputIds, config.imageTokenId);
+    const hasMedia = pixelValues !== undefined || pixelValuesVideos !== undefined;
+    const { images, videos } = hasMedia ? vision.encode(inputs, options) : {};
+    const merged = mergeEmbeddings(text, images, inputIds, imageTokenId, 'image');
+    return videoTokenId === undefined
+      ? merged
+      : mergeEmbeddings(merged, videos, inputIds, videoTokenId, 'video');
   });
 }

@@ -40,7 +40,7 @@ const blurred: VlmFamily = {
         tf.tidy(() => {
           const [pictures] = pixelValues!.shape;
           const values = tf.tensor2d(pixelValues!.data, [pictures!, SIZE * SIZE]);
-          return linear.apply(values) as tf.Tensor2D;
+          return { images: linear.apply(values) as tf.Tensor2D };
         }),
       dispose: () => linear.dispose(),
     };
@@ -52,12 +52,14 @@ const blurred: VlmFamily = {
       padTokenId: 401,
       contextWindow: source.text.maxPositionEmbeddings,
       prepareImages: (images) => ({
-        pixelValues: {
-          data: Float32Array.from(
-            images.flatMap(({ data }) => [...data]),
-            (value) => value / 255,
-          ),
-          shape: [images.length, SIZE, SIZE],
+        inputs: {
+          pixelValues: {
+            data: Float32Array.from(
+              images.flatMap(({ data }) => [...data]),
+              (value) => value / 255,
+            ),
+            shape: [images.length, SIZE, SIZE],
+          },
         },
         tokens: images.map(() => 1),
       }),

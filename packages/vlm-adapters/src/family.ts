@@ -6,7 +6,7 @@
 import type { FileStore, ModelConfig } from '@mha2mla/checkpoint';
 import type { DecoderConfig, WeightReader } from '@mha2mla/mla-runtime';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
-import type { ModelInputs, Processor } from './model-inputs';
+import type { MediaInputs, ModelInputs, Processor } from './model-inputs';
 
 export interface VlmConfig {
   readonly decoder: DecoderConfig;
@@ -14,6 +14,8 @@ export interface VlmConfig {
   readonly visionTokenIds: readonly number[];
   /** The id that image features replace. */
   readonly imageTokenId: number;
+  /** The id that video features replace, in families that take videos. */
+  readonly videoTokenId?: number | undefined;
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | undefined;
   readonly source: ModelConfig;
@@ -24,9 +26,15 @@ export interface EncodeOptions {
   observe?: (name: string, tensor: Tensor) => void;
 }
 
+/** Features of all pictures, and of all videos, [tokens, D] each, in the order of their tokens. */
+export interface VisionFeatures {
+  images?: Tensor2D;
+  videos?: Tensor2D;
+}
+
 export interface VisionEncoder {
-  /** Encode the pictures of `inputs` to [tokens, D], in the order of their tokens. */
-  encode(inputs: ModelInputs, options?: EncodeOptions): Tensor2D;
+  /** Encode what `inputs` has; the caller disposes the features. */
+  encode(inputs: MediaInputs, options?: EncodeOptions): VisionFeatures;
   dispose(): void;
 }
 
@@ -35,6 +43,8 @@ export interface Positions {
   positionIds: Int32Array;
   /** Position of each row's first new token, [B] or [3 * B]. */
   nextPositions: Int32Array;
+  /** [B], M-RoPE only: what is added to an index in the padded row to get the position behind it. */
+  ropeDeltas?: Int32Array;
 }
 
 export interface VlmFamily {

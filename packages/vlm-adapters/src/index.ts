@@ -1,10 +1,17 @@
 export { cacheBlock, parseCacheSetting } from './cache-setting';
 export { CheckpointWeights } from './checkpoint-weights';
-export { createProcessor, type PreparedImages, type ProcessorParts } from './create-processor';
+export { createProcessor, type PreparedMedia, type ProcessorParts } from './create-processor';
 export { decoderConfig } from './decoder-config';
 export { type EmbedTokens, embedInputs } from './embed-inputs';
 export { type TensorDifference, tensorDifference } from './expected-tensors';
-export type { EncodeOptions, Positions, VisionEncoder, VlmConfig, VlmFamily } from './family';
+export type {
+  EncodeOptions,
+  Positions,
+  VisionEncoder,
+  VisionFeatures,
+  VlmConfig,
+  VlmFamily,
+} from './family';
 export {
   type ClipImageProcessor,
   createClipImageProcessor,
@@ -13,7 +20,14 @@ export {
 export type { RgbImage } from './image/rgb-image';
 export { llava } from './llava/llava-family';
 export { parseMlaConfig } from './mla-config';
-export type { ModelInputs, Processor, ProcessorSample } from './model-inputs';
+export type {
+  MediaInputs,
+  ModelInputs,
+  PixelValues,
+  Processor,
+  ProcessorSample,
+  Video,
+} from './model-inputs';
 export { openVlm, type VlmSource } from './open-vlm';
 export { prepareInputs } from './prepare-inputs';
 export { sequentialPositions } from './sequential-positions';

@@ -66,7 +66,7 @@ describe('a pre-tokenised file', () => {
       attentionMask: Int32Array.of(1, 1, 1, 1, 1, 1, 1, 0),
     });
     const pictures = [0, 1].map((row) => pictureOf(tensors, row));
-    expect(pixelValues).toEqual(processor.processImages(pictures));
+    expect({ pixelValues }).toEqual(processor.processImages(pictures));
   });
 
   test('is cut at the limit, and into batches of 16', async () => {

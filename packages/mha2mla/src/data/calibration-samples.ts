@@ -105,8 +105,8 @@ function padRight(processor: Processor, rows: readonly Row[]): ModelInputs {
     inputIds.set(ids, i * length);
     attentionMask.fill(1, i * length, i * length + ids.length);
   }
-  const pixelValues = processor.processImages(rows.map(({ image }) => image));
-  return { batch: rows.length, length, inputIds, attentionMask, pixelValues };
+  const media = processor.processImages(rows.map(({ image }) => image));
+  return { batch: rows.length, length, inputIds, attentionMask, ...media };
 }
 
 function chunks<T>(items: readonly T[]): T[][] {

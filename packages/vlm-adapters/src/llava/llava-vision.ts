@@ -3,7 +3,7 @@ import { loadProjection, type WeightReader } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
 import type { VisionEncoder } from '../family';
 import { loadOwned } from '../load-owned';
-import type { ModelInputs } from '../model-inputs';
+import type { MediaInputs } from '../model-inputs';
 import { ClipVisionTower } from '../vision/clip-vision-tower';
 import type { LlavaConfig } from './llava-config';
 
@@ -32,7 +32,7 @@ export function loadLlavaVision(
           observe?.('projector_out', projected);
           const features = tf.reshape(projected, [-1, width]) as tf.Tensor2D;
           observe?.('vision_features', features);
-          return features;
+          return { images: features };
         }),
       dispose() {
         for (const part of [tower, linear1, linear2]) part.dispose();
@@ -42,7 +42,7 @@ export function loadLlavaVision(
 }
 
 /** Number and values of the pictures of a batch. @throws RangeError when their shape is another. */
-function picturesOf({ pixelValues }: ModelInputs, size: number): [number, Float32Array] {
+function picturesOf({ pixelValues }: MediaInputs, size: number): [number, Float32Array] {
   const shape = pixelValues?.shape ?? [];
   if (shape.length !== 4 || shape[1] !== 3 || shape[2] !== size || shape[3] !== size) {
     throw new RangeError(

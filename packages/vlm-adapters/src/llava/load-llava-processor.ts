@@ -1,6 +1,6 @@
 /** LLaVA-1.5's processor: every picture is resized and cropped to the tower's square. */
 import { type FileStore, readJson } from '@mha2mla/checkpoint';
-import { createProcessor, type PreparedImages } from '../create-processor';
+import { createProcessor, type PreparedMedia } from '../create-processor';
 import { type ClipImageProcessor, createClipImageProcessor } from '../image/clip-image-processor';
 import type { RgbImage } from '../image/rgb-image';
 import type { Processor } from '../model-inputs';
@@ -34,7 +34,7 @@ function prepareSquares(
   images: readonly RgbImage[],
   size: number,
   tokens: number,
-): PreparedImages {
+): PreparedMedia {
   const plane = 3 * size * size;
   const data = new Float32Array(images.length * plane);
   for (const [i, image] of images.entries()) {
@@ -47,7 +47,7 @@ function prepareSquares(
     data.set(pixelValues, i * plane);
   }
   return {
-    pixelValues: { data, shape: [images.length, 3, size, size] },
+    inputs: { pixelValues: { data, shape: [images.length, 3, size, size] } },
     tokens: images.map(() => tokens),
   };
 }
