@@ -28,7 +28,7 @@ function ask(prompt: string, ...answers: string[]): Question {
   return {
     messages: [{ role: 'user', content: prompt }],
     answers,
-    loadImages: async () => [],
+    loadMedia: async () => ({ images: [] }),
   };
 }
 
@@ -68,7 +68,9 @@ test('mixed questions are asked of the next pictures, and have no labels', async
   };
   const withPicture = (question: Question, width: number): Question => ({
     ...question,
-    loadImages: async () => [{ data: new Uint8Array(width * 3), width, height: 1 }],
+    loadMedia: async () => ({
+      images: [{ data: new Uint8Array(width * 3), width, height: 1 }],
+    }),
   });
   const questions = [
     withPicture(ask('a', 'd'), 5),

@@ -109,7 +109,7 @@ test('conversations become batches of 16 with their answers', async () => {
   const question = (index: number): Question => ({
     messages: [{ role: 'user', content: `What is ${index}?` }],
     answers: [`It is ${index}.`],
-    loadImages: async () => [],
+    loadMedia: async () => ({ images: [] }),
   });
   const questions = Array.from({ length: 18 }, (_, index) => question(index));
   const batches = await calibrationBatches(processor, questions);
@@ -123,7 +123,7 @@ test('progress is told, and an abort ends the preparation between two batches', 
   const ask: Question = {
     messages: [{ role: 'user', content: 'What?' }],
     answers: ['That.'],
-    loadImages: async () => [],
+    loadMedia: async () => ({ images: [] }),
   };
   const questions = new Array<Question>(40).fill(ask);
   const controller = new AbortController();

@@ -5,6 +5,7 @@ import { parseConversations } from './conversation';
 
 const chat = {
   images: ['a.png'],
+  videos: [],
   messages: [
     { role: 'user', content: '<image>what is it?' },
     { role: 'assistant', content: 'a cup' },
@@ -16,6 +17,7 @@ describe('both forms of a conversation are read', () => {
   const expected = {
     messages: chat.messages,
     images: ['a.png'],
+  videos: [],
     answers: ['a cup'],
     extra: new Map(),
     where: '"d.jsonl:1"',
@@ -66,6 +68,18 @@ describe('both forms of a conversation are read', () => {
   });
 });
 
+test('videos are folders of frames or lists, with their rate', () => {
+  const content = '<image>and<video><video><video>?';
+  const videos = ['clip', { frames: ['b.png', 'a.png'], fps: 0.5 }, { frames: 'c', fps: 30 }];
+  const [parsed] = parseConversations(
+    lines({ image: 'a.png', videos, messages: [{ role: 'user', content }] }),
+    'd',
+  );
+  expect(parsed!.videos).toEqual([{ frames: 'clip', fps: 2 }, ...videos.slice(1)]);
+  const llava = { video: 'clip', conversations: [{ from: 'human', value: '<video>?' }] };
+  expect(parseConversations(lines(llava), 'd')[0]!.videos).toEqual([{ frames: 'clip', fps: 2 }]);
+});
+
 test('a JSON list, JSON lines, and lines with blanks and line ends of Windows are the same', () => {
   const entries = [chat, { ...chat, kind: 'what' }];
   const without = (text: string) =>
@@ -108,6 +122,15 @@ describe('what is malformed is refused by its line, or by its place in a list', 
     ],
     ['pictures that are no paths', { ...chat, images: [{}] }, /images of .* got a list/],
     ['a picture that is no path', { ...chat, images: 3 }, /images of .* got number/],
+    ['a video that is no path', { ...chat, videos: [3] }, /a video of .* got 3/],
+    [
+      'frames that are none',
+      { ...chat, videos: { frames: [] } },
+      /a video of .* got \{"frames":\[\]/,
+    ],
+    ['a rate of nothing', { ...chat, videos: { frames: 'a', fps: 0 } }, /fps .* positive .* got 0/],
+    ['a rate in text', { ...chat, videos: { frames: 'a', fps: '2' } }, /fps .* got "2"/],
+    ['a video without a place', { ...chat, videos: 'a' }, /got 0 places and 1 videos/],
     ['a kind that is no text', { ...chat, kind: 3 }, /kind of .* must be text, got number/],
     ['a picture without a place', { ...chat, images: ['a', 'b'] }, /got 1 places and 2 pictures/],
     ['a place without a picture', { ...chat, images: [] }, /got 1 places and 0 pictures/],

@@ -1,16 +1,20 @@
 /**
- * Entries of a DATA file: conversations with pictures, in the form of LLaVA (`image`,
- * `conversations`) or of chat messages (`messages`, `images`), as a JSON list or one JSON a line.
+ * Entries of a DATA file: conversations with pictures and videos, in the form of LLaVA (`image`,
+ * `video`, `conversations`) or of chat messages (`messages`, `images`, `videos`), as a JSON list or
+ * one JSON a line.
  */
 import { parseJson, quoteName } from '@mha2mla/checkpoint';
 import type { Message } from '@mha2mla/vlm-adapters';
 import { parseTurn } from './turn';
+import { parseVideos, type VideoFiles } from './video-files';
 
 export interface Conversation {
   /** Turns; an answer that is a list has its first entry as content. */
   messages: readonly Message[];
   /** Pictures in the order of their places: paths relative to the file, or `data:` URLs. */
   images: readonly string[];
+  /** Videos in the order of their places. */
+  videos: readonly VideoFiles[];
   /** Accepted answers of the last turn; empty where the last turn is no assistant's. */
   answers: readonly string[];
   kind?: string;
@@ -20,13 +24,21 @@ export interface Conversation {
   where: string;
 }
 
-const OWN_KEYS = new Set(['messages', 'conversations', 'images', 'image', 'kind']);
+const OWN_KEYS = new Set([
+  'messages',
+  'conversations',
+  'images',
+  'image',
+  'videos',
+  'video',
+  'kind',
+]);
 
 /**
  * Parse a DATA file.
  * @param name of the file, for messages.
  * @throws CheckpointError for malformed JSON; TypeError for another form; RangeError where pictures
- *   and their places differ in number. All name the line, or the entry of a list.
+ *   or videos and their places differ in number. All name the line, or the entry of a list.
  */
 export function parseConversations(text: string, name: string): Conversation[] {
   const entries = text.trimStart().startsWith('[')
@@ -57,16 +69,14 @@ function parseEntry(entry: unknown, where: string): Conversation {
   const parsed = turns.map((turn) => parseTurn(turn, where));
   const messages = parsed.map(({ message }) => message);
   const images = parseImages(record.get('images') ?? record.get('image') ?? [], where);
-  const places = messages.reduce((sum, message) => sum + countPlaces(message), 0);
-  if (places !== images.length) {
-    throw new RangeError(
-      `parseConversations: ${where} must have a place for each picture, got ${places} places and ${images.length} pictures. Write <image> in the text of a user, or a part {"type": "image"}.`,
-    );
-  }
+  const videos = parseVideos(record.get('videos') ?? record.get('video') ?? [], where);
+  assertPlaces(messages, 'image', images.length, where);
+  assertPlaces(messages, 'video', videos.length, where);
   const kind = parseKind(record.get('kind'), where);
   return {
     messages,
     images,
+    videos,
     answers: parsed.at(-1)!.answers,
     ...(kind !== undefined && { kind }),
     extra: new Map([...record].filter(([key]) => !OWN_KEYS.has(key))),
@@ -87,10 +97,23 @@ function parseKind(kind: unknown, where: string): string | undefined {
   throw new TypeError(`parseConversations: kind of ${where} must be text, got ${kindOf(kind)}.`);
 }
 
-/** Places of pictures: parts, or `<image>` in a user's plain text. */
-function countPlaces({ role, content }: Message): number {
-  if (typeof content !== 'string') return content.filter(({ type }) => type === 'image').length;
-  return role === 'user' ? content.split('<image>').length - 1 : 0;
+/** Parts of a kind, or `<image>` and `<video>` in a user's plain text, are places of media. */
+function assertPlaces(
+  messages: readonly Message[],
+  kind: 'image' | 'video',
+  count: number,
+  where: string,
+): void {
+  const places = messages.reduce((sum, { role, content }) => {
+    if (typeof content !== 'string')
+      return sum + content.filter(({ type }) => type === kind).length;
+    return role === 'user' ? sum + content.split(`<${kind}>`).length - 1 : sum;
+  }, 0);
+  if (places === count) return;
+  const name = kind === 'image' ? 'picture' : 'video';
+  throw new RangeError(
+    `parseConversations: ${where} must have a place for each ${name}, got ${places} places and ${count} ${name}s. Write <${kind}> in the text of a user, or a part {"type": "${kind}"}.`,
+  );
 }
 
 function kindOf(value: unknown): string {

@@ -1,6 +1,9 @@
-/** Questions about pictures with their reference answers, made of conversations. */
-import type { Message, ProcessorSample, RgbImage } from '@mha2mla/vlm-adapters';
+/** Questions about pictures and videos with their reference answers, made of conversations. */
+import type { Message, ProcessorSample } from '@mha2mla/vlm-adapters';
 import type { Conversation } from './conversation';
+
+/** Decoded pictures and videos, in the order of their places. */
+export type Media = Pick<ProcessorSample, 'images' | 'videos'>;
 
 export interface Question {
   /** The conversation up to the answer. */
@@ -9,30 +12,30 @@ export interface Question {
   answers: readonly string[];
   /** A label that accuracy is also reported by. */
   kind?: string;
-  /** Decode the pictures; called when the question's turn comes, so that few are held at a time. */
-  loadImages(): Promise<RgbImage[]>;
+  /** Decode what is asked about; called when the question's turn comes, so that little is held. */
+  loadMedia(): Promise<Media>;
 }
 
 /**
  * The question that a conversation ends with.
- * @param loadImages decodes the conversation's pictures, in their order.
+ * @param loadMedia decodes the conversation's pictures and videos.
  * @throws TypeError when the last turn is no answer.
  */
 export function questionOf(
   { messages, answers, kind, where }: Conversation,
-  loadImages: () => Promise<RgbImage[]>,
+  loadMedia: () => Promise<Media>,
 ): Question {
   if (answers.length === 0) {
     throw new TypeError(
       `questionOf: ${where} must end with a turn of the assistant, got ${JSON.stringify(messages.at(-1)?.role)}.`,
     );
   }
-  return { messages: messages.slice(0, -1), answers, loadImages, ...(kind && { kind }) };
+  return { messages: messages.slice(0, -1), answers, loadMedia, ...(kind && { kind }) };
 }
 
 /** What a processor takes of each question. */
 export function samplesOf(questions: readonly Question[]): Promise<ProcessorSample[]> {
   return Promise.all(
-    questions.map(async ({ messages, loadImages }) => ({ messages, images: await loadImages() })),
+    questions.map(async ({ messages, loadMedia }) => ({ messages, ...(await loadMedia()) })),
   );
 }

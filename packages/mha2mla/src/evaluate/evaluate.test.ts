@@ -88,8 +88,8 @@ describe('evaluate', () => {
 
   test('greedy answers are those of generate', async () => {
     const { answers } = await ask();
-    for (const [i, { messages, loadImages }] of questions.entries()) {
-      const inputs = processor.process([{ messages, images: await loadImages() }]);
+    for (const [i, { messages, loadMedia }] of questions.entries()) {
+      const inputs = processor.process([{ messages, ...(await loadMedia()) }]);
       const ids: number[] = [];
       for await (const { tokens } of model.generate(inputs, { maxTokens: 32 })) {
         ids.push(tokens[0]!);

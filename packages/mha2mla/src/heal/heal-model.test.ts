@@ -80,7 +80,7 @@ async function stopAfter(updates: number, changes: Changes = {}): Promise<HealSt
 const inWords: Question = {
   messages: [{ role: 'user', content: 'is there a camera?' }],
   answers: ['no'],
-  loadImages: async () => [],
+  loadMedia: async () => ({ images: [] }),
 };
 
 describe('a healing run', () => {
@@ -229,7 +229,7 @@ test('holds as many tensors after each update, and leaves none behind, whatever 
     await stopAfter(1);
     await expect(heal({ plan: { learningRate: 1e6 } })).rejects.toThrow('finite');
     await expect(heal({ from, plan: { r: 5 } })).rejects.toThrow('must be [5,192]');
-    const lost = { ...questions[0]!, loadImages: async () => Promise.reject(new Error('gone')) };
+    const lost = { ...questions[0]!, loadMedia: async () => Promise.reject(new Error('gone')) };
     await expect(heal({ questions: [lost] })).rejects.toThrow('gone');
   });
 });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadQuestions, readPicture } from './load-data';
+import { loadQuestions, readPicture, readVideo } from './load-data';
 
 let root: string;
 let folder: string;
@@ -38,7 +38,7 @@ async function dataFile(text: string | Uint8Array): Promise<string> {
 /** Load the pictures of the second of two entries. */
 async function secondPictures(name: string) {
   const questions = await loadQuestions(await dataFile(`${entry([])}\n${entry([name])}`));
-  return questions[1]!.loadImages();
+  return (await questions[1]!.loadMedia()).images;
 }
 
 test('questions come in order, without their answers, up to the limit', async () => {
@@ -46,12 +46,12 @@ test('questions come in order, without their answers, up to the limit', async ()
   expect(await loadQuestions(path)).toHaveLength(3);
   const questions = await loadQuestions(path, 2);
   expect(questions).toHaveLength(2);
-  const { loadImages, ...question } = questions[1]!;
+  const { loadMedia, ...question } = questions[1]!;
   expect(question).toEqual({
     messages: [{ role: 'user', content: '<image>what is it?' }],
     answers: ['a cup'],
   });
-  expect(await loadImages()).toEqual([picture]);
+  expect(await loadMedia()).toEqual({ images: [picture], videos: [] });
 });
 
 test('a byte order mark is left out, bytes that are no UTF-8 are refused', async () => {
@@ -73,6 +73,64 @@ test('a file that is missing, or a folder, is refused by name', async () => {
     message: expect.stringMatching(/none\.jsonl" must be a readable file, got ENOENT/),
   });
   await expect(loadQuestions(folder)).rejects.toThrow('must be a regular file');
+});
+
+describe('videos', () => {
+  const question = (videos: unknown) => {
+    const messages = [
+      { role: 'user', content: '<video>what happens?' },
+      { role: 'assistant', content: 'rain' },
+    ];
+    return dataFile(JSON.stringify({ videos, messages }));
+  };
+  const load = async (videos: unknown) =>
+    (await (await loadQuestions(await question(videos)))[0]!.loadMedia()).videos!;
+
+  beforeAll(async () => {
+    await mkdir(join(folder, 'clip'));
+    for (const [i, name] of ['frame10.png', 'frame2.PNG', 'frame1.jpeg', 'notes.txt'].entries()) {
+      await writeFile(
+        join(folder, 'clip', name),
+        await sharp({ create: { ...create, width: i + 1 } })
+          .png()
+          .toBuffer(),
+      );
+    }
+    await mkdir(join(folder, 'empty'));
+    await symlink(join(root, 'outside.png'), join(folder, 'empty/link.png'));
+  });
+
+  test('a folder is its pictures, in the order of their numbers', async () => {
+    const [video] = await load('clip');
+    expect(video!.fps).toBe(2);
+    expect(video!.frames.map(({ width }) => width)).toEqual([3, 2, 1]);
+    expect(await load([{ frames: 'clip', fps: 12.5 }])).toEqual([{ ...video, fps: 12.5 }]);
+    expect(await readVideo(join(folder, 'clip/../clip/'), 2)).toEqual(video);
+  });
+
+  test('frames may be listed, in any order', async () => {
+    const [video] = await load({ frames: ['clip/frame10.png', 'images/a.png'], fps: 1 });
+    expect(video!.frames.map(({ width }) => width)).toEqual([1, 2]);
+  });
+
+  test.each<[string, unknown, RegExp]>([
+    ['missing', 'none', /"none" must exist/],
+    ['outside', '..', /must stay inside of its folder/],
+    ['without pictures', 'images/../../data/none', /must exist/],
+    ['a file', 'cut.png', /ENOTDIR/],
+    ['a frame outside by a link', 'empty', /must stay inside of its folder/],
+    ['a frame that is missing', { frames: ['clip/none.png'] }, /"clip\/none.png" must exist/],
+  ])('%s: refused, and the entry is named', async (_, videos, message) => {
+    await expect(load(videos)).rejects.toThrow(message);
+    await expect(load(videos)).rejects.toThrow(/^"test\.jsonl:1": /);
+  });
+
+  test('a folder without pictures is refused', async () => {
+    await mkdir(join(folder, 'bare'));
+    await expect(load('bare')).rejects.toThrow(
+      /1 to 768 PNG, JPEG or WebP frames, got 0 in "bare"/,
+    );
+  });
 });
 
 describe('pictures', () => {

@@ -1,11 +1,13 @@
-/** Read a DATA file from disk; its pictures are read when they are asked for. */
-import { basename, dirname } from 'node:path';
+/** Read a DATA file from disk; its pictures and videos are read when they are asked for. */
+import { basename, dirname, join, resolve } from 'node:path';
 import { CheckpointError, quoteName } from '@mha2mla/checkpoint';
 import { resolveInside } from '@mha2mla/checkpoint/node';
-import type { RgbImage } from '@mha2mla/vlm-adapters';
+import type { RgbImage, Video } from '@mha2mla/vlm-adapters';
 import { parseConversations } from '../data/conversation';
 import { type Question, questionOf } from '../data/question';
+import type { VideoFiles } from '../data/video-files';
 import { decodeImage, MAX_IMAGE_BYTES } from './decode-image';
+import { listFrames } from './list-frames';
 import { readWholeFile } from './read-whole-file';
 
 /** The longest string of Node; LLaVA's 665 thousand instructions take twice that and want splitting. */
@@ -14,7 +16,7 @@ const MAX_DATA_BYTES = 2 ** 29 - 24;
 /**
  * The questions of a DATA file, each the last turn of its conversation.
  * @param limit most questions that are taken, from the first on.
- * @throws for malformed entries; `loadImages` for pictures that are missing or lie outside of the
+ * @throws for malformed entries; `loadMedia` for files that are missing or lie outside of the
  *   file's folder. All name the entry.
  */
 export async function loadQuestions(
@@ -26,10 +28,11 @@ export async function loadQuestions(
   return parseConversations(decodeText(bytes, path), basename(path))
     .slice(0, limit)
     .map((conversation) => {
-      const { images, where } = conversation;
-      return questionOf(conversation, () =>
-        Promise.all(images.map((name) => loadPicture(folder, name, where))),
-      );
+      const { images, videos, where } = conversation;
+      return questionOf(conversation, async () => ({
+        images: await Promise.all(images.map((name) => loadPicture(folder, name, where))),
+        videos: await Promise.all(videos.map((video) => loadVideo(folder, video, where))),
+      }));
     });
 }
 
@@ -51,12 +54,34 @@ async function loadPicture(folder: string, name: string, where: string): Promise
   }
 }
 
-/** The error of a picture, saying which entry names it. */
+async function loadVideo(
+  folder: string,
+  { frames, fps }: VideoFiles,
+  where: string,
+): Promise<Video> {
+  try {
+    const names = typeof frames === 'string' ? await listFrames(folder, frames) : frames;
+    const read = async (name: string) => readPicture(await resolveInside(folder, name), name);
+    return { frames: await Promise.all(names.map(read)), fps };
+  } catch (cause) {
+    throw locatedError(cause, where);
+  }
+}
+
+/** The error of a picture or video, saying which entry names it. */
 function locatedError(cause: unknown, where: string): Error {
   const message = `${where}: ${cause instanceof Error ? cause.message : cause}`;
   return cause instanceof CheckpointError
     ? new CheckpointError(cause.code, message, { cause })
     : new RangeError(message, { cause });
+}
+
+/** Read a folder of frames. */
+export async function readVideo(path: string, fps: number): Promise<Video> {
+  const folder = dirname(resolve(path));
+  const names = await listFrames(folder, basename(resolve(path)));
+  const read = (name: string) => readPicture(join(folder, name), name);
+  return { frames: await Promise.all(names.map(read)), fps };
 }
 
 /** Read and decode a picture file. @param name for messages; default the path. */

@@ -33,6 +33,32 @@ test('ids, mask and pictures are read', async () => {
   });
 });
 
+test('sizes, grids and videos are read', async () => {
+  const grid = { shape: [1, 3], values: Int32Array.of(1, 4, 6) };
+  const pixels = { shape: [24, 8], values: new Float32Array(192).fill(0.5) };
+  const seconds = { shape: [1], values: Float32Array.of(0.5) };
+  const sizes = { shape: [2, 2], values: Int32Array.of(1, 2, 3, 4) };
+  const file = await fileOf({
+    input_ids: ids,
+    image_sizes: sizes,
+    image_grid_thw: grid,
+    pixel_values_videos: pixels,
+    video_grid_thw: grid,
+    second_per_grid_ts: seconds,
+  });
+  expect(await readModelInputs(file)).toEqual({
+    batch: 2,
+    length: 3,
+    inputIds: ids.values,
+    attentionMask: new Int32Array(6).fill(1),
+    imageSizes: sizes.values,
+    imageGridThw: grid.values,
+    pixelValuesVideos: { data: pixels.values, shape: pixels.shape },
+    videoGridThw: grid.values,
+    secondPerGridTs: seconds.values,
+  });
+});
+
 test('without a mask all tokens are real, and without pictures it is text', async () => {
   expect(await readModelInputs(await fileOf({ input_ids: ids }))).toEqual({
     batch: 2,
@@ -49,6 +75,11 @@ test.each<[string, Tensors, RegExp]>([
     'a mask of another shape',
     { input_ids: ids, attention_mask: { ...mask, shape: [3, 2] } },
     /attention_mask alike, got \[2,3\] and \[3,2\]/,
+  ],
+  [
+    'a grid of another width',
+    { input_ids: ids, image_grid_thw: { shape: [3], values: Int32Array.of(1, 2, 3) } },
+    /image_grid_thw must be \[n, 3\], got \[3\]/,
   ],
   [
     'no tokens',

@@ -1,9 +1,11 @@
 /** A prepared input from a safetensors file: what `trace --inputs` takes. */
 import { type Checkpoint, CheckpointError } from '@mha2mla/checkpoint';
-import type { ModelInputs } from '@mha2mla/vlm-adapters';
+import type { MediaInputs, ModelInputs } from '@mha2mla/vlm-adapters';
 
 /**
- * Read `input_ids` [B, L] and, where they are, `attention_mask` [B, L] and `pixel_values`.
+ * Read `input_ids` [B, L] and, where they are, `attention_mask` [B, L], `pixel_values`,
+ * `image_sizes` [pictures, 2], `image_grid_thw` [pictures, 3], `pixel_values_videos`,
+ * `video_grid_thw` [videos, 3] and `second_per_grid_ts` [videos]. Positions are computed.
  * @throws CheckpointError for a missing or malformed tensor, RangeError for shapes that do not fit.
  */
 export async function readModelInputs(file: Checkpoint): Promise<ModelInputs> {
@@ -25,7 +27,6 @@ export async function readModelInputs(file: Checkpoint): Promise<ModelInputs> {
       `readModelInputs: input_ids must be [B, L] and attention_mask alike, got [${ids.shape}] and [${mask?.shape ?? 'nothing'}].`,
     );
   }
-  const pixels = file.tensors.get('pixel_values');
   return {
     batch,
     length,
@@ -33,10 +34,32 @@ export async function readModelInputs(file: Checkpoint): Promise<ModelInputs> {
     attentionMask: mask
       ? checkMask(await file.readInt32('attention_mask'), length)
       : new Int32Array(batch * length).fill(1),
-    ...(pixels && {
-      pixelValues: { data: await file.readFloat32('pixel_values'), shape: pixels.shape },
-    }),
+    ...(await readMedia(file)),
   };
+}
+
+async function readMedia(file: Checkpoint): Promise<MediaInputs> {
+  const pixels = async (name: string) => {
+    const info = file.tensors.get(name);
+    return info && { data: await file.readFloat32(name), shape: info.shape };
+  };
+  const rows = async (name: string, width: number) => {
+    const info = file.tensors.get(name);
+    if (info && (info.shape.length !== 2 || info.shape[1] !== width)) {
+      throw new RangeError(`readModelInputs: ${name} must be [n, ${width}], got [${info.shape}].`);
+    }
+    return info && file.readInt32(name);
+  };
+  const seconds = file.tensors.has('second_per_grid_ts');
+  const media = {
+    pixelValues: await pixels('pixel_values'),
+    imageSizes: await rows('image_sizes', 2),
+    imageGridThw: await rows('image_grid_thw', 3),
+    pixelValuesVideos: await pixels('pixel_values_videos'),
+    videoGridThw: await rows('video_grid_thw', 3),
+    secondPerGridTs: seconds ? await file.readFloat32('second_per_grid_ts') : undefined,
+  };
+  return Object.fromEntries(Object.entries(media).filter(([, value]) => value !== undefined));
 }
 
 function checkMask(mask: Int32Array, length: number): Int32Array {

@@ -45,6 +45,9 @@ export async function traceModel(
     shape: axes === 3 ? [3, batch, length] : [batch, length],
     values: prepared.positionIds,
   });
+  if (prepared.ropeDeltas) {
+    trace.set('rope_deltas', { shape: [batch, 1], values: prepared.ropeDeltas });
+  }
   const kept = new Map<string, tf.Tensor>();
   const observe = (name: string, tensor: tf.Tensor) => {
     kept.set(name, tf.keep(tf.clone(tensor)));

@@ -2,7 +2,8 @@ import { text as readAll } from 'node:stream/consumers';
 import type { CacheBytes } from '@mha2mla/mla-runtime';
 import type { MessagePart, ModelInputs, ProcessorSample, VlmSource } from '@mha2mla/vlm-adapters';
 import type { Command } from 'commander';
-import { readPicture } from '../../node/load-data';
+import { DEFAULT_FPS } from '../../data/video-files';
+import { readPicture, readVideo } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
 import { seededRandom } from '../../seeded-random';
 import { cacheSetting } from '../cache-setting';
@@ -18,6 +19,8 @@ import { withModel } from '../with-model';
 interface Flags extends RunFlags, CacheFlags, CommonFlags {
   prompt: string;
   image: string[];
+  video: string[];
+  fps: number;
   system?: string;
   maxTokens: number;
   temperature: number;
@@ -29,7 +32,7 @@ interface Flags extends RunFlags, CacheFlags, CommonFlags {
   stats?: boolean;
 }
 
-/** `generate MODEL`: an answer about pictures, as it comes. */
+/** `generate MODEL`: an answer about pictures and videos, as it comes. */
 export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) => {
   addGenerateOptions(program.command('generate <model>'))
     .description('answer a prompt, word by word')
@@ -72,6 +75,8 @@ function addGenerateOptions(command: Command): Command {
   return addCacheOptions(addRunOptions(command))
     .requiredOption('--prompt <text>', 'what is asked; - reads standard input')
     .option('--image <file>', 'a picture; may be given several times', collect, [])
+    .option('--video <folder>', 'a video as frames; may be given several times', collect, [])
+    .option('--fps <n>', 'frames a second of the videos', positive(), DEFAULT_FPS)
     .option('--system <text>', 'a system message')
     .option('--max-tokens <n>', 'most tokens of the answer', integer(1), 128)
     .option('--temperature <t>', '0 is greedy', nonNegative(), 0)
@@ -95,9 +100,13 @@ async function readPrompt(stdin: NodeJS.ReadableStream, signal: AbortSignal): Pr
   return (await Promise.race([readAll(stdin), interrupted])).trimEnd();
 }
 
-async function sampleOf(prompt: string, { image, system }: Flags): Promise<ProcessorSample> {
+async function sampleOf(
+  prompt: string,
+  { image, video, fps, system }: Flags,
+): Promise<ProcessorSample> {
   const content: MessagePart[] = [
     ...image.map((): MessagePart => ({ type: 'image' })),
+    ...video.map((): MessagePart => ({ type: 'video' })),
     { type: 'text', text: prompt },
   ];
   const heading =
@@ -107,6 +116,7 @@ async function sampleOf(prompt: string, { image, system }: Flags): Promise<Proce
   return {
     messages: [...heading, { role: 'user', content }],
     images: await Promise.all(image.map((file) => readPicture(file))),
+    videos: await Promise.all(video.map((folder) => readVideo(folder, fps))),
   };
 }
 
