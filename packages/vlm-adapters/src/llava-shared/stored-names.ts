@@ -1,8 +1,11 @@
 /**
- * Names of LLaVA's weights on disk: as published, then as the classes of transformers 4.57 and 5
- * save them (5 also drops `vision_model.`).
+ * Names of the LLaVAs' weights on disk: as published, then as the classes of transformers 4.57 and
+ * 5 save them (5 also drops `vision_model.`).
  */
 const TOWER = 'vision_tower.';
+
+/** Parts outside of tower and decoder; LLaVA-1.5 has no `image_newline`. */
+const OF_THE_WHOLE = /^(multi_modal_projector\.|image_newline$)/;
 
 /** Candidates for one of our names, the published one first. */
 export function llavaStoredNames(name: string): readonly string[] {
@@ -14,7 +17,7 @@ export function llavaStoredNames(name: string): readonly string[] {
       `model.vision_tower.${rest}`,
     ];
   }
-  if (name.startsWith('multi_modal_projector.')) return [name, `model.${name}`];
+  if (OF_THE_WHOLE.test(name)) return [name, `model.${name}`];
   if (name.startsWith('lm_head.')) return [`language_model.${name}`, name];
   return [`language_model.model.${name}`, `model.language_model.${name}`];
 }

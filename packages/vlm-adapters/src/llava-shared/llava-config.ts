@@ -1,4 +1,4 @@
-/** config.json of LLaVA-1.5 (`model_type: llava`) to what loader and decoder need. */
+/** What config.json says in LLaVA-1.5 and LLaVA-NeXT alike: CLIP, a projector, a decoder. */
 import type { ModelConfig } from '@mha2mla/checkpoint';
 import { decoderConfig } from '../decoder-config';
 import type { VlmConfig } from '../family';

@@ -1,0 +1,60 @@
+/** CLIP and the projector of two layers behind it: squares to features of the decoder's width. */
+import { loadProjection, type WeightReader } from '@mha2mla/mla-runtime';
+import * as tf from '@tensorflow/tfjs-core';
+import type { EncodeOptions } from '../family';
+import { loadOwned } from '../load-owned';
+import { clipTensors } from '../vision/clip-tensors';
+import { ClipVisionTower } from '../vision/clip-vision-tower';
+import type { LlavaConfig } from './llava-config';
+
+const TOWER = 'vision_tower';
+const PROJECTOR = 'multi_modal_projector';
+
+export interface ProjectedTower {
+  /**
+   * @param pixels [squares, 3, imageSize, imageSize], normalised.
+   * @returns [squares, patches, D]; the caller disposes it.
+   */
+  encode(pixels: Float32Array, squares: number, options?: EncodeOptions): tf.Tensor3D;
+  dispose(): void;
+}
+
+/** Weights of tower and projector by our names. */
+export function projectedTowerTensors({ clip }: LlavaConfig): string[] {
+  return [
+    ...clipTensors(clip, TOWER),
+    `${PROJECTOR}.linear_1.weight`,
+    `${PROJECTOR}.linear_2.weight`,
+  ];
+}
+
+/** Load tower and projector. The caller disposes them. */
+export function loadProjectedTower(
+  { clip, decoder, projectorAct }: LlavaConfig,
+  weights: WeightReader,
+): Promise<ProjectedTower> {
+  const width = decoder.hiddenSize;
+  return loadOwned(async (own) => {
+    const tower = own(await ClipVisionTower.load(clip, weights, TOWER));
+    const projection = async (part: string, inFeatures: number) =>
+      own(await loadProjection(weights, `${PROJECTOR}.${part}`, [inFeatures, width]));
+    const linear1 = await projection('linear_1', clip.hiddenSize);
+    const linear2 = await projection('linear_2', width);
+    return {
+      encode: (pixels, squares, { observe } = {}) =>
+        tf.tidy(() => {
+          const patches = tower.encode(
+            pixels,
+            squares,
+            observe && ((name, tensor) => observe(`vision.${name}`, tensor)),
+          );
+          const projected = linear2.apply(projectorAct(linear1.apply(patches)));
+          observe?.('projector_out', projected);
+          return projected as tf.Tensor3D;
+        }),
+      dispose() {
+        for (const part of [tower, linear1, linear2]) part.dispose();
+      },
+    };
+  });
+}
