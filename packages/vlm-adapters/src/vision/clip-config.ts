@@ -19,6 +19,25 @@ export interface ClipConfig {
 
 const CLIP = 'clip_vision_model';
 
+/** CLIPVisionConfig's values for keys that a `vision_config` leaves out: ViT-B/32. */
+const CLASS_DEFAULTS = {
+  hidden_size: 768,
+  intermediate_size: 3072,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  image_size: 224,
+  patch_size: 32,
+};
+/** The LLaVAs' values where there is no `vision_config`: ViT-L/14 at 336 pixels. */
+const ABSENT_DEFAULTS: typeof CLASS_DEFAULTS = {
+  hidden_size: 1024,
+  intermediate_size: 4096,
+  num_hidden_layers: 24,
+  num_attention_heads: 16,
+  image_size: 336,
+  patch_size: 14,
+};
+
 /** Read and check a CLIP tower's config. @throws on another kind of tower, values out of range. */
 export function parseClipConfig({ vision, raw }: ModelConfig): ClipConfig {
   const modelType = configString(vision, 'model_type', CLIP);
@@ -28,15 +47,16 @@ export function parseClipConfig({ vision, raw }: ModelConfig): ClipConfig {
     );
   }
   // CLIP ViT-L/336 is 1024 wide with 24 layers; ten times that is beyond any published tower.
-  const integer = (key: string, fallback: number, max: number) =>
-    configInteger(vision, key, { min: 1, max, default: fallback });
+  const defaults = raw.vision_config == null ? ABSENT_DEFAULTS : CLASS_DEFAULTS;
+  const integer = (key: keyof typeof CLASS_DEFAULTS, max: number) =>
+    configInteger(vision, key, { min: 1, max, default: defaults[key] });
   const config = {
-    hiddenSize: integer('hidden_size', 1024, 16_384),
-    intermediateSize: integer('intermediate_size', 4096, 131_072),
-    numHiddenLayers: integer('num_hidden_layers', 24, 512),
-    numAttentionHeads: integer('num_attention_heads', 16, 512),
-    imageSize: integer('image_size', 336, 8_192),
-    patchSize: integer('patch_size', 14, 512),
+    hiddenSize: integer('hidden_size', 16_384),
+    intermediateSize: integer('intermediate_size', 131_072),
+    numHiddenLayers: integer('num_hidden_layers', 512),
+    numAttentionHeads: integer('num_attention_heads', 512),
+    imageSize: integer('image_size', 8_192),
+    patchSize: integer('patch_size', 512),
   };
   if (config.hiddenSize % config.numAttentionHeads !== 0) {
     throw new RangeError(
