@@ -20,6 +20,7 @@ it('the exported names are these', () => {
       "decodeFloat32",
       "decodeInt32",
       "dtypeBits",
+      "encodeRankFile",
       "encodeTensor",
       "httpStore",
       "memorySource",

@@ -16,6 +16,7 @@ export {
 } from './config-values';
 export { decodeFloat32, decodeInt32 } from './decode-tensor';
 export { type Dtype, dtypeBits } from './dtype';
+export { encodeRankFile } from './encode-rank-file';
 export { encodeTensor, type TensorValues } from './encode-tensor';
 export { type HttpStoreOptions, httpStore } from './http-store';
 export { memorySource, memoryStore } from './memory-store';
