@@ -21,5 +21,6 @@ test('the package exports these names and no others', () => {
     'prepareInputs',
     'sequentialPositions',
     'tensorDifference',
+    'videoAsText',
   ]);
 });

@@ -28,7 +28,7 @@ export type {
   ProcessorSample,
   Video,
 } from './model-inputs';
-export { openVlm, type VlmSource } from './open-vlm';
+export { type OpenVlmOptions, openVlm, type VlmSource } from './open-vlm';
 export { prepareInputs } from './prepare-inputs';
 export { sequentialPositions } from './sequential-positions';
 export type { ChatTemplate, RenderedPrompt } from './text/chat-template';
@@ -36,6 +36,7 @@ export { loadTextFiles, type TextFiles } from './text/load-text-files';
 export type { Message, MessagePart } from './text/message-parts';
 export { createTokenStream, type TokenStream } from './text/token-stream';
 export type { TextTokenizer } from './text/tokenizer';
+export { videoAsText } from './video-as-text';
 export { type ClipConfig, parseClipConfig } from './vision/clip-config';
 export { ClipVisionTower } from './vision/clip-vision-tower';
 export { VisionLanguageModel } from './vision-language-model';

@@ -39,6 +39,7 @@ describe('blocks that do not fit the model are refused', () => {
   test.each<[string, Record<string, unknown>, RegExp]>([
     ['an empty block', {}, /rope_pairs must be present where partial_rope_version is undefined/],
     ['pairs chosen from data, not listed', { ...high, partial_rope_version: 'mkl' }, /is "mkl"/],
+    ['keys repeated for query heads', { ...high, is_gqa2mha2mla: true }, /is_gqa2mha2mla must be/],
     ['no rope dims', { partial_rope_version: 'high' }, /rope_dim_for_mla.* integer in 0..8/],
     ['odd rope dims', { ...high, rope_dim_for_mla: 3 }, /ropeDim must be even/],
     ['rope dims beyond the head', { ...high, rope_dim_for_mla: 10 }, /in 0..8/],

@@ -2,7 +2,7 @@
  * The `mha2mla` block of a converted model's config.json. The published keys say how the reference
  * chose rotary dims; ours add what has no place there: the pairs themselves, groups, cache bits.
  */
-import { type ConfigRecord, configInteger } from '@mha2mla/checkpoint';
+import { type ConfigRecord, configBoolean, configInteger } from '@mha2mla/checkpoint';
 import type { MlaConfig } from '@mha2mla/mla-runtime';
 import { type RopePairs, selectPairs } from '@mha2mla/partial-rope';
 
@@ -19,6 +19,11 @@ interface HeadCounts {
  */
 export function parseMlaConfig(block: ConfigRecord, counts: HeadCounts): MlaConfig {
   const { numKeyValueHeads } = counts;
+  if (configBoolean(block, 'is_gqa2mha2mla', false)) {
+    throw new RangeError(
+      'parseMlaConfig: mha2mla.is_gqa2mha2mla must be false, got true. Keys repeated for every query head are not supported.',
+    );
+  }
   const groups = configInteger(block, 'groups', { min: 1, max: numKeyValueHeads, default: 1 });
   if (numKeyValueHeads % groups !== 0) {
     throw new RangeError(
@@ -39,7 +44,7 @@ function pairsByStrategy(
   const strategy = block.partial_rope_version;
   if (strategy !== 'high' && strategy !== 'low' && strategy !== 'uniform') {
     throw new RangeError(
-      `parseMlaConfig: mha2mla.rope_pairs must be present where partial_rope_version is ${JSON.stringify(strategy)}; only high, low and uniform follow from the config.`,
+      `parseMlaConfig: mha2mla.rope_pairs must be present where partial_rope_version is ${JSON.stringify(strategy)}; only high, low and uniform follow from the config, and mkl from the rank file that qk_tensor_path names.`,
     );
   }
   const ropeDim = configInteger(block, 'rope_dim_for_mla', { min: 0, max: headDim });

@@ -1,14 +1,20 @@
 /** Open a checkpoint folder of a known family: config and headers are read, weights are not. */
 import {
+  type ByteSource,
   type Checkpoint,
+  CheckpointError,
   type FileStore,
+  type ModelConfig,
   openCheckpoint,
+  quoteName,
   readModelConfig,
 } from '@mha2mla/checkpoint';
 import type { CacheOptions } from '@mha2mla/mla-runtime';
 import { parseCacheSetting } from './cache-setting';
 import { CheckpointWeights } from './checkpoint-weights';
 import type { VlmConfig, VlmFamily } from './family';
+import { rankFileName, withRankPairs } from './rank-pairs';
+import { readVideoAsText, videoAsText } from './video-as-text';
 
 export interface VlmSource {
   readonly family: VlmFamily;
@@ -18,27 +24,53 @@ export interface VlmSource {
   readonly store: FileStore;
   /** How the model's cache is stored unless a run says otherwise. */
   readonly cache: CacheOptions;
+  /** The rank file that selects the rotary pairs, in a model that the reference has converted. */
+  readonly rankFile?: ByteSource;
 }
 
-/**
- * @param families those that the application supports; the config's `model_type` picks one.
- * @throws when no family has that type, or config or headers are malformed.
- */
+export interface OpenVlmOptions {
+  /** Those that the application supports; the config's `model_type` picks one. */
+  families: readonly VlmFamily[];
+  /** Find a rank file that the folder has not, by its base name. */
+  openRankFile?: (name: string) => Promise<ByteSource | undefined>;
+}
+
+/** @throws when no family has the config's type, or config, rank file or headers are malformed. */
 export async function openVlm(
   store: FileStore,
-  { families }: { families: readonly VlmFamily[] },
+  { families, openRankFile }: OpenVlmOptions,
 ): Promise<VlmSource> {
-  const modelConfig = await readModelConfig(store);
-  const family = families.find(({ modelTypes }) => modelTypes.includes(modelConfig.modelType));
+  const read = await readModelConfig(store);
+  const family = families.find(({ modelTypes }) => modelTypes.includes(read.modelType));
   if (!family) {
     const known = families.flatMap(({ modelTypes }) => modelTypes).join(', ');
     throw new RangeError(
-      `openVlm: model_type must be one of ${known}, got ${JSON.stringify(modelConfig.modelType)} in ${store.name}.`,
+      `openVlm: model_type must be one of ${known}, got ${JSON.stringify(read.modelType)} in ${store.name}.`,
     );
   }
-  const config = family.parseConfig(modelConfig);
+  const rankFile = await findRankFile(read, store, openRankFile);
+  const modelConfig = rankFile ? await withRankPairs(read, rankFile) : read;
+  const { mha2mla } = modelConfig;
+  const parsed = family.parseConfig(modelConfig);
+  const config = mha2mla && readVideoAsText(mha2mla) ? videoAsText(parsed) : parsed;
   const checkpoint = await openCheckpoint(store);
   const weights = new CheckpointWeights(checkpoint, family.storedNames, family.name);
-  const cache = parseCacheSetting(modelConfig.mha2mla ?? {});
-  return { family, config, checkpoint, weights, store, cache };
+  const cache = parseCacheSetting(mha2mla ?? {});
+  const source = { family, config, checkpoint, weights, store, cache };
+  return rankFile ? { ...source, rankFile } : source;
+}
+
+async function findRankFile(
+  config: ModelConfig,
+  store: FileStore,
+  openElsewhere: OpenVlmOptions['openRankFile'],
+): Promise<ByteSource | undefined> {
+  const name = rankFileName(config);
+  if (name === undefined) return undefined;
+  const file = (await store.open(name)) ?? (await openElsewhere?.(name));
+  if (file) return file;
+  throw new CheckpointError(
+    'missing-file',
+    `openVlm: the rank file ${quoteName(name)} that mha2mla.qk_tensor_path names must be in ${store.name}, got none. Put it there; the reference publishes those of its models.`,
+  );
 }
