@@ -13,6 +13,7 @@ test('the package exports these names and no others', () => {
     'decoderConfig',
     'embedInputs',
     'llava',
+    'llavaNext',
     'loadTextFiles',
     'openVlm',
     'parseCacheSetting',

@@ -19,6 +19,7 @@ export {
 } from './image/clip-image-processor';
 export type { RgbImage } from './image/rgb-image';
 export { llava } from './llava/llava-family';
+export { llavaNext } from './llava-next/llava-next-family';
 export { parseMlaConfig } from './mla-config';
 export type {
   MediaInputs,

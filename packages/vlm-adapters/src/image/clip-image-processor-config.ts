@@ -1,9 +1,9 @@
 /**
- * What a CLIP image processor does to a picture, read from a `preprocessor_config.json` (one file,
- * older layout) or from `image_processor` of a `processor_config.json` (newer layout). Every number
- * is checked here: it decides allocations later.
+ * What a CLIP image processor does to a picture, read from its configuration of either layout.
+ * Every number is checked here: it decides allocations later.
  */
 import { jsonRecord, showJson } from '../json-record';
+import { imageProcessorRecord } from './image-processor-record';
 
 export interface ImageSize {
   height: number;
@@ -40,11 +40,7 @@ const OWNER = 'parseClipImageProcessorConfig';
  * @throws TypeError, RangeError naming the key, with what was expected and got
  */
 export function parseClipImageProcessorConfig(json: unknown): ClipImageProcessorConfig {
-  const outer = jsonRecord(OWNER, 'the file', json);
-  const raw =
-    outer.image_processor === undefined
-      ? outer
-      : jsonRecord(OWNER, 'image_processor', outer.image_processor);
+  const raw = imageProcessorRecord(OWNER, json);
   const config: ClipImageProcessorConfig = { convertRgb: flag(raw, 'do_convert_rgb') };
   if (flag(raw, 'do_resize')) {
     const filter = raw.resample ?? BICUBIC;

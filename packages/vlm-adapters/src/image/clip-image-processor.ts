@@ -8,8 +8,9 @@ import {
   type ImageSize,
   parseClipImageProcessorConfig,
 } from './clip-image-processor-config';
+import { convertRgb } from './convert-rgb';
 import { resizeBicubic } from './resize-bicubic';
-import { type RgbImage, toRgb } from './rgb-image';
+import type { RgbImage } from './rgb-image';
 
 export interface ClipImageProcessor {
   /** Size of every result, when the configuration fixes it. */
@@ -39,12 +40,7 @@ function processImage(
   config: ClipImageProcessorConfig,
   tables: Float32Array[],
 ): ProcessedImage {
-  const rgb = toRgb(image);
-  if (!config.convertRgb && rgb.data !== image.data) {
-    throw new RangeError(
-      `ClipImageProcessor.process: with do_convert_rgb false a picture must have 3 channels, got ${image.data.length / (image.width * image.height)}.`,
-    );
-  }
+  const rgb = convertRgb(image, config);
   const full = resizedSize(rgb, config.resize);
   const { height, width } = config.crop ?? full;
   const rows = cropSpan(full.height, height);

@@ -16,7 +16,7 @@ export interface RgbImage {
 export const MAX_IMAGE_PIXELS = 178_956_970;
 
 /** JPEG ends at 65,535; a longer side is a picture that no one took. Bounds the filter tables. */
-const MAX_SIDE = 1 << 20;
+export const MAX_IMAGE_SIDE = 1 << 20;
 
 /**
  * Give the picture as three-channel RGB: grey is repeated, alpha is dropped, as PIL's
@@ -48,8 +48,10 @@ function checkImage({ data, width, height, channels }: RgbImage): number {
     );
   }
   for (const [name, side] of Object.entries({ width, height })) {
-    if (!Number.isInteger(side) || side < 1 || side > MAX_SIDE) {
-      throw new RangeError(`toRgb: ${name} must be an integer in 1..${MAX_SIDE}, got ${side}.`);
+    if (!Number.isInteger(side) || side < 1 || side > MAX_IMAGE_SIDE) {
+      throw new RangeError(
+        `toRgb: ${name} must be an integer in 1..${MAX_IMAGE_SIDE}, got ${side}.`,
+      );
     }
   }
   const pixels = width * height;
