@@ -26,16 +26,17 @@ const MAX_PIXELS = 2 ** 24;
 
 /**
  * Parse and check the resolutions.
- * @param file where they stand, for the message.
+ * @param where they stand, for the message.
  * @param tile side of the tower's square, in pixels.
  * @throws RangeError
  */
-export function parseGridPinpoints(file: string, value: unknown, tile: number): ImageSize[] {
+export function parseGridPinpoints(where: string, value: unknown, tile: number): ImageSize[] {
+  const list = value ?? DEFAULTS;
+  const origin = list === value ? '' : ' (the default, as it is left out)';
   const fail = (must: string, got: unknown) =>
     new RangeError(
-      `parseGridPinpoints: image_grid_pinpoints of ${file} must ${must}, got ${showJson(got)}.`,
+      `parseGridPinpoints: image_grid_pinpoints of ${where} must ${must}, got ${showJson(got)}${origin}.`,
     );
-  const list = value ?? DEFAULTS;
   if (!Array.isArray(list)) throw fail('be a list of [height, width]', list);
   if (list.length < 1 || list.length > MAX_PINPOINTS) {
     throw fail(`hold 1 to ${MAX_PINPOINTS} resolutions`, list.length);

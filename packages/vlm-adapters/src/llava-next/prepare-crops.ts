@@ -15,7 +15,7 @@ import type { LlavaNextConfig } from './llava-next-config';
 import { pictureTiling } from './picture-tiling';
 
 const OWNER = 'prepareCrops';
-const FILE = 'preprocessor_config.json';
+const WHERE = 'the image processor';
 
 /**
  * @param json the parsed configuration of the image processor; it must suit config.json.
@@ -55,15 +55,11 @@ export function prepareCrops(
 
 /** Whole and tiles are made in the tower's size, so that the processor has only to normalise. */
 function assertSquare({ resize, crop }: ClipImageProcessorConfig, size: number): void {
-  const sides =
-    resize && 'shortestEdge' in resize ? [resize.shortestEdge] : Object.values(resize ?? {});
-  for (const [key, found] of [
-    ['size', sides],
-    ['crop_size', Object.values(crop ?? {})],
-  ] as const) {
+  for (const [key, setting] of Object.entries({ size: resize, crop_size: crop })) {
+    const found = Object.values(setting ?? {});
     if (found.length > 0 && found.every((side) => side === size)) continue;
     throw new RangeError(
-      `${OWNER}: ${key} of ${FILE} must be ${size}, the tower's by config.json, got ${found.join(' x ') || 'none'}.`,
+      `${OWNER}: ${key} of ${WHERE} must be ${size}, the tower's by config.json, got ${found.join(' x ') || 'none'}.`,
     );
   }
 }
@@ -72,9 +68,9 @@ function assertSquare({ resize, crop }: ClipImageProcessorConfig, size: number):
 function assertSamePinpoints({ clip, gridPinpoints }: LlavaNextConfig, value: unknown): void {
   const show = (pinpoints: readonly ImageSize[]) =>
     JSON.stringify(pinpoints.map(({ height, width }) => [height, width]));
-  const [own, models] = [parseGridPinpoints(FILE, value, clip.imageSize), gridPinpoints].map(show);
+  const [own, models] = [parseGridPinpoints(WHERE, value, clip.imageSize), gridPinpoints].map(show);
   if (own === models) return;
   throw new RangeError(
-    `${OWNER}: image_grid_pinpoints of ${FILE} must be those of config.json, ${models}, got ${own}.`,
+    `${OWNER}: image_grid_pinpoints of ${WHERE} must be those of config.json, ${models}, got ${own}.`,
   );
 }
