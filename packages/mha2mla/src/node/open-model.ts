@@ -1,9 +1,9 @@
 /** Open a model folder on disk, of any family that the command line knows. */
 import { createHash } from 'node:crypto';
 import { nodeStore } from '@mha2mla/checkpoint/node';
-import { llava, openVlm, type VlmFamily, type VlmSource } from '@mha2mla/vlm-adapters';
+import { llava, llavaNext, openVlm, type VlmFamily, type VlmSource } from '@mha2mla/vlm-adapters';
 
-export const FAMILIES: readonly VlmFamily[] = [llava];
+export const FAMILIES: readonly VlmFamily[] = [llava, llavaNext];
 
 export interface OpenModel {
   source: VlmSource;
