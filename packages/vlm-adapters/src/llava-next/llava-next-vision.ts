@@ -5,6 +5,7 @@
 import type { WeightReader } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
 import type { VisionEncoder } from '../family';
+import type { ImageSize } from '../image/clip-image-processor-config';
 import { MAX_IMAGE_SIDE } from '../image/rgb-image';
 import { loadProjectedTower } from '../llava-shared/projected-tower';
 import { loadOwned } from '../load-owned';
@@ -45,10 +46,11 @@ export function loadLlavaNextVision(
 function tilingsOf({ pixelValues, imageSizes }: MediaInputs, config: LlavaNextConfig) {
   const { imageSize } = config.clip;
   const shape = pixelValues?.shape ?? [];
-  const [pictures = 0, , channels, height, width] = shape;
-  if (shape.length !== 5 || channels !== 3 || height !== imageSize || width !== imageSize) {
+  const [pictures = 0, crops = 0, ...square] = shape;
+  const expected = [3, imageSize, imageSize];
+  if (shape.length !== 5 || expected.some((size, i) => size !== square[i])) {
     throw new RangeError(
-      `loadLlavaNextVision: pixelValues must be [pictures, crops, 3, ${imageSize}, ${imageSize}], got [${shape}].`,
+      `loadLlavaNextVision: pixelValues must be [pictures, crops, ${expected.join(', ')}], got [${shape}].`,
     );
   }
   const values = shape.reduce((product, size) => product * size, 1);
@@ -64,13 +66,13 @@ function tilingsOf({ pixelValues, imageSizes }: MediaInputs, config: LlavaNextCo
   }
   return Array.from({ length: pictures }, (_, i) => {
     const [height = 0, width = 0] = imageSizes.subarray(i * 2, i * 2 + 2);
-    return tilingOf(config, { height, width }, shape[1]!);
+    return tilingOf(config, { height, width }, crops);
   });
 }
 
 function tilingOf(
   config: LlavaNextConfig,
-  { height, width }: { height: number; width: number },
+  { height, width }: ImageSize,
   crops: number,
 ): PictureTiling {
   if (Math.min(height, width) < 1 || Math.max(height, width) > MAX_IMAGE_SIDE) {

@@ -29,9 +29,8 @@ export function pictureTiling(
   size: ImageSize,
 ): PictureTiling {
   const resolution = selectResolution(size, gridPinpoints);
-  const [rows, columns] = [resolution.height, resolution.width].map(
-    (side) => side / clip.imageSize,
-  ) as [number, number];
+  const rows = resolution.height / clip.imageSize;
+  const columns = resolution.width / clip.imageSize;
   const grid = Math.floor(clip.imageSize / clip.patchSize);
   const kept = keptPatches(size, { height: rows * grid, width: columns * grid });
   return {
