@@ -1,0 +1,51 @@
+/**
+ * Count the bytes of all typed arrays that some code makes, freed ones too, so that "memory bounded
+ * by the file" can be asserted without a garbage collector in the way.
+ */
+const TYPED_ARRAYS = [
+  'Int8Array',
+  'Uint8Array',
+  'Uint8ClampedArray',
+  'Int16Array',
+  'Uint16Array',
+  'Int32Array',
+  'Uint32Array',
+  'Float32Array',
+  'Float64Array',
+  'BigInt64Array',
+  'BigUint64Array',
+] as const;
+
+/** Run `body` and give the bytes that it asked for, also where that failed; it may throw. */
+export async function allocatedBytes(
+  body: () => unknown,
+): Promise<{ bytes: number; error: unknown }> {
+  let bytes = 0;
+  const globals = globalThis as unknown as Record<string, new (...args: unknown[]) => object>;
+  const originals = TYPED_ARRAYS.map((name) => [name, globals[name]!] as const);
+  for (const [name, original] of originals) {
+    const elementBytes = (original as unknown as typeof Uint8Array).BYTES_PER_ELEMENT;
+    const counting = new Proxy(original, {
+      construct(target, args: unknown[], newTarget) {
+        bytes += elementBytes * elementsOf(args[0]);
+        return Reflect.construct(target, args, newTarget === counting ? target : newTarget);
+      },
+    });
+    globals[name] = counting;
+  }
+  try {
+    await body();
+    return { bytes, error: undefined };
+  } catch (error) {
+    return { bytes, error };
+  } finally {
+    for (const [name, original] of originals) globals[name] = original;
+  }
+}
+
+/** Elements of a new array by the first argument; a view of a buffer has none of its own. */
+function elementsOf(source: unknown): number {
+  if (typeof source === 'number') return source;
+  const isView = typeof source !== 'object' || source === null || source instanceof ArrayBuffer;
+  return isView ? 0 : ((source as { length?: number }).length ?? 0);
+}

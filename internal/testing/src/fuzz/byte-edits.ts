@@ -1,0 +1,65 @@
+/** Edits of a file's bytes, described so that a failing case prints as a few lines. */
+import fc from 'fast-check';
+
+export interface ByteEdit {
+  kind: 'set' | 'flip' | 'insert' | 'repeat' | 'remove' | 'cut' | 'word';
+  /** Where, modulo the length. */
+  at: number;
+  /** How far, or which bit. */
+  length: number;
+  value: number;
+}
+
+/** Bytes that mean something to a reader: of JSON, ZIP, pickle and pictures, and the ends of a byte. */
+const TELLING = [...'{}[]",:\\0129-e.PK(tRQqhXcKMJ\n\x80\x85\x87\x00\xff\x7f'].map((character) =>
+  character.charCodeAt(0),
+);
+
+/** Sizes and offsets that overflow, as 64 bits. */
+const WORDS = [0n, 1n, 0x7fff_ffffn, 0xffff_ffffn, 2n ** 53n, 2n ** 63n - 1n, 2n ** 64n - 1n];
+
+/** One to six edits. */
+export const byteEdits: fc.Arbitrary<ByteEdit[]> = fc.array(
+  fc.record({
+    kind: fc.constantFrom('set', 'set', 'flip', 'insert', 'repeat', 'remove', 'cut', 'word'),
+    at: fc.nat(),
+    length: fc.nat(64),
+    value: fc.oneof(fc.constantFrom(...TELLING), fc.nat(255)),
+  }),
+  { minLength: 1, maxLength: 6 },
+);
+
+/** @param reach edits begin before it, modulo; where a reader looks most closely. */
+export function editBytes(bytes: Uint8Array, edits: readonly ByteEdit[], reach: number) {
+  return edits.reduce((edited, edit) => editOnce(edited, edit, reach), bytes.slice());
+}
+
+function editOnce(bytes: Uint8Array, { kind, at, length, value }: ByteEdit, reach: number) {
+  if (bytes.length === 0) return bytes;
+  const start = at % Math.min(reach, bytes.length);
+  const end = Math.min(start + length, bytes.length);
+  const around = (middle: Uint8Array, rest: number) =>
+    Uint8Array.from(Buffer.concat([bytes.subarray(0, start), middle, bytes.subarray(rest)]));
+  switch (kind) {
+    case 'set':
+      bytes[start] = value;
+      return bytes;
+    case 'flip':
+      bytes[start]! ^= 1 << (length % 8);
+      return bytes;
+    case 'insert':
+      return around(Uint8Array.of(value), start);
+    case 'repeat':
+      return around(bytes.subarray(start, end), start);
+    case 'remove':
+      return around(new Uint8Array(0), end);
+    case 'cut':
+      return bytes.slice(0, at % bytes.length);
+    case 'word': {
+      const word = new Uint8Array(8);
+      new DataView(word.buffer).setBigUint64(0, WORDS[value % WORDS.length]!, true);
+      bytes.set(word.subarray(0, bytes.length - start), start);
+      return bytes;
+    }
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * The law of every reader of files: a case succeeds or throws an error of ours, soon, and with
+ * memory that the file's size bounds. Cases come from a fixed seed; `FUZZ_RUNS` makes more of them.
+ */
+import fc from 'fast-check';
+import { allocatedBytes } from './allocated-bytes';
+import { byteEdits, editBytes } from './byte-edits';
+import { editJson, jsonEdits } from './json-edits';
+
+export interface FuzzOptions {
+  /** Cases where `FUZZ_RUNS` does not say otherwise. */
+  runs: number;
+  /** Bytes that typed arrays may take in all. Default: see `MEMORY`. */
+  maxBytes?: number;
+}
+
+/** A case takes some milliseconds; the rest is for a machine that is busy. */
+const MAX_MS = 2000;
+/** Each byte of a file is read, decoded and perhaps widened a few times; tables have a fixed size. */
+const MEMORY = { perByte: 8, constant: 2 ** 20 };
+/** Plain objects of a case, garbage included: JSON of a few MB takes ten times its text. */
+const MAX_HEAP_BYTES = 512 * 2 ** 20;
+
+/** Read the file with edits of its bytes, which begin before `reach`. */
+export function fuzzBytes(
+  bytes: Uint8Array,
+  read: (bytes: Uint8Array) => unknown,
+  { reach = bytes.length, ...options }: FuzzOptions & { reach?: number },
+): Promise<void> {
+  return fuzz(byteEdits, options, (edits) => {
+    const edited = editBytes(bytes, edits, reach);
+    return { size: edited.length, read: () => read(edited) };
+  });
+}
+
+/** Read the document with edits of its values; `read` gets its text. */
+export function fuzzJson(
+  document: unknown,
+  read: (text: string) => unknown,
+  options: FuzzOptions,
+): Promise<void> {
+  return fuzz(jsonEdits, options, (edits) => {
+    const text = editJson(document, edits);
+    return { size: text.length, read: () => read(text) };
+  });
+}
+
+async function fuzz<T>(
+  cases: fc.Arbitrary<T>,
+  { runs, maxBytes }: FuzzOptions,
+  make: (input: T) => { size: number; read: () => unknown },
+): Promise<void> {
+  const property = fc.asyncProperty(cases, async (input) => {
+    const { size, read } = make(input);
+    await assertReaderLaw(read, maxBytes ?? MEMORY.constant + MEMORY.perByte * size);
+  });
+  await fc.assert(property, { seed: 1, numRuns: Number(process.env.FUZZ_RUNS ?? runs) });
+}
+
+/** Fail unless `read` succeeds or throws an error of ours, within limits of time and memory. */
+export async function assertReaderLaw(read: () => unknown, maxBytes: number): Promise<void> {
+  const started = performance.now();
+  const heapBefore = process.memoryUsage().heapUsed;
+  const { bytes, error } = await allocatedBytes(read);
+  const milliseconds = performance.now() - started;
+  const heapBytes = process.memoryUsage().heapUsed - heapBefore;
+  if (error !== undefined && !isOurs(error)) {
+    throw new Error('a reader must succeed or throw an error of ours', { cause: error });
+  }
+  const within = milliseconds <= MAX_MS && bytes <= maxBytes && heapBytes <= MAX_HEAP_BYTES;
+  if (!within) {
+    throw new Error(
+      `a reader must end within ${MAX_MS} ms, ${maxBytes} bytes of arrays and ${MAX_HEAP_BYTES} of objects, got ${milliseconds} ms, ${bytes} and ${heapBytes}.`,
+    );
+  }
+}
+
+/** `fn: what must hold …`, perhaps after the place that a data file's entry stands at. */
+const MESSAGE = /^(?:(?:entry \d+ of )?"[^"]*": )?[A-Za-z]+: \S/;
+
+function isOurs(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error.name === 'CheckpointError') return true;
+  return ['RangeError', 'TypeError'].includes(error.name) && MESSAGE.test(error.message);
+}
