@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { assertReaderLaw, fixture, fuzzBytes, fuzzJson } from '@mha2mla/testing';
+import { fixture, fuzzBytes, fuzzJson } from '@mha2mla/testing';
 import { describe, expect, test } from 'vitest';
 import type { FileStore } from './byte-source';
 import { memorySource, memoryStore } from './memory-store';

@@ -16,18 +16,19 @@ const TYPED_ARRAYS = [
   'BigUint64Array',
 ] as const;
 
+type Constructor = { new (...args: unknown[]): object; readonly BYTES_PER_ELEMENT: number };
+
 /** Run `body` and give the bytes that it asked for, also where that failed; it may throw. */
 export async function allocatedBytes(
   body: () => unknown,
 ): Promise<{ bytes: number; error: unknown }> {
   let bytes = 0;
-  const globals = globalThis as unknown as Record<string, new (...args: unknown[]) => object>;
+  const globals = globalThis as unknown as Record<string, Constructor>;
   const originals = TYPED_ARRAYS.map((name) => [name, globals[name]!] as const);
   for (const [name, original] of originals) {
-    const elementBytes = (original as unknown as typeof Uint8Array).BYTES_PER_ELEMENT;
-    const counting = new Proxy(original, {
-      construct(target, args: unknown[], newTarget) {
-        bytes += elementBytes * elementsOf(args[0]);
+    const counting: Constructor = new Proxy(original, {
+      construct(target, args: unknown[], newTarget): object {
+        bytes += original.BYTES_PER_ELEMENT * elementsOf(args[0]);
         return Reflect.construct(target, args, newTarget === counting ? target : newTarget);
       },
     });

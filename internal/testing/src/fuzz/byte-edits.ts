@@ -30,11 +30,21 @@ export const byteEdits: fc.Arbitrary<ByteEdit[]> = fc.array(
 );
 
 /** @param reach edits begin before it, modulo; where a reader looks most closely. */
-export function editBytes(bytes: Uint8Array, edits: readonly ByteEdit[], reach: number) {
-  return edits.reduce((edited, edit) => editOnce(edited, edit, reach), bytes.slice());
+export function editBytes(
+  bytes: Uint8Array,
+  edits: readonly ByteEdit[],
+  reach: number,
+): Uint8Array {
+  let edited: Uint8Array = bytes.slice();
+  for (const edit of edits) edited = editOnce(edited, edit, reach);
+  return edited;
 }
 
-function editOnce(bytes: Uint8Array, { kind, at, length, value }: ByteEdit, reach: number) {
+function editOnce(
+  bytes: Uint8Array,
+  { kind, at, length, value }: ByteEdit,
+  reach: number,
+): Uint8Array {
   if (bytes.length === 0) return bytes;
   const start = at % Math.min(reach, bytes.length);
   const end = Math.min(start + length, bytes.length);

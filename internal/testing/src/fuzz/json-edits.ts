@@ -53,25 +53,20 @@ function editOnce(document: unknown, { kind, path, from, value, factor }: JsonEd
   if (place === undefined) return;
   const { parent, key } = place;
   const old = parent[key];
-  switch (kind) {
-    case 'replace':
-      return set(parent, key, value);
-    case 'scale':
-      return set(parent, key, typeof old === 'number' ? old * factor : value);
-    case 'remove':
-      if (Array.isArray(parent)) parent.splice(Number(key), 1);
-      else delete parent[key];
-      return;
-    case 'double':
-      if (Array.isArray(parent)) parent.splice(Number(key), 0, structuredClone(old));
-      else set(parent, key + DOUBLE_MARK, value);
-      return;
-    case 'move': {
-      const source = find(document, from);
-      return set(parent, key, source && structuredClone(source.parent[source.key]));
-    }
-    case 'wrap':
-      return set(parent, key, [old]);
+  if (kind === 'remove') {
+    if (Array.isArray(parent)) parent.splice(Number(key), 1);
+    else delete parent[key];
+  } else if (kind === 'double' && Array.isArray(parent)) {
+    parent.splice(Number(key), 0, structuredClone(old));
+  } else if (kind === 'double') {
+    set(parent, key + DOUBLE_MARK, value);
+  } else if (kind === 'move') {
+    const source = find(document, from);
+    set(parent, key, source && structuredClone(source.parent[source.key]));
+  } else if (kind === 'scale' && typeof old === 'number') {
+    set(parent, key, old * factor);
+  } else {
+    set(parent, key, kind === 'wrap' ? [old] : value);
   }
 }
 

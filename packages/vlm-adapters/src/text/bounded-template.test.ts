@@ -86,3 +86,16 @@ test('a template reports its own errors, and misses the time of day', () => {
     'false [0, 1, 2] [5, 3]',
   );
 });
+
+test.each([
+  ['{% endfor %}', 'Unknown statement type'],
+  ['{{ 1 + missing }}', 'Cannot perform operation'],
+  ['{{ missing() }}', ''],
+  ['{% if %}', ''],
+  ["{{ 'a'", ''],
+])('%s is refused in our words, with those of the library', (source, words) => {
+  expect(() => run(source)).toThrow(RangeError);
+  expect(() => run(source)).toThrow(
+    `chatTemplate: a template must be Jinja that runs, got: ${words}`,
+  );
+});

@@ -10,7 +10,7 @@ const MAX_TEMPLATE_CHARS = 256 * 1024;
 /** The lexer's search for generation tags takes time in the square of a run of white space. */
 const MAX_BLANK_RUN = 256;
 
-/** Compile a template. @returns a function from variables to text. @throws RangeError, SyntaxError */
+/** Compile a template. @returns a function from variables to text. @throws RangeError, both. */
 export function boundedTemplate(source: string): (variables: Record<string, unknown>) => string {
   if (source.length > MAX_TEMPLATE_CHARS) {
     throw new RangeError(
@@ -22,14 +22,30 @@ export function boundedTemplate(source: string): (variables: Record<string, unkn
       `chatTemplate: a template must have at most ${MAX_BLANK_RUN} blanks in a row, got more.`,
     );
   }
-  const program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
+  const program = orOurError(() =>
+    parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true })),
+  );
   return (variables) => {
     const environment = new Environment();
     for (const [name, value] of Object.entries({ ...GLOBALS, ...variables })) {
       environment.set(name, value);
     }
-    return new BoundedInterpreter(environment).run(program).toString();
+    return orOurError(() => new BoundedInterpreter(environment).run(program).toString());
   };
+}
+
+/** The library throws errors of all kinds, a full stack among them. */
+function orOurError<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    if (message.startsWith('chatTemplate: ')) throw cause;
+    throw new RangeError(
+      `chatTemplate: a template must be Jinja that runs, got: ${message.slice(0, 500)}`,
+      { cause },
+    );
+  }
 }
 
 /**
@@ -44,7 +60,7 @@ const GLOBALS = {
   False: false,
   None: null,
   raise_exception(message: unknown): never {
-    throw new Error(`chatTemplate: the template says: ${String(message).slice(0, 500)}`);
+    throw new RangeError(`chatTemplate: the template says: ${String(message).slice(0, 500)}`);
   },
   range: boundedRange,
 };

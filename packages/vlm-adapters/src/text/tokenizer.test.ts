@@ -85,7 +85,22 @@ test('files of another form are refused', () => {
   expect(broken({ added_tokens: 5 })).toThrow(/added_tokens must be a list/);
   expect(broken({ added_tokens: [{ id: 2 ** 32, content: 'x' }] })).toThrow(/got 4294967296/);
   expect(broken({ added_tokens: [{ id: 3, content: '' }] })).toThrow(/must have content/);
+  expect(broken({ added_tokens: [{ id: 3, content: 'x'.repeat(1025) }] })).toThrow(/1 to 1024/);
   expect(broken({ model: { ...tokenizerJson.model, vocab: { a: 0.5 } } })).toThrow(/got 0\.5/);
   expect(() => loadTokenizer('x')).toThrow(/must be a JSON object/);
   expect(() => loadTokenizer(tokenizerJson, { remove_space: true })).toThrow(/remove_space/);
+});
+
+test('a token that the vocabulary lacks is an error, not the first row of the embedding', () => {
+  const model = { ...tokenizerJson.model, unk_token: '<nowhere>', byte_fallback: false };
+  expect(() => loadTokenizer({ ...tokenizerJson, model }).encode('😀')).toThrow(
+    /must stand in the vocabulary/,
+  );
+});
+
+test('a pattern that is no regular expression is refused in our words', () => {
+  const pre_tokenizer = { type: 'Split', pattern: { Regex: '[z-a]' } };
+  expect(() => loadTokenizer({ ...tokenizerJson, pre_tokenizer })).toThrow(
+    /^loadTokenizer: tokenizer.json must be one that loads, got: /,
+  );
 });

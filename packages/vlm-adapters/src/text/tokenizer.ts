@@ -8,6 +8,7 @@ import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
 import { jsonRecord, showJson } from '../json-record';
 import { correctByteFallback } from './byte-fallback';
 import { encodeLiteral, type LiteralSpan } from './encode-literal';
+import { checkTokenizerForm } from './tokenizer-form';
 
 export interface EncodeOptions {
   /** Add what the post-processor adds, such as the begin-of-text token. Default true. */
@@ -42,6 +43,8 @@ export interface TextTokenizer {
 
 /** Ids index arrays; the largest vocabularies have some 300,000. */
 const MAX_TOKEN_ID = 4_000_000;
+/** Looked for at every character of a text; the longest, of blanks, have below 200. */
+const MAX_ADDED_CHARACTERS = 1024;
 
 const OWNER = 'loadTokenizer';
 
@@ -58,12 +61,13 @@ export function loadTokenizer(
   const json = jsonRecord(OWNER, 'tokenizer.json', tokenizerJson);
   const config = jsonRecord(OWNER, 'tokenizer_config.json', tokenizerConfig);
   checkIds(json);
+  checkTokenizerForm(json);
   for (const name of ['remove_space', 'do_lowercase_and_remove_accent']) {
     if (config[name]) throw new RangeError(`${OWNER}: ${name} is not supported, got true.`);
   }
   // Hugging Face's default; the library's is true.
   const cleanUp = config.clean_up_tokenization_spaces === true;
-  const hub = new HubTokenizer(json, { ...config, clean_up_tokenization_spaces: cleanUp });
+  const hub = makeHub(json, cleanUp);
   correctByteFallback(hub.decoder);
   const added = [...hub.get_added_tokens_decoder().values()];
   const special = new Map(added.filter((t) => t.special).map((t) => [t.content, t.id]));
@@ -75,8 +79,8 @@ export function loadTokenizer(
   return {
     encode: (text, { addSpecialTokens = true, literal = [] } = {}) =>
       literal.length === 0
-        ? hub.encode(text, { add_special_tokens: addSpecialTokens }).ids
-        : encodeLiteral(hub, text, { addSpecialTokens, literal }),
+        ? checkKnown(hub.encode(text, { add_special_tokens: addSpecialTokens }).ids)
+        : checkKnown(encodeLiteral(hub, text, { addSpecialTokens, literal })),
     decode(ids, { skipSpecialTokens = false } = {}) {
       const known = Array.from(ids).filter(
         (id) => hub.id_to_token(id) !== undefined && !(skipSpecialTokens && specialIds.has(id)),
@@ -94,6 +98,18 @@ export function loadTokenizer(
   };
 }
 
+function makeHub(json: Record<string, unknown>, cleanUp: boolean): HubTokenizer {
+  try {
+    return new HubTokenizer(json, { clean_up_tokenization_spaces: cleanUp });
+  } catch (cause) {
+    // Such as a pattern of an empty range.
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new TypeError(`${OWNER}: tokenizer.json must be one that loads, got: ${message}`, {
+      cause,
+    });
+  }
+}
+
 /** Every id of the vocabulary and of the added tokens is an index that an array can have. */
 function checkIds(json: Record<string, unknown>): void {
   const model = jsonRecord(OWNER, 'model', json.model);
@@ -102,15 +118,15 @@ function checkIds(json: Record<string, unknown>): void {
   }
   const addedIds = json.added_tokens.map((token) => {
     const { content, id } = jsonRecord(OWNER, 'an added token', token);
-    if (typeof content !== 'string' || content === '') {
-      throw new TypeError(`${OWNER}: an added token must have content, got ${showJson(content)}.`);
+    const isText = typeof content === 'string' && content !== '';
+    if (!isText || content.length > MAX_ADDED_CHARACTERS) {
+      throw new TypeError(
+        `${OWNER}: an added token must have content of 1 to ${MAX_ADDED_CHARACTERS} characters, got ${showJson(content)}.`,
+      );
     }
     return id;
   });
-  // Unigram vocabularies are lists; their ids are their positions.
-  const ids = Array.isArray(model.vocab)
-    ? []
-    : Object.values(jsonRecord(OWNER, 'model.vocab', model.vocab));
+  const ids = Object.values(jsonRecord(OWNER, 'model.vocab', model.vocab));
   for (const id of [...addedIds, ...ids]) {
     if (!Number.isInteger(id) || (id as number) < 0 || (id as number) > MAX_TOKEN_ID) {
       throw new RangeError(
@@ -118,6 +134,14 @@ function checkIds(json: Record<string, unknown>): void {
       );
     }
   }
+}
+
+/** What has no id stands in no vocabulary: a template's special token, or what is unknown. */
+function checkKnown(ids: number[]): number[] {
+  if (!ids.includes(undefined as never)) return ids;
+  throw new RangeError(
+    'encode: tokens must stand in the vocabulary or be unk_token, got one that does neither.',
+  );
 }
 
 /** The `*_token` entries: a string, or (older files) an object with its content. */
