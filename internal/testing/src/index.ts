@@ -1,7 +1,8 @@
 export { describeBackends } from './backends';
 export { expectClose } from './expect-close';
 export { fixture } from './fixture';
-export { assertReaderLaw, type FuzzOptions, fuzzBytes, fuzzJson } from './fuzz/fuzz';
+export { type FuzzBytesOptions, type FuzzOptions, fuzz, fuzzBytes, fuzzJson } from './fuzz/fuzz';
+export { joinSafetensors, splitSafetensors } from './fuzz/safetensors-parts';
 export { expectNoLeak } from './no-leak';
 export { gaussian } from './random';
 export { type FixtureTensor, readSafetensors } from './read-safetensors';

@@ -16,15 +16,20 @@ const TYPED_ARRAYS = [
   'BigUint64Array',
 ] as const;
 
-type Constructor = { new (...args: unknown[]): object; readonly BYTES_PER_ELEMENT: number };
+interface Constructor {
+  new (...args: unknown[]): object;
+  readonly prototype: { constructor: Constructor };
+  readonly BYTES_PER_ELEMENT: number;
+}
 
 /** Run `body` and give the bytes that it asked for, also where that failed; it may throw. */
 export async function allocatedBytes(
   body: () => unknown,
 ): Promise<{ bytes: number; error: unknown }> {
   let bytes = 0;
-  const globals = globalThis as unknown as Record<string, Constructor>;
-  const originals = TYPED_ARRAYS.map((name) => [name, globals[name]!] as const);
+  const originals = TYPED_ARRAYS.map((name) => {
+    return [name, globalThis[name] as unknown as Constructor] as const;
+  });
   for (const [name, original] of originals) {
     const counting: Constructor = new Proxy(original, {
       construct(target, args: unknown[], newTarget): object {
@@ -32,7 +37,7 @@ export async function allocatedBytes(
         return Reflect.construct(target, args, newTarget === counting ? target : newTarget);
       },
     });
-    globals[name] = counting;
+    replaceGlobal(name, counting);
   }
   try {
     await body();
@@ -40,8 +45,14 @@ export async function allocatedBytes(
   } catch (error) {
     return { bytes, error };
   } finally {
-    for (const [name, original] of originals) globals[name] = original;
+    for (const [name, original] of originals) replaceGlobal(name, original);
   }
+}
+
+/** Some code compares `array.constructor` with the global, so both change. */
+function replaceGlobal(name: string, replacement: Constructor): void {
+  (globalThis as unknown as Record<string, Constructor>)[name] = replacement;
+  replacement.prototype.constructor = replacement;
 }
 
 /** Elements of a new array by the first argument; a view of a buffer has none of its own. */

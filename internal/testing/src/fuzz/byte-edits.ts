@@ -10,24 +10,37 @@ export interface ByteEdit {
   value: number;
 }
 
-/** Bytes that mean something to a reader: of JSON, ZIP, pickle and pictures, and the ends of a byte. */
-const TELLING = [...'{}[]",:\\0129-e.PK(tRQqhXcKMJ\n\x80\x85\x87\x00\xff\x7f'].map((character) =>
-  character.charCodeAt(0),
-);
+/** What means something in JSON, ZIP and pickle, and the ends of a byte. */
+const LETTERS = codesOf('{}[]",:\\0129-e.PK(tRQqhXcKMJ\n ');
+const OTHERS = codesOf('\0\x80\x85\x87\xff\x7f');
 
 /** Sizes and offsets that overflow, as 64 bits. */
 const WORDS = [0n, 1n, 0x7fff_ffffn, 0xffff_ffffn, 2n ** 53n, 2n ** 63n - 1n, 2n ** 64n - 1n];
 
-/** One to six edits. */
-export const byteEdits: fc.Arbitrary<ByteEdit[]> = fc.array(
-  fc.record({
-    kind: fc.constantFrom('set', 'set', 'flip', 'insert', 'repeat', 'remove', 'cut', 'word'),
+const SAME_LENGTH = ['set', 'set', 'flip', 'word'] as const;
+const ALL = [...SAME_LENGTH, 'set', 'insert', 'repeat', 'remove', 'cut'] as const;
+
+/** Mostly one edit, at most six: a file of many faults is refused at the first of them. */
+export function byteEdits({ sameLength = false } = {}): fc.Arbitrary<ByteEdit[]> {
+  const edit = fc.record({
+    kind: fc.constantFrom<ByteEdit['kind'][]>(...(sameLength ? SAME_LENGTH : ALL)),
     at: fc.nat(),
     length: fc.nat(64),
-    value: fc.oneof(fc.constantFrom(...TELLING), fc.nat(255)),
-  }),
-  { minLength: 1, maxLength: 6 },
-);
+    value: fc.oneof(
+      { weight: 4, arbitrary: fc.constantFrom(...LETTERS) },
+      { weight: 1, arbitrary: fc.constantFrom(...OTHERS) },
+      { weight: 1, arbitrary: fc.nat(255) },
+    ),
+  });
+  return fc.oneof(
+    { weight: 3, arbitrary: fc.tuple(edit) },
+    { weight: 1, arbitrary: fc.array(edit, { minLength: 1, maxLength: 6 }) },
+  );
+}
+
+function codesOf(text: string): number[] {
+  return [...text].map((character) => character.charCodeAt(0));
+}
 
 /** @param reach edits begin before it, modulo; where a reader looks most closely. */
 export function editBytes(

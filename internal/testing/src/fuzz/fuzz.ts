@@ -14,6 +14,13 @@ export interface FuzzOptions {
   maxBytes?: number;
 }
 
+export interface FuzzBytesOptions extends FuzzOptions {
+  /** Where a reader looks most closely. Default: everywhere. */
+  reach?: number;
+  /** Leave out edits that change the length. */
+  sameLength?: boolean;
+}
+
 /** A case takes some milliseconds; the rest is for a machine that is busy. */
 const MAX_MS = 2000;
 /** Each byte of a file is read, decoded and perhaps widened a few times; tables have a fixed size. */
@@ -25,9 +32,9 @@ const MAX_HEAP_BYTES = 512 * 2 ** 20;
 export function fuzzBytes(
   bytes: Uint8Array,
   read: (bytes: Uint8Array) => unknown,
-  { reach = bytes.length, ...options }: FuzzOptions & { reach?: number },
+  { reach = bytes.length, sameLength, ...options }: FuzzBytesOptions,
 ): Promise<void> {
-  return fuzz(byteEdits, options, (edits) => {
+  return fuzz(byteEdits({ sameLength }), options, (edits) => {
     const edited = editBytes(bytes, edits, reach);
     return { size: edited.length, read: () => read(edited) };
   });
@@ -45,7 +52,8 @@ export function fuzzJson(
   });
 }
 
-async function fuzz<T>(
+/** Read cases of any kind. @param make gives a case's size in bytes, and what reads it. */
+export async function fuzz<T>(
   cases: fc.Arbitrary<T>,
   { runs, maxBytes }: FuzzOptions,
   make: (input: T) => { size: number; read: () => unknown },
@@ -58,7 +66,7 @@ async function fuzz<T>(
 }
 
 /** Fail unless `read` succeeds or throws an error of ours, within limits of time and memory. */
-export async function assertReaderLaw(read: () => unknown, maxBytes: number): Promise<void> {
+async function assertReaderLaw(read: () => unknown, maxBytes: number): Promise<void> {
   const started = performance.now();
   const heapBefore = process.memoryUsage().heapUsed;
   const { bytes, error } = await allocatedBytes(read);

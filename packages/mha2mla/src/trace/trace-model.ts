@@ -52,8 +52,9 @@ export async function traceModel(
   const observe = (name: string, tensor: tf.Tensor) => {
     kept.set(name, tf.keep(tf.clone(tensor)));
   };
-  const embedded = model.embed(inputs, { observe });
+  let embedded: tf.Tensor3D | undefined;
   try {
+    embedded = model.embed(inputs, { observe });
     if (attention === 'naive') await traceNaive(model, embedded, prepared, observe, signal);
     else await traceAbsorbed(model, embedded, prepared, observe, signal);
     for (const [name, tensor] of kept) {
