@@ -1,7 +1,7 @@
 import { nodeStore } from '@mha2mla/checkpoint/node';
 import { fixture } from '@mha2mla/testing';
 import { expect, test } from 'vitest';
-import { tensorDifference } from './expected-tensors';
+import { assertComplete, tensorDifference } from './expected-tensors';
 import { llava } from './llava/llava-family';
 import { openVlm, type VlmSource } from './open-vlm';
 
@@ -43,4 +43,23 @@ test('what is gone is missing, and what is new is unexpected, by stored name', a
     missing: [gone],
     unexpected: ['other.weight'],
   });
+});
+
+test('a checkpoint that lacks weights is refused with the family, five names of each kind', async () => {
+  const source = await open('models/llava');
+  expect(() => assertComplete(source)).not.toThrow();
+  const names = [0, 1, 2, 3].flatMap((layer) =>
+    ['up', 'down'].map((part) => `language_model.model.layers.${layer}.mlp.${part}_proj.weight`),
+  );
+  const moved = renamed(source, (name) => (names.includes(name) ? `extra.${name}` : name));
+  try {
+    assertComplete(moved);
+    expect.unreachable();
+  } catch (error) {
+    const { message } = error as Error;
+    expect(message).toMatch(/^assertComplete: the llava family expects all its weights, got/);
+    expect(message.match(/ and 3 more/g)).toHaveLength(2);
+    expect(message.match(/"extra\.[^"]*"/g)).toHaveLength(5);
+    expect(message.match(/"language_model[^"]*"/g)).toHaveLength(5);
+  }
 });

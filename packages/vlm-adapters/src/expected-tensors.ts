@@ -1,4 +1,5 @@
 /** Which weights a model needs by its config, and how a checkpoint differs from that. */
+import { quoteName } from '@mha2mla/checkpoint';
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
 import type { VlmSource } from './open-vlm';
 
@@ -33,6 +34,26 @@ export function tensorDifference(source: VlmSource): TensorDifference {
     (name) => !known.has(name) && !IGNORED.test(name),
   );
   return { missing, unexpected };
+}
+
+/** Most names of a list in an error: enough to see the pattern. */
+const LISTED = 5;
+
+/**
+ * Refuse a checkpoint that lacks weights before any is read: the last one could be hours away.
+ * @throws RangeError with the family, and five names each of what is missing and of no use.
+ */
+export function assertComplete(source: VlmSource): void {
+  const { missing, unexpected } = tensorDifference(source);
+  if (missing.length === 0) return;
+  throw new RangeError(
+    `assertComplete: the ${source.family.name} family expects all its weights, got a checkpoint without ${listed(missing)}; of no use to it are ${listed(unexpected)}. Do config.json and weights belong together?`,
+  );
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length > LISTED ? ` and ${names.length - LISTED} more` : '';
+  return (names.slice(0, LISTED).map(quoteName).join(', ') || 'none') + more;
 }
 
 /** The decoder's weights by our names, in the form that the checkpoint has. */

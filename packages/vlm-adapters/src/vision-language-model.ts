@@ -13,6 +13,7 @@ import {
 } from '@mha2mla/mla-runtime';
 import type * as tf from '@tensorflow/tfjs-core';
 import { embedInputs } from './embed-inputs';
+import { assertComplete } from './expected-tensors';
 import type { EncodeOptions, VisionEncoder, VlmConfig, VlmFamily } from './family';
 import { loadOwned } from './load-owned';
 import type { ModelInputs } from './model-inputs';
@@ -29,12 +30,14 @@ export class VisionLanguageModel {
 
   /**
    * Load everything that a source names. The caller disposes the model.
-   * @throws the signal's reason when aborted, between two weights.
+   * @throws RangeError for weights that are missing, of another shape or not finite, by name; the signal's reason when aborted, between two weights.
    */
-  static load(
-    { family, config, weights }: VlmSource,
+  static async load(
+    source: VlmSource,
     options: LoadDecoderOptions = {},
   ): Promise<VisionLanguageModel> {
+    assertComplete(source);
+    const { family, config, weights } = source;
     const { signal } = options;
     const reader: WeightReader = {
       shape: (name) => weights.shape(name),
