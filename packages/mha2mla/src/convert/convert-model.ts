@@ -4,7 +4,7 @@
  * shard of the output; a run that was stopped goes on at the layer it had reached.
  */
 import { loadLinearAlgebra } from '@mha2mla/lowrank';
-import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
+import { type ModelInputs, type VlmSource, videoAsText } from '@mha2mla/vlm-adapters';
 import type { ResultOutput } from '../output/result-output';
 import { disposeBatch } from './calibration-batch';
 import { buildReport, type ConversionReport } from './conversion-report';
@@ -22,13 +22,16 @@ export interface ConvertRunOptions extends ConvertOptions {
 
 /** @returns the report that is also written as `report.json`. */
 export async function convertModel(
-  source: VlmSource,
+  original: VlmSource,
   output: ResultOutput,
   options: ConvertRunOptions,
 ): Promise<ConversionReport> {
   const { calibration = [], signal, onProgress } = options;
-  const config = source.config.decoder;
+  const config = original.config.decoder;
   const plan = planConversion(config, options);
+  const source = plan.videoAsText
+    ? { ...original, config: videoAsText(original.config) }
+    : original;
   if (plan.needsCalibration && calibration.length === 0) {
     throw new RangeError(
       'convertModel: calibration samples are needed by strategy mkl, unrotate fitted and init activations, got none.',

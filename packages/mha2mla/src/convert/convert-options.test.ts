@@ -18,6 +18,8 @@ test('fills in the defaults', () => {
     decouple: true,
     groups: 1,
     propagate: 'converted',
+    videoAsText: false,
+    layout: 'extended',
     dtype: undefined,
     cache: {},
     needsAttention: true,

@@ -33,6 +33,13 @@ export interface ConvertOptions {
    * (default).
    */
   propagate?: 'original' | 'rope' | 'converted';
+  /** Send video tokens through the text branch, as the reference does. Default false. */
+  videoAsText?: boolean;
+  /**
+   * How the result is described: `extended` says all in config.json (default); `reference` writes
+   * the keys and files that the Python reference loads, and refuses what has no place there.
+   */
+  layout?: 'extended' | 'reference';
   /** Stored precision. Default that of the checkpoint. */
   dtype?: 'BF16' | 'F16' | 'F32';
   /** How the converted model's cache is stored unless a run says otherwise. Default exact. */
@@ -54,6 +61,7 @@ const CHOICES = {
   factor: ['joint', 'split', 'key', 'value', 'none'],
   init: ['weights', 'activations'],
   propagate: ['original', 'rope', 'converted'],
+  layout: ['extended', 'reference'],
   dtype: ['BF16', 'F16', 'F32'],
 } as const;
 
@@ -82,6 +90,8 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     decouple: options.decouple ?? true,
     groups,
     propagate: options.propagate ?? 'converted',
+    videoAsText: options.videoAsText ?? options.layout === 'reference',
+    layout: options.layout ?? 'extended',
     dtype: options.dtype,
     // As it will be read back, so that bits that there are not are told now.
     cache: parseCacheSetting({ cache: cacheBlock(options.cache ?? {}) }),
@@ -90,7 +100,22 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
   };
   if (!choosesByAttention) checkPairs(config, plan);
   checkCacheBits(plan);
+  if (plan.layout === 'reference') checkReference(plan);
   return plan;
+}
+
+/** What has no key in the reference's config would be lost without a word. */
+function checkReference({ groups, cache, videoAsText, decouple, factor }: ConversionPlan): void {
+  const wrong = Object.entries({
+    'groups=1': groups === 1,
+    'no cache bits': Object.keys(cache).length === 0,
+    'videoAsText=true': videoAsText,
+    'decouple=true': decouple || factor === 'none',
+  }).filter(([, holds]) => !holds);
+  if (wrong.length === 0) return;
+  throw new RangeError(
+    `planConversion: layout reference needs ${wrong.map(([must]) => must).join(', ')}. Its Python code knows nothing else.`,
+  );
 }
 
 /** A model that is stored with bits that it cannot have would not be loaded. */

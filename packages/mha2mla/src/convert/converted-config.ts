@@ -1,7 +1,5 @@
 /** config.json of a converted model: the original's, its `mha2mla` block, its precision. */
-import type { LayerRecord } from './convert-layer';
 import type { ConversionPlan } from './convert-options';
-import { mlaBlock } from './mla-block';
 
 /** How configs name a precision. */
 const NAMES = { BF16: 'bfloat16', F16: 'float16', F32: 'float32' };
@@ -11,14 +9,12 @@ const PARTS = ['text_config', 'vision_config'];
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** @param raw the original's, checked when it was read. */
-export function convertedConfig(
-  raw: Config,
-  plan: ConversionPlan,
-  layers: readonly LayerRecord[],
-): Config {
-  const stated = plan.dtype ? withDtype(raw, NAMES[plan.dtype]) : raw;
-  return { ...stated, mha2mla: mlaBlock(plan, layers) };
+/**
+ * @param raw the original's, checked when it was read.
+ * @param block how it was converted.
+ */
+export function convertedConfig(raw: Config, { dtype }: ConversionPlan, block: Config): Config {
+  return { ...(dtype ? withDtype(raw, NAMES[dtype]) : raw), mha2mla: block };
 }
 
 /** Replace the precision wherever the config states one: loaders would cast the weights back. */

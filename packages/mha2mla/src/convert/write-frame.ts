@@ -14,7 +14,9 @@ import type { ConversionPlan } from './convert-options';
 import { convertedConfig } from './converted-config';
 import { keptEntry, readKept } from './kept-tensors';
 import { storedLayer } from './layer-source';
+import { mlaBlock } from './mla-block';
 import { modelCard } from './model-card';
+import { writeReferenceFiles } from './reference-files';
 import { shardName } from './write-layer';
 
 /** Write everything but the layers, config.json last: a folder without it is unfinished. */
@@ -32,7 +34,9 @@ export async function writeFrame(
   await writeJson(output, 'report.json', report);
   const card = new TextEncoder().encode(modelCard(source, report));
   await output.write('README.md', (sink) => sink.write(card));
-  await writeJson(output, 'config.json', convertedConfig(source.config.source.raw, plan, layers));
+  if (plan.layout === 'reference') await writeReferenceFiles(source, output, plan, layers);
+  const block = mlaBlock(plan, layers);
+  await writeJson(output, 'config.json', convertedConfig(source.config.source.raw, plan, block));
 }
 
 /** Embeddings, head, norms, vision tower and projector, as they are. */

@@ -17,7 +17,7 @@ describe('both forms of a conversation are read', () => {
   const expected = {
     messages: chat.messages,
     images: ['a.png'],
-  videos: [],
+    videos: [],
     answers: ['a cup'],
     extra: new Map(),
     where: '"d.jsonl:1"',

@@ -2,7 +2,7 @@
 import { readText, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { copyCompanions } from '../output/companions';
-import { copyFiles } from '../output/copy-files';
+import { copyBytes, copyFiles } from '../output/copy-files';
 import { type ResultOutput, writeJson } from '../output/result-output';
 import { storedNames } from './assert-healable';
 import type { HealReport } from './heal-model';
@@ -23,7 +23,7 @@ export async function writeHealed(
   merged: MergedWeights,
   report: HealReport & { options: Record<string, unknown> },
 ): Promise<void> {
-  const { checkpoint, store } = source;
+  const { checkpoint, store, rankFile } = source;
   const stored = storedNames(source, [...merged.keys()]);
   const fresh = new Map([...merged].map(([name, values]) => [stored.get(name)!, values]));
   for (const [file, tensors] of byFile([...checkpoint.tensors.values()])) {
@@ -38,6 +38,7 @@ export async function writeHealed(
   }
   await copyCompanions(store, output);
   await copyFiles(store, output, [INDEX, 'report.json']);
+  if (rankFile) await output.write(rankFile.name, (sink) => copyBytes(rankFile, sink));
   await writeJson(output, 'heal.json', report);
   const card = new TextEncoder().encode(await healedCard(source, report));
   await output.write(CARD, (sink) => sink.write(card));

@@ -1,5 +1,7 @@
 /** Open a model folder on disk, of any family that the command line knows. */
 import { createHash } from 'node:crypto';
+import { dirname, resolve } from 'node:path';
+import type { FileStore } from '@mha2mla/checkpoint';
 import { nodeStore } from '@mha2mla/checkpoint/node';
 import { llava, llavaNext, openVlm, type VlmFamily, type VlmSource } from '@mha2mla/vlm-adapters';
 
@@ -13,9 +15,18 @@ export interface OpenModel {
 /** Read a folder's config and headers; weights are read later. */
 export async function openModelFolder(folder: string): Promise<OpenModel> {
   const store = await nodeStore(folder);
-  const close = async () => store.close?.();
+  let beside: FileStore | undefined;
+  // The reference keeps its rank files beside the models that they belong to.
+  const openRankFile = async (name: string) => {
+    beside = await nodeStore(dirname(resolve(folder)));
+    return beside.open(name);
+  };
+  const close = async () => {
+    await store.close?.();
+    await beside?.close?.();
+  };
   try {
-    return { source: await openVlm(store, { families: FAMILIES }), close };
+    return { source: await openVlm(store, { families: FAMILIES, openRankFile }), close };
   } catch (error) {
     await close();
     throw error;

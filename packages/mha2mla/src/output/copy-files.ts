@@ -17,7 +17,8 @@ export async function copyFiles(
   }
 }
 
-async function copyBytes(file: ByteSource, sink: ByteSink): Promise<void> {
+/** Copy all bytes of a file, part by part. */
+export async function copyBytes(file: ByteSource, sink: ByteSink): Promise<void> {
   for (let start = 0; start < file.size; start += PART_BYTES) {
     await sink.write(await file.read(start, Math.min(start + PART_BYTES, file.size)));
   }

@@ -24,6 +24,8 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   samples: number;
   propagate: NonNullable<ConvertOptions['propagate']>;
   ranks?: string;
+  videoAsText?: boolean;
+  layout: NonNullable<ConvertOptions['layout']>;
   dtype?: 'bf16' | 'f16' | 'f32';
   resume?: boolean;
 }
@@ -77,6 +79,13 @@ export function addConvertOptions(command: Command): Command {
       ]).default('converted'),
     )
     .option('--ranks <file>', 'a given rank file, .safetensors or the .pth of the reference')
+    .option('--video-as-text', 'video tokens take the text branch, as the reference has it')
+    .addOption(
+      choice('--layout <form>', 'keys and files: ours, or what the Python reference loads', [
+        'extended',
+        'reference',
+      ]).default('extended'),
+    )
     .addOption(choice('--dtype <type>', 'stored precision', ['bf16', 'f16', 'f32']))
     .option('--resume', 'go on with an unfinished run');
 }
@@ -90,6 +99,8 @@ export async function convertOptions(flags: ConvertFlags): Promise<ConvertOption
   return {
     ...{ strategy, ropeDim, uniformStart, unrotate, rank, groups, factor, init },
     propagate: flags.propagate,
+    videoAsText: flags.videoAsText,
+    layout: flags.layout,
     decouple: flags.decouple,
     dtype: flags.dtype?.toUpperCase() as ConvertOptions['dtype'],
     cache: { kvBits: flags.kvBits, ropeBits: flags.ropeBits },
