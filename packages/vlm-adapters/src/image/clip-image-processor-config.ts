@@ -22,8 +22,8 @@ export interface ClipImageProcessorConfig {
   convertRgb: boolean;
 }
 
-/** Vision towers see a few hundred pixels a side; 16,384 is far beyond any. */
-const MAX_EDGE = 16_384;
+/** Vision towers see a few hundred pixels a side; a square of 4,096 has 200 MB when normalised. */
+export const MAX_EDGE = 4096;
 
 /** PIL's number for bicubic, the filter of all CLIP processors. */
 const BICUBIC = 3;

@@ -85,6 +85,12 @@ test('1 x 10,000 becomes a crop; 1 x 1 too', () => {
   processor.process({ data: new Uint8Array(3), width: 1, height: 1 });
 });
 
+test('a narrow picture that a short edge would make huge is refused', () => {
+  const processor = geometry({ size: 4096, do_center_crop: false });
+  const image = { data: new Uint8Array(3 * 5), width: 1, height: 5 };
+  expect(() => processor.process(image)).toThrow(/at most 16777216 pixels, got 4096 x 20480/);
+});
+
 test('a configuration that is not understood is refused by name', () => {
   const refused = (json: unknown) => () => createClipImageProcessor(json);
   expect(refused({ resample: 2 })).toThrow(/resample must be 3 \(bicubic\), got 2/);
@@ -92,6 +98,7 @@ test('a configuration that is not understood is refused by name', () => {
     /size\.shortest_edge .* got 1000000000/,
   );
   expect(refused({ size: { longest_edge: 30 } })).toThrow(/longest_edge/);
+  expect(refused({ crop_size: 4097 })).toThrow(/crop_size .* 1\.\.4096, got 4097/);
   expect(refused({ crop_size: 0 })).toThrow(/crop_size .* got 0/);
   expect(refused({ crop_size: { height: 3.5, width: 3 } })).toThrow(/crop_size\.height/);
   expect(refused({ do_resize: 'yes' })).toThrow(/do_resize must be true or false/);

@@ -6,6 +6,7 @@
 import {
   type ClipImageProcessorConfig,
   type ImageSize,
+  MAX_EDGE,
   parseClipImageProcessorConfig,
 } from './clip-image-processor-config';
 import { convertRgb } from './convert-rgb';
@@ -15,7 +16,7 @@ import type { RgbImage } from './rgb-image';
 export interface ClipImageProcessor {
   /** Size of every result, when the configuration fixes it. */
   readonly outputSize: ImageSize | undefined;
-  /** @returns pixelValues [3, height, width] */
+  /** @returns pixelValues [3, height, width] @throws RangeError where that would be a huge picture */
   process(image: RgbImage): ProcessedImage;
 }
 
@@ -43,6 +44,11 @@ function processImage(
   const rgb = convertRgb(image, config);
   const full = resizedSize(rgb, config.resize);
   const { height, width } = config.crop ?? full;
+  if (height * width > MAX_EDGE ** 2) {
+    throw new RangeError(
+      `processImage: pictures must become at most ${MAX_EDGE ** 2} pixels, got ${width} x ${height}. Crop them (do_center_crop), or resize to height and width.`,
+    );
+  }
   const rows = cropSpan(full.height, height);
   const columns = cropSpan(full.width, width);
   const { data } = resizeBicubic(rgb, {
