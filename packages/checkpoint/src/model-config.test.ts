@@ -100,6 +100,7 @@ describe('readModelConfig', () => {
     ['KV heads that do not divide the heads', { num_key_value_heads: 3 }],
     ['zero KV heads', { num_key_value_heads: 0 }],
     ['an odd head', { head_dim: 33 }],
+    ['heads far wider than the layer', { hidden_size: 64, num_attention_heads: 8, head_dim: 66 }],
     ['eps 0', { rms_norm_eps: 0 }],
     ['theta 0', { rope_theta: 0 }],
     [

@@ -50,6 +50,9 @@ const MAX_LAYERS = 1024; // 126
 const MAX_HEADS = 1024; // 128
 const MAX_HEAD_DIM = 1024; // 256
 const MAX_VOCAB = 4_194_304; // Gemma 3: 262,208
+// Heads may be wider together than the layer (Qwen3 0.6B: twice); caches and identities of that
+// width are made for them, which must stay within a few times the weights.
+const MAX_WIDENING = 8;
 const MAX_POSITIONS = 16_777_216; // 2^24: beyond it float32 holds not every position
 
 /**
@@ -105,6 +108,10 @@ function readHeadDim(text: ConfigRecord, hiddenSize: number, heads: number): num
   });
   // Rotary pairs are (i, i + headDim / 2).
   if (headDim % 2 !== 0) throw badConfig('readTextConfig', 'head_dim', 'be even', headDim);
+  if (heads * headDim > MAX_WIDENING * hiddenSize) {
+    const must = `with ${heads} heads be at most ${MAX_WIDENING} times hidden_size (${hiddenSize})`;
+    throw badConfig('readTextConfig', 'head_dim', must, headDim);
+  }
   return headDim;
 }
 

@@ -40,6 +40,7 @@ describe('a config that does not fit is refused by name', () => {
     ['tower of no heads', vision({ num_attention_heads: 0 }), /num_attention_heads/],
     ['tower heads', vision({ num_attention_heads: 3 }), /multiple of num_attention_heads/],
     ['patches', vision({ patch_size: 57 }), /must not exceed image_size, got 57 and 56/],
+    ['many patches', vision({ image_size: 1024 }), /at most 4096 patches, got 5329/],
     ['a huge picture', vision({ image_size: 1e6 }), /image_size/],
     ['activation of the tower', vision({ hidden_act: 'relu' }), /got "relu"/],
     ['epsilon', vision({ layer_norm_eps: 0 }), /layer_norm_eps/],

@@ -19,6 +19,9 @@ export interface ClipConfig {
 
 const CLIP = 'clip_vision_model';
 
+/** ViT-L/14 at 336 pixels has 576. Scores of all pairs are held: 64 MB a head for so many. */
+const MAX_PATCHES = 4096;
+
 /** CLIPVisionConfig's values for keys that a `vision_config` leaves out: ViT-B/32. */
 const CLASS_DEFAULTS = {
   hidden_size: 768,
@@ -55,7 +58,7 @@ export function parseClipConfig({ vision, raw }: ModelConfig): ClipConfig {
     intermediateSize: integer('intermediate_size', 131_072),
     numHiddenLayers: integer('num_hidden_layers', 512),
     numAttentionHeads: integer('num_attention_heads', 512),
-    imageSize: integer('image_size', 8_192),
+    imageSize: integer('image_size', 4096),
     patchSize: integer('patch_size', 512),
   };
   if (config.hiddenSize % config.numAttentionHeads !== 0) {
@@ -66,6 +69,12 @@ export function parseClipConfig({ vision, raw }: ModelConfig): ClipConfig {
   if (config.patchSize > config.imageSize) {
     throw new RangeError(
       `parseClipConfig: vision_config.patch_size must not exceed image_size, got ${config.patchSize} and ${config.imageSize}.`,
+    );
+  }
+  const patches = Math.floor(config.imageSize / config.patchSize) ** 2;
+  if (patches > MAX_PATCHES) {
+    throw new RangeError(
+      `parseClipConfig: vision_config must cut a picture into at most ${MAX_PATCHES} patches, got ${patches}.`,
     );
   }
   return {
