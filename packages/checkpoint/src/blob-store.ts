@@ -2,6 +2,7 @@
 import { assertRange, assertWholeRead, type ByteSource, type FileStore } from './byte-source';
 import { CheckpointError } from './checkpoint-error';
 import { assertPlainName } from './plain-name';
+import { quoteName } from './quote-name';
 
 /**
  * Makes a source of a `Blob` or `File`.
@@ -34,7 +35,7 @@ export function blobStore(files: Iterable<File>): FileStore {
     if (byName.has(file.name)) {
       throw new CheckpointError(
         'bad-path',
-        `blobStore: file names must differ, got ${JSON.stringify(file.name)} twice. Give the files of one folder.`,
+        `blobStore: file names must differ, got ${quoteName(file.name)} twice. Give the files of one folder.`,
       );
     }
     byName.set(file.name, file);
@@ -59,7 +60,7 @@ async function sliceBytes(
   } catch (cause) {
     throw new CheckpointError(
       'io',
-      `blobSource: bytes ${start}..${end} of ${JSON.stringify(name)} must be readable. The file was moved or changed; choose it again.`,
+      `blobSource: bytes ${start}..${end} of ${quoteName(name)} must be readable. The file was moved or changed; choose it again.`,
       { cause },
     );
   }

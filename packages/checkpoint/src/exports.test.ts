@@ -22,6 +22,7 @@ it('the exported names are these', () => {
       "dtypeBits",
       "encodeRankFile",
       "encodeTensor",
+      "escapeUnprintable",
       "httpStore",
       "memorySource",
       "memoryStore",
@@ -37,6 +38,7 @@ it('the exported names are these', () => {
       "readSafetensorsHeader",
       "readText",
       "safetensorsSize",
+      "showJson",
       "writeSafetensors",
     ]
   `);

@@ -29,7 +29,7 @@ export {
 export { openCheckpoint } from './open-checkpoint';
 export { openSafetensors } from './open-safetensors';
 export { assertPlainName } from './plain-name';
-export { quoteName } from './quote-name';
+export { escapeUnprintable, quoteName } from './quote-name';
 export { readJson } from './read-json';
 export { type PthTensor, readPth } from './read-pth';
 export { type RankFile, readRankFile } from './read-rank-file';
@@ -41,6 +41,7 @@ export {
   type SafetensorsHeader,
   type TensorInfo,
 } from './safetensors-header';
+export { showJson } from './show-json';
 export { type ParseJsonOptions, parseJson } from './strict-json';
 export type { TextConfig } from './text-config';
 export {

@@ -13,7 +13,12 @@ const MAX_SHOWN = 160;
  */
 export function quoteName(name: string): string {
   const shown = name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN)}…` : name;
-  return JSON.stringify(shown).replace(
+  return escapeUnprintable(JSON.stringify(shown));
+}
+
+/** Text with what could drive a terminal as `\uXXXX`: for messages that quote more than a name. */
+export function escapeUnprintable(text: string): string {
+  return text.replace(
     /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

@@ -11,6 +11,7 @@ import {
   configInteger,
   configValue,
 } from './config-values';
+import { showJson } from './show-json';
 
 // Layers are at most 1024 (text-config.ts).
 const MAX_LAYER_TYPES = 1024;
@@ -56,7 +57,7 @@ function assertLayerTypes(types: unknown): void {
   if (other !== undefined) {
     throw new CheckpointError(
       'unsupported-config',
-      `assertFullAttention: all layer_types must be "full_attention", got ${JSON.stringify(other)?.slice(0, 80)}. Sliding-window and linear-attention checkpoints are not supported.`,
+      `assertFullAttention: all layer_types must be "full_attention", got ${showJson(other)}. Sliding-window and linear-attention checkpoints are not supported.`,
     );
   }
 }

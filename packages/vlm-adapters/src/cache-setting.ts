@@ -1,5 +1,5 @@
 /** `mha2mla.cache` of a converted config.json: how its cache is stored unless a run says otherwise. */
-import { type ConfigRecord, configRecord, configValue } from '@mha2mla/checkpoint';
+import { type ConfigRecord, configRecord, configValue, showJson } from '@mha2mla/checkpoint';
 import type { CacheBits, CacheOptions } from '@mha2mla/mla-runtime';
 
 const BITS: readonly unknown[] = [4, 8, 16];
@@ -18,7 +18,7 @@ export function parseCacheSetting(block: ConfigRecord): CacheOptions {
   const whole = Number.isSafeInteger(groupSize) && Number(groupSize) >= 1;
   if (groupSize !== undefined && !(whole && Number(groupSize) <= 1024)) {
     throw new RangeError(
-      `parseCacheSetting: mha2mla.cache.group_size must be an integer from 1 to 1024, got ${JSON.stringify(groupSize)}.`,
+      `parseCacheSetting: mha2mla.cache.group_size must be an integer from 1 to 1024, got ${showJson(groupSize)}.`,
     );
   }
   return withoutUndefined({
@@ -41,7 +41,7 @@ export function cacheBlock({ kvBits, ropeBits, groupSize }: CacheOptions): Recor
 function bits(name: string, value: unknown): CacheBits | undefined {
   if (value === undefined || BITS.includes(value)) return value as CacheBits | undefined;
   throw new RangeError(
-    `parseCacheSetting: mha2mla.cache.${name} must be one of ${BITS.join(', ')}, got ${JSON.stringify(value)}.`,
+    `parseCacheSetting: mha2mla.cache.${name} must be one of ${BITS.join(', ')}, got ${showJson(value)}.`,
   );
 }
 

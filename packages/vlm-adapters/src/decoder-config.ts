@@ -1,15 +1,17 @@
-import type { ModelConfig } from '@mha2mla/checkpoint';
+import { type ModelConfig, quoteName, showJson } from '@mha2mla/checkpoint';
 import { checkDecoderConfig, type DecoderConfig } from '@mha2mla/mla-runtime';
 import { parseMlaConfig } from './mla-config';
 
 /** The decoder's config from a model's: the same for every family. @throws RangeError */
 export function decoderConfig({ text, mha2mla }: ModelConfig): DecoderConfig {
   if (text.hiddenAct !== 'silu') {
-    throw new RangeError(`decoderConfig: hidden_act must be silu, got ${text.hiddenAct}.`);
+    throw new RangeError(
+      `decoderConfig: hidden_act must be silu, got ${quoteName(text.hiddenAct)}.`,
+    );
   }
   if (text.ropeScaling !== undefined) {
     throw new RangeError(
-      `decoderConfig: rope_scaling must be absent or default, got ${JSON.stringify(text.ropeScaling)}.`,
+      `decoderConfig: rope_scaling must be absent or default, got ${showJson(text.ropeScaling)}.`,
     );
   }
   const config: DecoderConfig = {

@@ -1,3 +1,7 @@
+import { showJson } from '@mha2mla/checkpoint';
+
+export { showJson };
+
 /**
  * A parsed JSON value that must be an object.
  * @param owner who asks, and `name` what for, for the message.
@@ -8,9 +12,4 @@ export function jsonRecord(owner: string, name: string, value: unknown): Record<
     throw new TypeError(`${owner}: ${name} must be a JSON object, got ${showJson(value)}.`);
   }
   return value as Record<string, unknown>;
-}
-
-/** A value of a file, short enough for a message. */
-export function showJson(value: unknown): string {
-  return (JSON.stringify(value) ?? String(value)).slice(0, 60);
 }

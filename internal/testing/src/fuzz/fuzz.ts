@@ -73,7 +73,9 @@ async function assertReaderLaw(read: () => unknown, maxBytes: number): Promise<v
   const milliseconds = performance.now() - started;
   const heapBytes = process.memoryUsage().heapUsed - heapBefore;
   if (error !== undefined && !isOurs(error)) {
-    throw new Error('a reader must succeed or throw an error of ours', { cause: error });
+    throw new Error('a reader must succeed or throw an error of ours, fit to be printed', {
+      cause: error,
+    });
   }
   const within = milliseconds <= MAX_MS && bytes <= maxBytes && heapBytes <= MAX_HEAP_BYTES;
   if (!within) {
@@ -84,10 +86,17 @@ async function assertReaderLaw(read: () => unknown, maxBytes: number): Promise<v
 }
 
 /** `fn: what must hold …`, perhaps after the place that a data file's entry stands at. */
-const MESSAGE = /^(?:(?:entry \d+ of )?"[^"]*": )?[A-Za-z]+: \S/;
+const MESSAGE = /^(?:(?:entry \d+ of )?"[^"]*": )?[A-Za-z]\w*: \S/;
+
+/** Controls, direction marks and line separators: what could drive a terminal. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
+/** A message quotes a few names and values, none of them whole if it is long. */
+const MAX_MESSAGE = 2000;
 
 function isOurs(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (!(error instanceof Error) || UNPRINTABLE.test(error.message)) return false;
+  if (error.message.length > MAX_MESSAGE) return false;
   if (error.name === 'CheckpointError') return true;
   return ['RangeError', 'TypeError'].includes(error.name) && MESSAGE.test(error.message);
 }

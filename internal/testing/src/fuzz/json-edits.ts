@@ -20,6 +20,7 @@ const HOSTILE: unknown[] = [
   ...[0, -1, 1, 1.5, 2, 7, 255, 4096, 16_384, 65_536, 2 ** 31, 2 ** 32, 2 ** 53, 1e308],
   ...RAW.map((text) => RAW_MARK + text),
   ...['', '__proto__', 'constructor', 'NaN', 'Infinity', 'null', '\ud800', '\u0000', '../x', 'a b'],
+  ...['\u001b]0;owned\u0007', '\u009b2J', '\u202egnp.exe', 'a\n\u2028b'],
   ...['a'.repeat(5000), '{{ x }}', '(a+)+$', null, true, false, [], {}, [[]], [null], ['a'], [0]],
   ...[JSON.parse('{"__proto__": {"type": "BPE"}}'), { length: 2 ** 32 }, { type: 'Sequence' }],
   ...[new Array(20_000).fill(0), nested(50), nested(100)],

@@ -4,6 +4,7 @@
  * colour profiles, gamma and EXIF orientation are not applied. One case differs on purpose: of a
  * grey picture of 16 bits the high byte is taken, where Pillow turns all above 255 white.
  */
+import { escapeUnprintable } from '@mha2mla/checkpoint';
 import type { RgbImage } from '@mha2mla/vlm-adapters';
 import sharp from 'sharp';
 
@@ -36,9 +37,10 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<RgbI
   try {
     return await decode(bytes);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    // libvips says each of its warnings on a line.
+    const lines = (cause instanceof Error ? cause.message : String(cause)).trim().split('\n');
     throw new RangeError(
-      `decodeImage: ${name} must be a whole PNG, JPEG or WebP picture of at most ${MAX_PIXELS} pixels, got: ${why.trim()}.`,
+      `decodeImage: ${name} must be a whole PNG, JPEG or WebP picture of at most ${MAX_PIXELS} pixels, got: ${escapeUnprintable(lines.join('; '))}.`,
       { cause },
     );
   }

@@ -99,3 +99,9 @@ test.each([
     `chatTemplate: a template must be Jinja that runs, got: ${words}`,
   );
 });
+
+test('what a template says cannot drive a terminal', () => {
+  expect(() => run("{{ raise_exception('\u001b]0;x\u0007\u202e') }}")).toThrow(
+    'the template says: \\u001b]0;x\\u0007\\u202e',
+  );
+});

@@ -2,7 +2,9 @@
  * A Jinja template that comes to an end, whatever its author had in mind: its length is bounded
  * here, its running in `BoundedInterpreter`.
  */
+
 import { Environment, parse, tokenize } from '@huggingface/jinja';
+import { escapeUnprintable } from '@mha2mla/checkpoint';
 import { BoundedInterpreter, MAX_ENTRIES } from './bounded-interpreter';
 
 /** Published templates are below 20 KB. */
@@ -42,7 +44,7 @@ function orOurError<T>(run: () => T): T {
     const message = cause instanceof Error ? cause.message : String(cause);
     if (message.startsWith('chatTemplate: ')) throw cause;
     throw new RangeError(
-      `chatTemplate: a template must be Jinja that runs, got: ${message.slice(0, 500)}`,
+      `chatTemplate: a template must be Jinja that runs, got: ${escapeUnprintable(message.slice(0, 500))}`,
       { cause },
     );
   }
@@ -60,7 +62,9 @@ const GLOBALS = {
   False: false,
   None: null,
   raise_exception(message: unknown): never {
-    throw new RangeError(`chatTemplate: the template says: ${String(message).slice(0, 500)}`);
+    throw new RangeError(
+      `chatTemplate: the template says: ${escapeUnprintable(String(message).slice(0, 500))}`,
+    );
   },
   range: boundedRange,
 };

@@ -4,7 +4,9 @@
  * pre-tokenizer, model, post-processor), as Hugging Face's tokenizers does, so that text without
  * special spellings gets the ids that it always gets.
  */
+
 import type { AddedToken, Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
+import { quoteName } from '@mha2mla/checkpoint';
 
 /** Offsets in UTF-16 units, start up to, not including, end. */
 export type LiteralSpan = readonly [start: number, end: number];
@@ -136,6 +138,6 @@ function stripped(sections: Section[]): Section[] {
 
 function refuse(token: string): never {
   throw new RangeError(
-    `encode: text must not spell the special token ${JSON.stringify(token)}, which this tokenizer cannot read as text. Write it in another way.`,
+    `encode: text must not spell the special token ${quoteName(token)}, which this tokenizer cannot read as text. Write it in another way.`,
   );
 }

@@ -3,6 +3,8 @@
  * where `<image>` and `<video>` in a user's turn stand for the pictures.
  */
 
+import { showJson } from '@mha2mla/checkpoint';
+
 export type MessagePart = { type: 'image' } | { type: 'video' } | { type: 'text'; text: string };
 
 export interface Message {
@@ -38,7 +40,7 @@ function checkParts(content: readonly MessagePart[]): MessagePart[] {
     const known = part?.type === 'image' || part?.type === 'video';
     if (!known && !(part?.type === 'text' && typeof part.text === 'string')) {
       throw new TypeError(
-        `messageParts: a part must be {type: 'image'}, {type: 'video'} or {type: 'text', text}, got type ${JSON.stringify(part?.type)}.`,
+        `messageParts: a part must be {type: 'image'}, {type: 'video'} or {type: 'text', text}, got type ${showJson(part?.type)}.`,
       );
     }
   }

@@ -3,6 +3,7 @@
  * The first and last characters of special tokens are replaced in the messages by private-use
  * characters before a second rendering; where those stand in the output, no token may begin or end.
  */
+import { quoteName } from '@mha2mla/checkpoint';
 import type { LiteralSpan } from './encode-literal';
 import type { MessagePart } from './message-parts';
 
@@ -52,7 +53,7 @@ export function renderLiteral(
     );
     if (spelt === undefined) return { text, literal: [] };
     throw new RangeError(
-      `renderLiteral: a message must not spell the special token ${JSON.stringify(spelt)} under this chat template, which acts on message content. Write it in another way.`,
+      `renderLiteral: a message must not spell the special token ${quoteName(spelt)} under this chat template, which acts on message content. Write it in another way.`,
     );
   }
   const literal: LiteralSpan[] = [];

@@ -4,7 +4,9 @@
  * (bytes that are no UTF-8, ids without a token), and text that holds a special token's spelling
  * literally.
  */
+
 import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
+import { escapeUnprintable } from '@mha2mla/checkpoint';
 import { jsonRecord, showJson } from '../json-record';
 import { correctByteFallback } from './byte-fallback';
 import { encodeLiteral, type LiteralSpan } from './encode-literal';
@@ -104,9 +106,12 @@ function makeHub(json: Record<string, unknown>, cleanUp: boolean): HubTokenizer 
   } catch (cause) {
     // Such as a pattern of an empty range.
     const message = cause instanceof Error ? cause.message : String(cause);
-    throw new TypeError(`${OWNER}: tokenizer.json must be one that loads, got: ${message}`, {
-      cause,
-    });
+    throw new TypeError(
+      `${OWNER}: tokenizer.json must be one that loads, got: ${escapeUnprintable(message)}`,
+      {
+        cause,
+      },
+    );
   }
 }
 

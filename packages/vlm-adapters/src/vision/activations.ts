@@ -1,4 +1,5 @@
 /** Activation functions of vision towers and projectors, by Hugging Face's names. */
+import { showJson } from '@mha2mla/checkpoint';
 import * as tf from '@tensorflow/tfjs-core';
 
 export type Activation = (x: tf.Tensor) => tf.Tensor;
@@ -14,7 +15,7 @@ export function activation(name: unknown): Activation {
   const found = typeof name === 'string' ? ACTIVATIONS.get(name) : undefined;
   if (!found) {
     throw new RangeError(
-      `activation: must be one of ${[...ACTIVATIONS.keys()].join(', ')}, got ${JSON.stringify(name)}.`,
+      `activation: must be one of ${[...ACTIVATIONS.keys()].join(', ')}, got ${showJson(name)}.`,
     );
   }
   return (x) => tf.tidy(() => found(x));

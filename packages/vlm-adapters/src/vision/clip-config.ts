@@ -1,5 +1,11 @@
 /** The `vision_config` of a CLIP tower, and which of its outputs the language model gets. */
-import { configInteger, configNumber, configString, type ModelConfig } from '@mha2mla/checkpoint';
+import {
+  configInteger,
+  configNumber,
+  configString,
+  type ModelConfig,
+  showJson,
+} from '@mha2mla/checkpoint';
 import { type Activation, activation } from './activations';
 
 export interface ClipConfig {
@@ -46,7 +52,7 @@ export function parseClipConfig({ vision, raw }: ModelConfig): ClipConfig {
   const modelType = configString(vision, 'model_type', CLIP);
   if (modelType !== CLIP) {
     throw new RangeError(
-      `parseClipConfig: vision_config.model_type must be ${CLIP}, got ${JSON.stringify(modelType)}. Other towers are not supported.`,
+      `parseClipConfig: vision_config.model_type must be ${CLIP}, got ${showJson(modelType)}. Other towers are not supported.`,
     );
   }
   // CLIP ViT-L/336 is 1024 wide with 24 layers; ten times that is beyond any published tower.
@@ -94,13 +100,13 @@ function featureLayers(value: unknown, layers: number): number {
     return index;
   }
   throw new RangeError(
-    `parseClipConfig: vision_feature_layer must name one of ${layers + 1} hidden states, got ${JSON.stringify(value)}.`,
+    `parseClipConfig: vision_feature_layer must name one of ${layers + 1} hidden states, got ${showJson(value)}.`,
   );
 }
 
 function dropsClassToken(strategy: unknown): boolean {
   if (strategy === 'default' || strategy === 'full') return strategy === 'default';
   throw new RangeError(
-    `parseClipConfig: vision_feature_select_strategy must be default or full, got ${JSON.stringify(strategy)}.`,
+    `parseClipConfig: vision_feature_select_strategy must be default or full, got ${showJson(strategy)}.`,
   );
 }
