@@ -21,6 +21,7 @@ test('the package exports these names and no others', () => {
     'loadProjection',
     'lookupEmbeddings',
     'prefillStep',
+    'rmsNorm',
     'rotaryAngles',
     'sampleToken',
     'textLayout',

@@ -17,6 +17,7 @@ export { type LoadDecoderOptions, loadDecoder, loadDecoderLayer } from './load-d
 export { loadProjection } from './load-projection';
 export { lookupEmbeddings } from './lookup-embeddings';
 export type { Projection } from './projection';
+export { rmsNorm } from './rms-norm';
 export { rotaryAngles } from './rotary';
 export { argMax, type SamplingOptions, sampleToken } from './sample';
 export { type DecodeStep, decodeStep, type PrefillStep, prefillStep } from './step';

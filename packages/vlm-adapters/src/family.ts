@@ -27,10 +27,10 @@ export interface EncodeOptions {
 }
 
 /** Features of all pictures, and of all videos, [tokens, D] each, in the order of their tokens. */
-export interface VisionFeatures {
+export type VisionFeatures = {
   images?: Tensor2D;
   videos?: Tensor2D;
-}
+};
 
 export interface VisionEncoder {
   /** Encode what `inputs` has; the caller disposes the features. */

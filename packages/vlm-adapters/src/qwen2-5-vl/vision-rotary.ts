@@ -1,0 +1,45 @@
+/**
+ * Rotary embedding in two dimensions: the first half of a head's pairs turns with a patch's row,
+ * the second with its column. A pair is (i, i + dim / 2).
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { ROTARY_BASE } from './qwen2-5-vl-config';
+
+export interface VisionAngles {
+  /** [T, 1, dim / 2]. */
+  cos: tf.Tensor3D;
+  sin: tf.Tensor3D;
+}
+
+/**
+ * @param coordinates [T * 2] row and column of each patch.
+ * @param dim of a head, a multiple of 4.
+ * @returns angles that the caller disposes.
+ */
+export function visionAngles(coordinates: Int32Array, dim: number): VisionAngles {
+  const [patches, half, quarter] = [coordinates.length / 2, dim / 2, dim / 4];
+  const cos = new Float32Array(patches * half);
+  const sin = new Float32Array(patches * half);
+  for (let pair = 0; pair < half; pair++) {
+    const frequency = ROTARY_BASE ** (-(pair % quarter) / quarter);
+    const axis = pair < quarter ? 0 : 1;
+    for (let patch = 0; patch < patches; patch++) {
+      const angle = coordinates[2 * patch + axis]! * frequency;
+      cos[patch * half + pair] = Math.cos(angle);
+      sin[patch * half + pair] = Math.sin(angle);
+    }
+  }
+  const shape: [number, number, number] = [patches, 1, half];
+  return { cos: tf.tensor3d(cos, shape), sin: tf.tensor3d(sin, shape) };
+}
+
+/** @param x [T, heads, dim]. @returns the same shape; the caller disposes it. */
+export function rotateVision(x: tf.Tensor3D, { cos, sin }: VisionAngles): tf.Tensor3D {
+  return tf.tidy(() => {
+    const [a, b] = tf.split(x, 2, 2) as [tf.Tensor3D, tf.Tensor3D];
+    return tf.concat(
+      [tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))],
+      2,
+    ) as tf.Tensor3D;
+  });
+}
