@@ -1,4 +1,5 @@
 /** Questions about pictures and videos with their reference answers, made of conversations. */
+import { showJson } from '@mha2mla/checkpoint';
 import type { Message, ProcessorSample } from '@mha2mla/vlm-adapters';
 import type { Conversation } from './conversation';
 
@@ -27,7 +28,7 @@ export function questionOf(
 ): Question {
   if (answers.length === 0) {
     throw new TypeError(
-      `questionOf: ${where} must end with a turn of the assistant, got ${JSON.stringify(messages.at(-1)?.role)}.`,
+      `questionOf: ${where} must end with a turn of the assistant, got ${showJson(messages.at(-1)?.role)}.`,
     );
   }
   return { messages: messages.slice(0, -1), answers, loadMedia, ...(kind && { kind }) };

@@ -1,4 +1,5 @@
 /** One turn of a conversation in a DATA file. */
+import { showJson } from '@mha2mla/checkpoint';
 import type { Message, MessagePart } from '@mha2mla/vlm-adapters';
 
 /** Roles of LLaVA's `from`; chat roles stay as they are. */
@@ -24,7 +25,7 @@ export function parseTurn(turn: unknown, where: string): Turn {
   const given = record?.role ?? record?.from;
   if (typeof given !== 'string') {
     throw new TypeError(
-      `parseConversations: a turn in ${where} must have a role (or from), text, got ${JSON.stringify(given)}.`,
+      `parseConversations: a turn in ${where} must have a role (or from), text, got ${showJson(given)}.`,
     );
   }
   const role = ROLES.get(given) ?? given;
@@ -33,7 +34,7 @@ export function parseTurn(turn: unknown, where: string): Turn {
   if (role === 'assistant' && isTexts(content)) return turnOf(role, content[0]!, content);
   if (isParts(content)) return turnOf(role, content, [textOf(content)]);
   throw new TypeError(
-    `parseConversations: a turn in ${where} must have content (or value): text, a list of parts {"type": "text", "text": …} or {"type": "image"}, or accepted answers of the assistant, got ${JSON.stringify(content)?.slice(0, 80)}.`,
+    `parseConversations: a turn in ${where} must have content (or value): text, a list of parts {"type": "text", "text": …} or {"type": "image"}, or accepted answers of the assistant, got ${showJson(content)}.`,
   );
 }
 

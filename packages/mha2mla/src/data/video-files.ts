@@ -1,5 +1,7 @@
 /** Videos of a DATA entry: frames as picture files, since no decoder of video formats is ours. */
 
+import { showJson } from '@mha2mla/checkpoint';
+
 export interface VideoFiles {
   /** A folder of pictures, or the pictures in order; paths relative to the DATA file. */
   frames: string | readonly string[];
@@ -24,12 +26,12 @@ export function parseVideos(videos: unknown, where: string): VideoFiles[] {
       Array.isArray(frames) && frames.length > 0 && frames.every((one) => typeof one === 'string');
     if (typeof frames !== 'string' && !isFiles) {
       throw new TypeError(
-        `parseVideos: a video of ${where} must be a folder of frames, or {"frames": folder or files, "fps": number}, got ${JSON.stringify(video)?.slice(0, 80)}.`,
+        `parseVideos: a video of ${where} must be a folder of frames, or {"frames": folder or files, "fps": number}, got ${showJson(video)}.`,
       );
     }
     if (typeof fps !== 'number' || !Number.isFinite(fps) || fps <= 0) {
       throw new RangeError(
-        `parseVideos: fps of a video of ${where} must be a positive number, got ${JSON.stringify(fps)}.`,
+        `parseVideos: fps of a video of ${where} must be a positive number, got ${showJson(fps)}.`,
       );
     }
     return { frames, fps };
