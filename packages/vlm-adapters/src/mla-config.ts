@@ -2,7 +2,7 @@
  * The `mha2mla` block of a converted model's config.json. The published keys say how the reference
  * chose rotary dims; ours add what has no place there: the pairs themselves, groups, cache bits.
  */
-import { type ConfigRecord, configBoolean, configInteger } from '@mha2mla/checkpoint';
+import { type ConfigRecord, configBoolean, configInteger, showJson } from '@mha2mla/checkpoint';
 import type { MlaConfig } from '@mha2mla/mla-runtime';
 import { type RopePairs, selectPairs } from '@mha2mla/partial-rope';
 
@@ -44,7 +44,7 @@ function pairsByStrategy(
   const strategy = block.partial_rope_version;
   if (strategy !== 'high' && strategy !== 'low' && strategy !== 'uniform') {
     throw new RangeError(
-      `parseMlaConfig: mha2mla.rope_pairs must be present where partial_rope_version is ${JSON.stringify(strategy)}; only high, low and uniform follow from the config, and mkl from the rank file that qk_tensor_path names.`,
+      `parseMlaConfig: mha2mla.rope_pairs must be present where partial_rope_version is ${showJson(strategy)}; only high, low and uniform follow from the config, and mkl from the rank file that qk_tensor_path names.`,
     );
   }
   const ropeDim = configInteger(block, 'rope_dim_for_mla', { min: 0, max: headDim });
@@ -75,7 +75,7 @@ function checkPairs(
 function listOf(value: unknown, length: number, what: string): unknown[] {
   if (Array.isArray(value) && value.length === length) return value;
   throw new RangeError(
-    `parseMlaConfig: mha2mla.rope_pairs must list ${length} ${what}, got ${Array.isArray(value) ? value.length : JSON.stringify(value)}.`,
+    `parseMlaConfig: mha2mla.rope_pairs must list ${length} ${what}, got ${Array.isArray(value) ? value.length : showJson(value)}.`,
   );
 }
 
@@ -84,7 +84,7 @@ function ascending(pairs: unknown[], end: number): Int32Array {
   return Int32Array.from(pairs, (pair) => {
     if (typeof pair !== 'number' || !Number.isSafeInteger(pair) || pair <= last || pair >= end) {
       throw new RangeError(
-        `parseMlaConfig: mha2mla.rope_pairs must ascend within 0..${end - 1}, got ${JSON.stringify(pair)}${last < 0 ? '' : ` after ${last}`}.`,
+        `parseMlaConfig: mha2mla.rope_pairs must ascend within 0..${end - 1}, got ${showJson(pair)}${last < 0 ? '' : ` after ${last}`}.`,
       );
     }
     last = pair;

@@ -8,6 +8,7 @@ import {
   openCheckpoint,
   quoteName,
   readModelConfig,
+  showJson,
 } from '@mha2mla/checkpoint';
 import type { CacheOptions } from '@mha2mla/mla-runtime';
 import { parseCacheSetting } from './cache-setting';
@@ -45,7 +46,7 @@ export async function openVlm(
   if (!family) {
     const known = families.flatMap(({ modelTypes }) => modelTypes).join(', ');
     throw new RangeError(
-      `openVlm: model_type must be one of ${known}, got ${JSON.stringify(read.modelType)} in ${store.name}.`,
+      `openVlm: model_type must be one of ${known}, got ${showJson(read.modelType)} in ${store.name}.`,
     );
   }
   const rankFile = await findRankFile(read, store, openRankFile);

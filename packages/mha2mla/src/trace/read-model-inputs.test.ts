@@ -69,7 +69,7 @@ test('without a mask all tokens are real, and without pictures it is text', asyn
 });
 
 test.each<[string, Tensors, RegExp]>([
-  ['no ids', { attention_mask: mask }, /expected input_ids \[B, L\], got attention_mask/],
+  ['no ids', { attention_mask: mask }, /expected input_ids \[B, L\], got "attention_mask/],
   ['one dimension', { input_ids: { ...ids, shape: [6] } }, /input_ids must be .* got \[6\]/],
   [
     'a mask of another shape',

@@ -1,5 +1,5 @@
 /** A prepared input from a safetensors file: what `trace --inputs` takes. */
-import { type Checkpoint, CheckpointError } from '@mha2mla/checkpoint';
+import { type Checkpoint, CheckpointError, quoteName } from '@mha2mla/checkpoint';
 import type { MediaInputs, ModelInputs } from '@mha2mla/vlm-adapters';
 
 /**
@@ -13,7 +13,7 @@ export async function readModelInputs(file: Checkpoint): Promise<ModelInputs> {
   if (!ids) {
     throw new CheckpointError(
       'missing-tensor',
-      `readModelInputs: expected input_ids [B, L], got ${[...file.tensors.keys()].slice(0, 5).join(', ') || 'no tensor'}.`,
+      `readModelInputs: expected input_ids [B, L], got ${[...file.tensors.keys()].slice(0, 5).map(quoteName).join(', ') || 'no tensor'}.`,
     );
   }
   const [batch = 0, length = 0] = ids.shape;
