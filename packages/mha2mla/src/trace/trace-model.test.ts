@@ -6,43 +6,60 @@ import {
   fixture,
   readSafetensors,
 } from '@mha2mla/testing';
-import { llava, type ModelInputs, openVlm, VisionLanguageModel } from '@mha2mla/vlm-adapters';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openVlm, VisionLanguageModel } from '@mha2mla/vlm-adapters';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FAMILIES } from '../node/open-model';
+import { goldenBatch, goldenInputs } from './testing/golden-inputs';
 import { traceModel } from './trace-model';
 
-const FOLDER = 'fixtures/hf/llava';
+/** Prompts of each family with pictures (grey ones too), videos or text, and batches of them. */
+const GOLDENS = [
+  { family: 'llava', prompts: ['p0', 'p1', 'p2'], batches: [['p0', 'p2']] },
+  { family: 'llava_next', prompts: ['p0', 'p1', 'p2'], batches: [['p0', 'p2']] },
+  {
+    family: 'qwen2_5_vl',
+    prompts: ['p0', 'p1', 'p2', 'p3', 'p4'],
+    batches: [
+      ['p0', 'p1'],
+      ['p0', 'p4'],
+    ],
+  },
+];
 
-function golden(prompt: string) {
-  return readSafetensors(fixture(`${FOLDER}/goldens/${prompt}.safetensors`));
+/** What the processor gives, and logits that no trace has. */
+const NOT_TRACED = [
+  'input_ids',
+  'attention_mask',
+  'pixel_values',
+  'image_sizes',
+  'image_grid_thw',
+  'pixel_values_videos',
+  'video_grid_thw',
+  'second_per_grid_ts',
+  'generated_logits',
+];
+
+const golden = (family: string, name: string) =>
+  readSafetensors(fixture(`fixtures/hf/${family}/goldens/${name}.safetensors`));
+
+async function load(folder: string): Promise<VisionLanguageModel> {
+  const store = await nodeStore(fixture(folder));
+  const model = await VisionLanguageModel.load(await openVlm(store, { families: FAMILIES }));
+  await store.close?.();
+  return model;
 }
 
-function inputsOf(tensors: ReturnType<typeof golden>, pictures = tensors): ModelInputs {
-  const ids = tensors.get('input_ids')!;
-  const pixels = pictures.get('pixel_values');
-  return {
-    batch: ids.shape[0]!,
-    length: ids.shape[1]!,
-    inputIds: ids.data as Int32Array,
-    attentionMask: tensors.get('attention_mask')!.data as Int32Array,
-    pixelValues: pixels && { data: pixels.data as Float32Array, shape: pixels.shape },
-  };
-}
+describeBackends('a trace equals the original', () => {
+  describe.each(GOLDENS)('$family', ({ family, prompts, batches }) => {
+    let model: VisionLanguageModel;
+    beforeAll(async () => {
+      model = await load(`fixtures/hf/${family}/checkpoint`);
+    });
+    afterAll(() => model.dispose());
 
-describeBackends('trace of LLaVA-1.5 equals the original', () => {
-  let model: VisionLanguageModel;
-
-  beforeAll(async () => {
-    const store = await nodeStore(fixture(`${FOLDER}/checkpoint`));
-    model = await VisionLanguageModel.load(await openVlm(store, { families: [llava] }));
-    await store.close?.();
-  });
-  afterAll(() => model.dispose());
-
-  test.each(['p0', 'p1', 'p2'])(
-    '%s: vision, projector, hidden states, logits, ids',
-    async (prompt) => {
-      const tensors = golden(prompt);
-      const trace = await traceModel(model, inputsOf(tensors), { generate: 16 });
+    test.each(prompts)('%s: vision, positions, hidden states, logits, ids', async (prompt) => {
+      const trace = await traceModel(model, await goldenInputs(family, prompt), { generate: 16 });
+      const tensors = golden(family, prompt);
       const compared: string[] = [];
       for (const [name, { data, shape }] of tensors) {
         const traced = trace.get(name);
@@ -53,39 +70,42 @@ describeBackends('trace of LLaVA-1.5 equals the original', () => {
         else expect([...traced.values], name).toEqual([...data]);
         compared.push(name);
       }
-      const inputs = ['input_ids', 'attention_mask', 'pixel_values', 'generated_logits'];
-      expect(compared.sort()).toEqual(
-        [...tensors.keys()].filter((n) => !inputs.includes(n)).sort(),
-      );
-    },
-  );
+      const expected = [...tensors.keys()].filter((name) => !NOT_TRACED.includes(name));
+      expect(compared.sort()).toEqual(expected.sort());
+    });
 
-  test('a left-padded batch gives the logits of its rows, and the greedy ids', async () => {
-    const tensors = golden('batch_p0_p2');
-    const inputs = inputsOf(tensors, golden('p0'));
-    const trace = await traceModel(model, inputs, { generate: 16 });
-    const vocabulary = model.config.decoder.vocabSize;
-    const real = (values: Float32Array) =>
-      values.filter((_, i) => inputs.attentionMask[Math.floor(i / vocabulary)] === 1);
-    const expected = real(tensors.get('logits')!.data as Float32Array);
-    expectClose(real(trace.get('logits')!.values as Float32Array), expected, { abs: 1e-4 });
-    expect(trace.get('generated_ids')!.values).toEqual(tensors.get('generated_ids')!.data);
-    expect(trace.get('position_ids')!.values).toEqual(tensors.get('position_ids')!.data);
-  });
+    test.each(batches)(
+      'a left-padded batch of %s and %s gives the logits of its rows, and the greedy ids',
+      async (...names) => {
+        const inputs = await goldenBatch(family, names);
+        const trace = await traceModel(model, inputs, { generate: 16 });
+        const tensors = golden(family, `batch_${names.join('_')}`);
+        const vocabulary = model.config.decoder.vocabSize;
+        const real = (values: Float32Array) =>
+          values.filter((_, i) => inputs.attentionMask[Math.floor(i / vocabulary)] === 1);
+        const expected = real(tensors.get('logits')!.data as Float32Array);
+        expectClose(real(trace.get('logits')!.values as Float32Array), expected, { abs: 1e-4 });
+        for (const name of ['generated_ids', 'position_ids', 'rope_deltas']) {
+          expect(trace.get(name)?.values, name).toEqual(tensors.get(name)?.data);
+        }
+      },
+    );
 
-  test('decoding the prompt over the cache equals running it at once', async () => {
-    const tensors = golden('p0');
-    const trace = await traceModel(model, inputsOf(tensors), { attention: 'absorbed' });
-    for (const name of ['hidden.1', 'hidden.4', 'hidden.final_norm', 'logits']) {
-      const expected = tensors.get(name)!.data as Float32Array;
-      expectClose(trace.get(name)!.values, expected, { abs: 1e-4 });
-    }
-  });
+    test('decoding the prompt over the cache equals running it at once', async () => {
+      const inputs = await goldenInputs(family, 'p0');
+      const trace = await traceModel(model, inputs, { attention: 'absorbed' });
+      const tensors = golden(family, 'p0');
+      for (const name of ['hidden.1', 'hidden.4', 'hidden.final_norm', 'logits']) {
+        const expected = tensors.get(name)!.data as Float32Array;
+        expectClose(trace.get(name)!.values, expected, { abs: 1e-4 });
+      }
+    });
 
-  test('a trace leaves no tensors behind', async () => {
-    const inputs = inputsOf(golden('p2'));
-    await expectNoLeak(async () => {
-      await traceModel(model, inputs, { attention: 'absorbed', generate: 2 });
+    test('a trace leaves no tensors behind', async () => {
+      const inputs = await goldenInputs(family, prompts.at(-1)!);
+      await expectNoLeak(async () => {
+        await traceModel(model, inputs, { attention: 'absorbed', generate: 2 });
+      });
     });
   });
 });
