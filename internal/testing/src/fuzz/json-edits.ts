@@ -60,9 +60,10 @@ export function editJson(document: unknown, edits: readonly JsonEdit[]): string 
 
 type Container = Record<string, unknown>;
 
-function editOnce(document: unknown, { kind, path, from, value, factor }: JsonEdit): void {
+function editOnce(document: unknown, { kind, path, from, factor, ...edit }: JsonEdit): void {
   const place = find(document, path);
   if (place === undefined) return;
+  const value = structuredClone(edit.value); // later edits may change it
   const { parent, key } = place;
   const old = parent[key];
   if (kind === 'remove') {

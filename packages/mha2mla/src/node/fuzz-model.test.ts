@@ -33,11 +33,15 @@ const picture: RgbImage = {
   height: 40,
 };
 
+const ranksOf = (family: string) =>
+  new Uint8Array(readFileSync(fixture(`${HF}/${family}/mha2mla/ranks.pth`)));
+
 function filesOf(folder: string) {
   const names = readdirSync(fixture(folder));
   const files = new Map(
     names.map((name) => [name, new Uint8Array(readFileSync(fixture(`${folder}/${name}`)))]),
   );
+  if (folder.endsWith('/converted_checkpoint')) files.set('ranks.pth', ranksOf('qwen2_5_vl'));
   const json = (name: string) => JSON.parse(new TextDecoder().decode(files.get(name)));
   const storeWith = (name: string, content: string | Uint8Array) =>
     memoryStore(new Map([...files, [name, content]]));
@@ -83,14 +87,67 @@ describe.each(FOLDERS)('%s', (folder) => {
 
 describe.each(FOLDERS.filter((folder) => folder.endsWith('/checkpoint')))('%s', (folder) => {
   const { json, storeWith } = filesOf(folder);
+  const newer = filesOf(folder.replace('/checkpoint', '/newer_layout'));
+  const prompt = [{ role: 'user', content: '<image>\nWhat is it?' }];
+
+  /** Prepare a prompt with a picture by a folder's files. */
+  const prepare = async (store: FileStore) => {
+    const { family, config } = await openVlm(store, { families: FAMILIES });
+    const processor = await family.loadProcessor(config, store);
+    processor.process([{ messages: prompt, images: [picture] }]);
+  };
+  const options = { runs: 150, maxBytes: 2 ** 26 };
 
   test('preprocessor_config.json with edited values, run on a picture', async () => {
-    const read = async (text: string) => {
-      const store = storeWith('preprocessor_config.json', text);
-      const { family, config } = await openVlm(store, { families: FAMILIES });
-      const processor = await family.loadProcessor(config, store);
-      processor.processImages([picture]);
+    const name = 'preprocessor_config.json';
+    const read = (text: string) => prepare(storeWith(name, text));
+    await fuzzJson(json(name), read, options);
+  });
+
+  test('processor_config.json of newer classes with edited values, run on a picture', async () => {
+    const name = 'processor_config.json';
+    const read = (text: string) => {
+      const store = storeWith(name, text);
+      const isOlder = (path: string) => path === 'preprocessor_config.json';
+      const open = async (path: string) => (isOlder(path) ? undefined : store.open(path));
+      return prepare({ ...store, open });
     };
-    await fuzzJson(json('preprocessor_config.json'), read, { runs: 200, maxBytes: 2 ** 26 });
+    await fuzzJson(newer.json(name), read, options);
+  });
+});
+
+describe('what a conversion adds to config.json, with edited values', () => {
+  const { files, json } = filesOf(`${HF}/llava/checkpoint`);
+  const { low_rank, ...ours } = {
+    low_rank: 16,
+    is_gqa2mha2mla: false,
+    groups: 2,
+    rope_pairs: Array.from({ length: 4 }, () => Array.from({ length: 4 }, () => [0, 3, 9])),
+    cache: { kv_bits: { vision: 4, text: 8 }, rope_bits: 16, group_size: 32 },
+  };
+  const references = {
+    partial_rope_version: 'mkl',
+    rope_dim_for_mla: 16,
+    uniform_start_point: 0,
+    qk_tensor_path: '/data/ranks.pth',
+    low_rank,
+  };
+  const ranks = ranksOf('llava');
+
+  test.each([
+    ['ours', ours],
+    ["the reference's", references],
+    ['by strategy', { ...references, partial_rope_version: 'uniform' }],
+  ])('%s', async (_, block) => {
+    const read = async (text: string) => {
+      const config = `${JSON.stringify(json('config.json')).slice(0, -1)},"mha2mla":${text}}`;
+      const others: [string, string | Uint8Array][] = [
+        ['ranks.pth', ranks],
+        ['config.json', config],
+      ];
+      const store = memoryStore(new Map([...files, ...others]));
+      tensorDifference(await openVlm(store, { families: FAMILIES }));
+    };
+    await fuzzJson(block, read, { runs: 300, maxBytes: 2 ** 22 });
   });
 });
