@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { parseJson } from '@mha2mla/checkpoint';
-import { fixture, fuzzBytes, fuzzJson } from '@mha2mla/testing';
-import { describe, test } from 'vitest';
+import { fixture, fuzz, fuzzBytes, fuzzJson } from '@mha2mla/testing';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
 import { loadChatTemplate } from './chat-template';
 import type { Message } from './message-parts';
 import { createTokenStream } from './token-stream';
@@ -78,5 +79,35 @@ describe.each(FOLDERS)('%s', (folder) => {
     const bytes = new TextEncoder().encode(template.chat_template);
     const read = (edited: Uint8Array) => render({ jinja: new TextDecoder().decode(edited) });
     await fuzzBytes(bytes, read, { runs: 600 });
+  });
+
+  test('any text of a conversation stays text: it brings no special token', async () => {
+    const tokenizer = loadTokenizer(tokenizerJson, config);
+    const chat = loadChatTemplate(
+      { chatTemplateJson: template },
+      { namedTokens: tokenizer.namedTokens, specialTokens: tokenizer.specialTokens.keys() },
+    );
+    const special = new Set(tokenizer.specialTokens.values());
+    const specialsOf = (texts: readonly string[]) => {
+      const turns = texts.map((text, i) => ({
+        role: i % 2 === 0 ? 'user' : 'assistant',
+        content: [{ type: 'text' as const, text }],
+      }));
+      const { text, literal } = chat.renderLiteral(turns, { addGenerationPrompt: true });
+      return tokenizer.encode(text, { literal }).filter((id) => special.has(id));
+    };
+    const spellings = [...tokenizer.specialTokens.keys()];
+    const piece = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 8 }),
+      fc.constantFrom(...spellings, ...spellings.map((one) => one.slice(0, -1)), ' ', '\n', '>'),
+    );
+    const texts = fc.array(
+      fc.array(piece, { maxLength: 5 }).map((pieces) => pieces.join('')),
+      { minLength: 1, maxLength: 3 },
+    );
+    await fuzz(texts, { runs: 150, maxBytes: 2 ** 24 }, (said) => ({
+      size: said.join('').length,
+      read: () => expect(specialsOf(said)).toEqual(specialsOf(said.map(() => 'x'))),
+    }));
   });
 });
