@@ -16,6 +16,8 @@ export interface DecoderConfig {
   ropeTheta: number;
   /** Pairs per axis (time, height, width) of M-RoPE; absent for plain RoPE. */
   mropeSection?: readonly number[];
+  /** Rotary frequencies of the pairs, [headDim / 2]; default those of `ropeTheta`. */
+  frequencies?: ArrayLike<number>;
   tieWordEmbeddings: boolean;
   /** Present once the attention has been converted. */
   mla?: MlaConfig;
@@ -51,7 +53,15 @@ export function checkDecoderConfig(config: DecoderConfig): void {
     throw new RangeError(`checkDecoderConfig: headDim must be even, got ${headDim}.`);
   }
   if (mropeSection) checkMropeSection(mropeSection, headDim / 2);
+  if (config.frequencies) checkFrequencies(config.frequencies, headDim / 2);
   if (mla) checkMla(mla, config);
+}
+
+function checkFrequencies(frequencies: ArrayLike<number>, pairs: number): void {
+  if (frequencies.length === pairs && Array.from(frequencies).every(Number.isFinite)) return;
+  throw new RangeError(
+    `checkDecoderConfig: frequencies must be headDim / 2 = ${pairs} numbers, got ${frequencies.length}.`,
+  );
 }
 
 const POSITIVE_INTEGERS = [

@@ -23,6 +23,7 @@ test('the package exports these names and no others', () => {
     'prefillStep',
     'rmsNorm',
     'rotaryAngles',
+    'rotaryFrequencies',
     'sampleToken',
     'textLayout',
     'tokenLayout',

@@ -16,6 +16,18 @@ export interface RotaryOptions {
   headDim: number;
   ropeTheta: number;
   mropeSection?: readonly number[];
+  /** [headDim / 2]; default those of {@link rotaryFrequencies}. */
+  frequencies?: ArrayLike<number>;
+}
+
+/** theta^(-2 i / headDim) for each pair, [headDim / 2], rounded as the original models round. */
+export function rotaryFrequencies({
+  headDim,
+  ropeTheta,
+}: Pick<RotaryOptions, 'headDim' | 'ropeTheta'>): Float32Array {
+  return Float32Array.from({ length: headDim / 2 }, (_, i) =>
+    Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
+  );
 }
 
 /**
@@ -26,8 +38,9 @@ export interface RotaryOptions {
 export function rotaryAngles(
   positionIds: Int32Array,
   tokens: number,
-  { headDim, ropeTheta, mropeSection }: RotaryOptions,
+  options: RotaryOptions,
 ): { cos: Float32Array; sin: Float32Array } {
+  const { headDim, mropeSection, frequencies = rotaryFrequencies(options) } = options;
   const axes = mropeSection ? 3 : 1;
   if (positionIds.length !== axes * tokens) {
     throw new RangeError(
@@ -36,15 +49,12 @@ export function rotaryAngles(
   }
   const pairs = headDim / 2;
   const axisOfPair = pairAxes(pairs, mropeSection);
-  const inverse = Float32Array.from({ length: pairs }, (_, i) =>
-    Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
-  );
   const cos = new Float32Array(tokens * pairs);
   const sin = new Float32Array(tokens * pairs);
   for (let t = 0; t < tokens; t++) {
     for (let i = 0; i < pairs; i++) {
       const position = positionIds[axisOfPair[i]! * tokens + t]!;
-      const angle = Math.fround(position * inverse[i]!);
+      const angle = Math.fround(position * frequencies[i]!);
       cos[t * pairs + i] = Math.cos(angle);
       sin[t * pairs + i] = Math.sin(angle);
     }

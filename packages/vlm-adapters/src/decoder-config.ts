@@ -1,9 +1,11 @@
 import { type ModelConfig, quoteName, showJson } from '@mha2mla/checkpoint';
-import { checkDecoderConfig, type DecoderConfig } from '@mha2mla/mla-runtime';
+import { checkDecoderConfig, type DecoderConfig, rotaryFrequencies } from '@mha2mla/mla-runtime';
 import { parseMlaConfig } from './mla-config';
+import { authoredFrequencies } from './rotary-precision';
 
 /** The decoder's config from a model's: the same for every family. @throws RangeError */
-export function decoderConfig({ text, mha2mla }: ModelConfig): DecoderConfig {
+export function decoderConfig(model: ModelConfig): DecoderConfig {
+  const { text, mha2mla } = model;
   if (text.hiddenAct !== 'silu') {
     throw new RangeError(
       `decoderConfig: hidden_act must be silu, got ${quoteName(text.hiddenAct)}.`,
@@ -25,6 +27,7 @@ export function decoderConfig({ text, mha2mla }: ModelConfig): DecoderConfig {
     vocabSize: text.vocabSize,
     ropeTheta: text.ropeTheta,
     mropeSection: text.mropeSection,
+    frequencies: authoredFrequencies(rotaryFrequencies(text), model),
     tieWordEmbeddings: text.tieWordEmbeddings,
     mla: mha2mla && parseMlaConfig(mha2mla, text),
   };

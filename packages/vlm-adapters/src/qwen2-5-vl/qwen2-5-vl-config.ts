@@ -8,8 +8,10 @@ import {
   configValue,
   type ModelConfig,
 } from '@mha2mla/checkpoint';
+import { rotaryFrequencies } from '@mha2mla/mla-runtime';
 import { decoderConfig } from '../decoder-config';
 import type { VlmConfig } from '../family';
+import { authoredFrequencies } from '../rotary-precision';
 import { type Activation, activation } from '../vision/activations';
 
 export interface Qwen25VisionConfig {
@@ -25,6 +27,8 @@ export interface Qwen25VisionConfig {
   /** Blocks in which a picture attends to all of itself. */
   fullAttentionBlocks: readonly number[];
   hiddenAct: Activation;
+  /** Of rows and columns alike, a quarter of a head's dims. */
+  rotaryFrequencies: Float32Array;
 }
 
 export interface Qwen25VlConfig extends VlmConfig {
@@ -36,6 +40,9 @@ export interface Qwen25VlConfig extends VlmConfig {
 
 /** Qwen2_5_VLConfig's own token ids, which published configs repeat. */
 const TOKENS = { video: 151656, visionStart: 151652, visionEnd: 151653 };
+
+/** Base of the tower's rotary frequencies, fixed in the original's code. */
+const ROTARY_BASE = 10_000;
 
 /** @throws CheckpointError or RangeError for values out of range or not supported. */
 export function parseQwen25VlConfig(config: ModelConfig): Qwen25VlConfig {
@@ -66,7 +73,8 @@ export function parseQwen25VlConfig(config: ModelConfig): Qwen25VlConfig {
 }
 
 /** The class's defaults stand for keys that are left out. */
-function parseVision({ vision, text }: ModelConfig): Qwen25VisionConfig {
+function parseVision(model: ModelConfig): Qwen25VisionConfig {
+  const { vision, text } = model;
   // The published tower is 1280 wide with 32 blocks; caps are far beyond any of its kind.
   const integer = (key: string, max: number, fallback: number) =>
     configInteger(vision, key, { min: 1, max, default: fallback });
@@ -99,15 +107,19 @@ function parseVision({ vision, text }: ModelConfig): Qwen25VisionConfig {
   return {
     ...config,
     windowSide: windowSideOf(windowSize, config),
+    rotaryFrequencies: authoredFrequencies(
+      rotaryFrequencies({
+        headDim: config.hiddenSize / config.numHeads / 2,
+        ropeTheta: ROTARY_BASE,
+      }),
+      model,
+    ),
     fullAttentionBlocks:
       configValue(vision, 'fullatt_block_indexes') === undefined
         ? [7, 15, 23, 31]
         : configIntegers(vision, 'fullatt_block_indexes', { min: 0, max: 511, length: depth }),
   };
 }
-
-/** Base of the vision tower's rotary frequencies, fixed in the original's code. */
-export const ROTARY_BASE = 10_000;
 
 function windowSideOf(
   windowSize: number,

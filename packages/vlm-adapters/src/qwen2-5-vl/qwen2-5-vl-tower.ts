@@ -102,7 +102,7 @@ export class Qwen25VlTower {
    * @returns [tokens, width of the language model], row by row; the caller disposes it.
    */
   encode(pixels: Float32Array, grids: readonly Grid[], observe?: Observe): tf.Tensor2D {
-    const { hiddenSize, numHeads, spatialMergeSize, windowSide, fullAttentionBlocks } = this.config;
+    const { spatialMergeSize, windowSide, fullAttentionBlocks, rotaryFrequencies } = this.config;
     const layout = visionLayout(grids, { mergeSize: spatialMergeSize, windowSide });
     return tf.tidy(() => {
       const patches = tf.tensor2d(pixels, [
@@ -111,7 +111,7 @@ export class Qwen25VlTower {
       ]);
       const embedded = this.parts.patchEmbed.apply(patches) as tf.Tensor2D;
       observe?.('patch_embed', embedded);
-      const angles = visionAngles(layout.coordinates, hiddenSize / numHeads);
+      const angles = visionAngles(layout.coordinates, rotaryFrequencies);
       let hidden = this.reorder(embedded, layout.unitOrder);
       for (const [i, block] of this.parts.blocks.entries()) {
         const segments = fullAttentionBlocks.includes(i) ? layout.pictures : layout.windows;

@@ -3,7 +3,6 @@
  * the second with its column. A pair is (i, i + dim / 2).
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { ROTARY_BASE } from './qwen2-5-vl-config';
 
 export interface VisionAngles {
   /** [T, 1, dim / 2]. */
@@ -13,15 +12,16 @@ export interface VisionAngles {
 
 /**
  * @param coordinates [T * 2] row and column of each patch.
- * @param dim of a head, a multiple of 4.
+ * @param frequencies [dim / 4] of rows and columns alike.
  * @returns angles that the caller disposes.
  */
-export function visionAngles(coordinates: Int32Array, dim: number): VisionAngles {
-  const [patches, half, quarter] = [coordinates.length / 2, dim / 2, dim / 4];
+export function visionAngles(coordinates: Int32Array, frequencies: Float32Array): VisionAngles {
+  const [patches, quarter] = [coordinates.length / 2, frequencies.length];
+  const half = 2 * quarter;
   const cos = new Float32Array(patches * half);
   const sin = new Float32Array(patches * half);
   for (let pair = 0; pair < half; pair++) {
-    const frequency = ROTARY_BASE ** (-(pair % quarter) / quarter);
+    const frequency = frequencies[pair % quarter]!;
     const axis = pair < quarter ? 0 : 1;
     for (let patch = 0; patch < patches; patch++) {
       const angle = coordinates[2 * patch + axis]! * frequency;
