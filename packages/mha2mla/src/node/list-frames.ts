@@ -3,17 +3,16 @@ import { readdir } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { quoteName } from '@mha2mla/checkpoint';
 import { resolveInside } from '@mha2mla/checkpoint/node';
+import { MAX_FRAMES } from '../data/video-files';
 
-/** Longest video that Qwen2.5-VL's own tools take. All of its frames are held decoded. */
-const MAX_FRAMES = 768;
 const PICTURE = /\.(?:png|jpe?g|webp)$/i;
 
 /**
  * Names of the pictures in a folder, with its own before them, in the order of their numbers.
- * @throws RangeError for none, or more than a video may have; as `resolveInside` for the folder.
+ * @throws RangeError for no folder, no frames, or more than a video may have; as `resolveInside` for the folder.
  */
 export async function listFrames(root: string, name: string): Promise<string[]> {
-  const files = await readdir(await resolveInside(root, name));
+  const files = await namesIn(await resolveInside(root, name), name);
   const { compare } = new Intl.Collator('en', { numeric: true });
   const frames = files.filter((file) => PICTURE.test(file)).sort(compare);
   if (frames.length < 1 || frames.length > MAX_FRAMES) {
@@ -22,4 +21,15 @@ export async function listFrames(root: string, name: string): Promise<string[]> 
     );
   }
   return frames.map((file) => posix.join(name, file));
+}
+
+async function namesIn(path: string, name: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (cause) {
+    throw new RangeError(
+      `listFrames: a video must be a folder that can be read, got ${(cause as NodeJS.ErrnoException).code} of ${quoteName(name)}.`,
+      { cause },
+    );
+  }
 }
