@@ -31,6 +31,8 @@ export type {
 } from './model-inputs';
 export { type OpenVlmOptions, openVlm, type VlmSource } from './open-vlm';
 export { prepareInputs } from './prepare-inputs';
+export type { VideoPositions } from './qwen2-5-vl/mrope-media';
+export { createQwen25Vl, type Qwen25VlOptions, qwen25Vl } from './qwen2-5-vl/qwen2-5-vl-family';
 export { sequentialPositions } from './sequential-positions';
 export type { ChatTemplate, RenderedPrompt } from './text/chat-template';
 export { loadTextFiles, type TextFiles } from './text/load-text-files';

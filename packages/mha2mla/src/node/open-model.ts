@@ -3,9 +3,16 @@ import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import type { FileStore } from '@mha2mla/checkpoint';
 import { nodeStore } from '@mha2mla/checkpoint/node';
-import { llava, llavaNext, openVlm, type VlmFamily, type VlmSource } from '@mha2mla/vlm-adapters';
+import {
+  llava,
+  llavaNext,
+  openVlm,
+  qwen25Vl,
+  type VlmFamily,
+  type VlmSource,
+} from '@mha2mla/vlm-adapters';
 
-export const FAMILIES: readonly VlmFamily[] = [llava, llavaNext];
+export const FAMILIES: readonly VlmFamily[] = [llava, llavaNext, qwen25Vl];
 
 export interface OpenModel {
   source: VlmSource;

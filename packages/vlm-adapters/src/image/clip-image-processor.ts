@@ -12,6 +12,7 @@ import {
 import { convertRgb } from './convert-rgb';
 import { resizeBicubic } from './resize-bicubic';
 import type { RgbImage } from './rgb-image';
+import { sampleTable } from './sample-table';
 
 export interface ClipImageProcessor {
   /** Size of every result, when the configuration fixes it. */
@@ -96,19 +97,4 @@ function resizedSize(image: ImageSize, resize: ClipImageProcessorConfig['resize'
 function cropSpan(size: number, crop: number): { from: number; to: number; length: number } {
   const offset = Math.floor((size - crop) / 2);
   return { from: Math.max(offset, 0), to: Math.max(-offset, 0), length: Math.min(size, crop) };
-}
-
-/** The value of each of the 256 grey levels in a channel, with numpy's float32 steps. */
-function sampleTable(config: ClipImageProcessorConfig, channel: number): Float32Array {
-  const { rescaleFactor, normalize } = config;
-  const table = new Float32Array(256);
-  for (let level = 0; level < 256; level++) {
-    let value = Math.fround(rescaleFactor === undefined ? level : level * rescaleFactor);
-    if (normalize) {
-      const centred = Math.fround(value - Math.fround(normalize.mean[channel]!));
-      value = centred / Math.fround(normalize.std[channel]!);
-    }
-    table[level] = value;
-  }
-  return table;
 }

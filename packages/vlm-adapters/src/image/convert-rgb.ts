@@ -1,5 +1,5 @@
-import type { ClipImageProcessorConfig } from './clip-image-processor-config';
 import { type RgbImage, toRgb } from './rgb-image';
+import type { SampleSettings } from './sample-settings';
 
 /**
  * Give a picture as RGB, not copied if it is that already.
@@ -8,7 +8,7 @@ import { type RgbImage, toRgb } from './rgb-image';
  */
 export function convertRgb(
   image: RgbImage,
-  { convertRgb: converts }: ClipImageProcessorConfig,
+  { convertRgb: converts }: Pick<SampleSettings, 'convertRgb'>,
 ): Required<RgbImage> {
   const rgb = toRgb(image);
   if (!converts && rgb.data !== image.data) {
