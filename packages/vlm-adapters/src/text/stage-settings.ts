@@ -30,6 +30,8 @@ export const checkPrepend: SettingsCheck = (settings, name) => checkText(setting
 
 export const checkMetaspace: SettingsCheck = (settings, name) => {
   for (const key of ['replacement', 'str_rep']) checkText(settings, name, key, '▁');
+  // Nothing stands between all characters of a text.
+  if (settings.replacement === '') throw wrongSetting(name, 'replacement', 'some text', '');
   checkOneOf(settings, name, 'prepend_scheme', ['always', 'first', 'never']);
 };
 

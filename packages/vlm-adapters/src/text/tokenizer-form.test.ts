@@ -35,6 +35,8 @@ describe('a program of another form is refused by name', () => {
     pattern,
     content,
   });
+  const blanks = { type: 'Metaspace', str_rep: ' '.repeat(16) };
+  const bytes = { type: 'ByteLevel', use_regex: false };
   const sixteenfold = replace({ String: 'a' }, 'a'.repeat(16));
   test.each<[string, object, RegExp]>([
     ['an unknown type', { normalizer: { type: 'Precompiled' } }, /normalizer must be of the types/],
@@ -56,6 +58,21 @@ describe('a program of another form is refused by name', () => {
       'text that grows',
       { normalizer: { type: 'Sequence', normalizers: [sixteenfold, sixteenfold] } },
       /at most 64 times as long, got 256 times/,
+    ],
+    [
+      'blanks that grow',
+      { pre_tokenizer: { type: 'Sequence', pretokenizers: new Array(3).fill(blanks) } },
+      /at most 64 times as long, got 4096 times/,
+    ],
+    [
+      'bytes of bytes of bytes',
+      { pre_tokenizer: { type: 'Sequence', pretokenizers: new Array(4).fill(bytes) } },
+      /at most 64 times as long, got 81 times/,
+    ],
+    [
+      'nothing for blanks',
+      { decoder: { type: 'Metaspace', replacement: '' } },
+      /replacement of decoder Metaspace must be some text/,
     ],
     ['content that is no text', { decoder: replace({ String: 'a' }, 5) }, /content of decoder/],
     ['a long prefix', { normalizer: { type: 'Prepend', prepend: 'a'.repeat(17) } }, /prepend of/],

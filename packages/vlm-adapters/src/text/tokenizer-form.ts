@@ -22,7 +22,7 @@ const OWNER = 'loadTokenizer';
 
 /** Published tokenizers have at most four stages of a kind. */
 const MAX_STEPS = 32;
-/** Replacements after one another multiply a text's length; published ones keep it. */
+/** Steps after one another multiply a text's length; published ones have bytes once. */
 const MAX_GROWTH = 64;
 
 const NORMALIZERS = new Map<unknown, SettingsCheck>([
@@ -107,11 +107,20 @@ function flatten(step: Settings, stage: string, listKey: string): Settings[] {
   );
 }
 
-/** How much longer a replacement can make a text; an empty spelling stands between all characters. */
-function growthOf({ type, content, pattern }: Settings): number {
-  if (type !== 'Replace') return 1;
-  const { String: spelling } = pattern as { String?: string };
-  return Math.max(1, String(content ?? '').length / (spelling?.length ?? 1));
+/** How many times as long a step can make a text. */
+function growthOf({ type, content, pattern, replacement, str_rep }: Settings): number {
+  switch (type) {
+    case 'Replace': {
+      const { String: spelling } = pattern as { String?: string };
+      return Math.max(1, String(content ?? '').length / (spelling?.length ?? 1));
+    }
+    case 'Metaspace':
+      return String(str_rep || (replacement ?? '▁')).length;
+    case 'ByteLevel': // a character has up to three bytes, each of which becomes a character
+      return 3;
+    default:
+      return 1;
+  }
 }
 
 function checkModel(model: Settings): void {
