@@ -17,10 +17,7 @@ const HF = 'fixtures/hf';
 const FOLDERS = [
   ...['llava', 'llava_next', 'qwen2_5_vl'].map((name) => `${HF}/${name}/checkpoint`),
   `${HF}/qwen2_5_vl/mha2mla/converted_checkpoint`,
-].filter((folder) => {
-  const { model_type } = JSON.parse(readFileSync(fixture(`${folder}/config.json`), 'utf8'));
-  return FAMILIES.some(({ modelTypes }) => modelTypes.includes(model_type));
-});
+];
 
 beforeAll(async () => {
   await tf.setBackend('cpu');
@@ -68,7 +65,7 @@ describe.each(FOLDERS)('%s', (folder) => {
 
   test('config.json with edited values', async () => {
     const read = (text: string) => load(storeWith('config.json', text));
-    await fuzzJson(json('config.json'), read, { runs: 150, maxBytes });
+    await fuzzJson(json('config.json'), read, { runs: 100, maxBytes });
   });
 
   test('weights with an edited header', async () => {
@@ -81,7 +78,7 @@ describe.each(FOLDERS)('%s', (folder) => {
   test('weights with edited numbers', async () => {
     const name = names.find((one) => one.endsWith('.safetensors'))!;
     const read = (bytes: Uint8Array) => load(storeWith(name, bytes));
-    await fuzzBytes(files.get(name)!, read, { runs: 20, sameLength: true, maxBytes });
+    await fuzzBytes(files.get(name)!, read, { runs: 12, sameLength: true, maxBytes });
   });
 });
 

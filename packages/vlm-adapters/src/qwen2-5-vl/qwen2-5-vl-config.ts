@@ -7,6 +7,7 @@ import {
   configRecord,
   configValue,
   type ModelConfig,
+  showJson,
 } from '@mha2mla/checkpoint';
 import { rotaryFrequencies } from '@mha2mla/mla-runtime';
 import { decoderConfig } from '../decoder-config';
@@ -135,6 +136,6 @@ function windowSideOf(
 function assertFits(holds: boolean, key: string, value: unknown, { must }: { must: string }): void {
   if (holds) return;
   throw new RangeError(
-    `parseQwen25VlConfig: vision_config.${key} must ${must}, got ${JSON.stringify(value)}.`,
+    `parseQwen25VlConfig: vision_config.${key} must ${must}, got ${showJson(value)}.`,
   );
 }

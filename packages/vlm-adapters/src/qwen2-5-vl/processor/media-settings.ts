@@ -10,7 +10,7 @@ import {
   type SampleSettings,
 } from '../../image/sample-settings';
 import { positiveInteger } from '../../image/setting-values';
-import { jsonRecord } from '../../json-record';
+import { jsonRecord, showJson } from '../../json-record';
 import { readOptionalJson } from '../../text/load-text-files';
 import type { PatchSizes } from './patchify-frames';
 
@@ -84,7 +84,7 @@ function assertSameSizes(where: string, raw: Record<string, unknown>, sizes: Pat
     const found = raw[key] ?? size;
     if (found === size) continue;
     throw new RangeError(
-      `${OWNER}: ${key} of ${where} must be ${size} by config.json, got ${JSON.stringify(found)}.`,
+      `${OWNER}: ${key} of ${where} must be ${size} by config.json, got ${showJson(found)}.`,
     );
   }
 }
