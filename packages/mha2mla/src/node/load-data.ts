@@ -95,7 +95,7 @@ function decodeDataUrl(url: string): Uint8Array {
   // Four characters carry three bytes.
   if (!match || url.length - match[0].length > Math.ceil(MAX_IMAGE_BYTES / 3) * 4) {
     throw new RangeError(
-      `loadQuestions: a data: URL must be a base64 picture of at most ${MAX_IMAGE_BYTES} bytes, got ${JSON.stringify(url.slice(0, 40))}.`,
+      `loadQuestions: a data: URL must be a base64 picture of at most ${MAX_IMAGE_BYTES} bytes, got ${quoteName(url.slice(0, 40))}.`,
     );
   }
   return Buffer.from(url.slice(match[0].length), 'base64');
