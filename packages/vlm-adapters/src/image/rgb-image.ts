@@ -40,8 +40,12 @@ export function toRgb(image: RgbImage): Required<RgbImage> {
   return { data: rgb, width, height, channels: 3 };
 }
 
-/** Check sizes against the data. @returns the number of channels */
-function checkImage({ data, width, height, channels }: RgbImage): number {
+/**
+ * Check sizes against the data.
+ * @returns the number of channels
+ * @throws those of `toRgb`
+ */
+export function checkImage({ data, width, height, channels }: RgbImage): number {
   if (!(data instanceof Uint8Array) && !(data instanceof Uint8ClampedArray)) {
     throw new TypeError(
       `toRgb: data must be a Uint8Array or Uint8ClampedArray, got ${Object.prototype.toString.call(data)}. Decode the picture to 8-bit RGB first.`,

@@ -24,8 +24,11 @@ const OWNER = 'loadMediaSettings';
 /** Five times the published most (12.8 million); 64 million are a gigabyte and a half of values. */
 const MAX_PIXELS = 2 ** 26;
 
-/** Qwen2VLImageProcessor's own. */
-const DEFAULT_LIMITS = { shortest_edge: 56 * 56, longest_edge: 28 * 28 * 1280 };
+/** Of Qwen2VLImageProcessor and Qwen2VLVideoProcessor, where their settings name none. */
+const DEFAULT_LIMITS = {
+  image: { shortest_edge: 56 * 56, longest_edge: 28 * 28 * 1280 },
+  video: { shortest_edge: 128 * 28 * 28, longest_edge: 768 * 28 * 28 },
+};
 
 /** @throws CheckpointError for a malformed file; TypeError, RangeError naming the key. */
 export async function loadMediaSettings(
@@ -42,25 +45,35 @@ export async function loadMediaSettings(
     );
   }
   const video =
-    (await readOptionalJson(store, 'video_preprocessor_config.json')) ?? video_processor ?? image;
+    (await readOptionalJson(store, 'video_preprocessor_config.json')) ?? video_processor;
+  const settings = parseMediaSettings('image', image, sizes);
   return {
-    image: parseMediaSettings('the image processor', image, sizes),
-    video: parseMediaSettings('the video processor', video, sizes),
+    image: settings,
+    video: video === undefined ? settings : parseMediaSettings('video', video, sizes),
   };
 }
 
-/** @param where the settings stand, for messages. */
-export function parseMediaSettings(where: string, json: unknown, sizes: PatchSizes): MediaSettings {
+/** @param kind whose settings they are; those of pictures may serve for videos too. */
+export function parseMediaSettings(
+  kind: 'image' | 'video',
+  json: unknown,
+  sizes: PatchSizes,
+): MediaSettings {
+  const where = `the ${kind} processor`;
   const raw = jsonRecord(OWNER, where, json);
   assertSameSizes(where, raw, sizes);
   const settings: MediaSettings = parseSampleSettings(OWNER, raw);
-  if (parseResizes(OWNER, raw)) settings.limits = parseLimits(where, raw);
+  if (parseResizes(OWNER, raw)) settings.limits = parseLimits(kind, where, raw);
   return settings;
 }
 
 /** Published as `min_pixels` and `max_pixels`, which win, or as `size` with two edges. */
-function parseLimits(where: string, raw: Record<string, unknown>): MediaSettings['limits'] {
-  const size = jsonRecord(OWNER, `size of ${where}`, raw.size ?? DEFAULT_LIMITS);
+function parseLimits(
+  kind: 'image' | 'video',
+  where: string,
+  raw: Record<string, unknown>,
+): MediaSettings['limits'] {
+  const size = jsonRecord(OWNER, `size of ${where}`, raw.size ?? DEFAULT_LIMITS[kind]);
   const pixels = (name: string, edge: 'shortest_edge' | 'longest_edge') =>
     positiveInteger(OWNER, `${name} of ${where}`, raw[name] ?? size[edge], MAX_PIXELS);
   const limits = {
