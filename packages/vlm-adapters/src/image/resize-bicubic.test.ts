@@ -59,6 +59,16 @@ test('a constant picture stays constant at every size', () => {
   }
 });
 
+test('beside an edge from black to white levels are clipped, so that they never fall', () => {
+  const data = new Uint8Array(8 * 8 * 3).map((_, i) => (Math.floor(i / 3) % 8 < 4 ? 0 : 255));
+  for (const width of [5, 13, 64]) {
+    const out = resizeBicubic({ data, width: 8, height: 8 }, { width, height: 20 }).data;
+    const row = [...out.subarray(0, width * 3)];
+    expect(row).toEqual(row.toSorted((a, b) => a - b));
+    expect([row[0], row.at(-1)]).toEqual([0, 255]);
+  }
+});
+
 test('1 x 10,000 and 10,000 x 1 are resized, and a window of a huge result costs a window', () => {
   const tall = { data: new Uint8Array(30_000).fill(9), width: 1, height: 10_000 };
   const wide = { ...tall, width: 10_000, height: 1 };

@@ -71,14 +71,16 @@ function resizeColumns(
   let to = 0;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < outWidth; x++) {
-      let [r, g, b] = [HALF, HALF, HALF];
+      let r = HALF;
+      let g = HALF;
+      let b = HALF;
       let from = (y * width + first[x]! - left) * 3;
       const stop = x * stride + count[x]!;
       for (let k = x * stride; k < stop; k++, from += 3) {
         const weight = weights[k]!;
-        r += data[from]! * weight;
-        g += data[from + 1]! * weight;
-        b += data[from + 2]! * weight;
+        r = (r + data[from]! * weight) | 0;
+        g = (g + data[from + 1]! * weight) | 0;
+        b = (b + data[from + 2]! * weight) | 0;
       }
       out[to++] = toByte(r);
       out[to++] = toByte(g);
@@ -97,7 +99,7 @@ function resizeRows(
   checkPixels(width, outHeight);
   const line = width * 3;
   const out = new Uint8Array(outHeight * line);
-  const sums = new Float64Array(line);
+  const sums = new Int32Array(line);
   for (let y = 0; y < outHeight; y++) {
     sums.fill(HALF);
     for (let k = 0; k < count[y]!; k++) {
@@ -138,10 +140,13 @@ function cropPlane(
 /** Half a grey level, so that cutting off the fraction rounds. */
 const HALF = 2 ** (PRECISION_BITS - 1);
 
-/** Fixed point to a byte; the sum is an integer below 2^53. */
+/**
+ * Fixed point to a byte. Weights of one sign sum to at most 1.14, so that a sum stays within 32
+ * bits, where integers are fast.
+ */
 function toByte(sum: number): number {
-  const level = Math.floor(sum / 2 ** PRECISION_BITS);
-  return Math.max(0, Math.min(level, 255));
+  const level = sum >> PRECISION_BITS;
+  return level < 0 ? 0 : level > 255 ? 255 : level;
 }
 
 function checkSpan(name: string, size: number, start: number, length: number): void {
