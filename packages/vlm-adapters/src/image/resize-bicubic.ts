@@ -145,8 +145,7 @@ const HALF = 2 ** (PRECISION_BITS - 1);
  * bits, where integers are fast.
  */
 function toByte(sum: number): number {
-  const level = sum >> PRECISION_BITS;
-  return level < 0 ? 0 : level > 255 ? 255 : level;
+  return Math.max(0, Math.min(sum >> PRECISION_BITS, 255));
 }
 
 function checkSpan(name: string, size: number, start: number, length: number): void {
