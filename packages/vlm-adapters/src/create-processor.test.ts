@@ -3,10 +3,12 @@ import { nodeStore } from '@mha2mla/checkpoint/node';
 import { expectClose, fixture, readSafetensors } from '@mha2mla/testing';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { createProcessor } from './create-processor';
 import type { RgbImage } from './image/rgb-image';
 import { llava } from './llava/llava-family';
 import type { Processor, ProcessorSample } from './model-inputs';
 import { openVlm } from './open-vlm';
+import { loadTextFiles } from './text/load-text-files';
 
 const LLAVA = 'fixtures/hf/llava';
 const goldens = JSON.parse(readFileSync(fixture(`${LLAVA}/goldens/goldens.json`), 'utf8'));
@@ -85,6 +87,26 @@ describe('LLaVA-1.5: inputs equal those of Hugging Face', () => {
       /must fit the model's \d+ positions, got \d+/,
     );
   });
+});
+
+test('the tokens of pictures are summed against the context before any is repeated', async () => {
+  const store = await nodeStore(fixture(`${LLAVA}/checkpoint`));
+  const text = await loadTextFiles(store);
+  await store.close?.();
+  const process = (contextWindow: number, ...tokens: number[]) => {
+    const parts = { ...text, imageTokenId: 400, padTokenId: 401, contextWindow };
+    const processor = createProcessor({ ...parts, prepareImages: () => ({ inputs: {}, tokens }) });
+    const dot = { data: new Uint8Array(3), width: 1, height: 1 };
+    const content = tokens.map(() => ({ type: 'image' as const }));
+    return processor.process([
+      { messages: [{ role: 'user', content }], images: tokens.map(() => dot) },
+    ]);
+  };
+  // No array has 2^40 entries: to repeat so often would be another error.
+  expect(() => process(8192, 2 ** 40)).toThrow(/must fit the model's 8192 positions, got 10995116/);
+  const { length } = process(8192, 7, 9);
+  expect(process(length, 7, 9).inputIds.filter((id) => id === 400)).toHaveLength(16);
+  expect(() => process(length - 1, 7, 9)).toThrow(`${length - 1} positions, got ${length} tokens`);
 });
 
 test('an answer is encoded as it was trained: after a space, before the end token', async () => {

@@ -50,23 +50,25 @@ function processSamples(
   if (samples.length === 0) throw new RangeError('process: expected samples, got none.');
   const images = prepareAll(samples, ({ images }) => images, parts.prepareImages);
   const videos = prepareAll(samples, ({ videos = [] }) => videos, parts.prepareVideos ?? noVideos);
-  const rows = samples.map((sample, index) => {
+  const prompts = samples.map((sample, index) => {
     const ids = encodePrompt(parts, sample.messages);
-    const pictured = repeatPlaceholders(
-      ids,
-      parts.imageTokenId,
-      images.tokens[index]!,
-      'image',
-      index,
-    );
-    return repeatPlaceholders(pictured, parts.videoTokenId, videos.tokens[index]!, 'video', index);
+    const media: Placeholders[] = [
+      { kind: 'image', id: parts.imageTokenId, tokens: images.tokens[index]! },
+      { kind: 'video', id: parts.videoTokenId, tokens: videos.tokens[index]! },
+    ];
+    for (const each of media) assertPlaces(ids, each, index);
+    return { ids, media };
   });
-  const length = Math.max(...rows.map((row) => row.length));
+  // Before anything is repeated: files decide how many tokens a picture takes.
+  const length = Math.max(...prompts.map(({ ids, media }) => repeatedLength(ids, media)));
   if (length > parts.contextWindow) {
     throw new RangeError(
       `process: a prompt must fit the model's ${parts.contextWindow} positions, got ${length} tokens. Use fewer or smaller pictures, or a shorter text.`,
     );
   }
+  const rows = prompts.map(({ ids, media }) =>
+    media.reduce<readonly number[]>(repeatPlaceholders, ids),
+  );
   const inputIds = new Int32Array(rows.length * length).fill(padTokenId);
   const attentionMask = new Int32Array(rows.length * length);
   for (const [i, row] of rows.entries()) {
@@ -122,21 +124,35 @@ function startsWithBos({ namedTokens }: TextTokenizer, text: string): boolean {
   return bos !== undefined && text.startsWith(bos);
 }
 
-/** @param placeholder token of a picture or video; a family without videos has none for them. */
+/** The pictures, or the videos, of one conversation. */
+interface Placeholders {
+  kind: 'image' | 'video';
+  /** Absent in a family without videos, whose prompts have no place for one. */
+  id: number | undefined;
+  /** Tokens that each of them takes, in order. */
+  tokens: readonly number[];
+}
+
+function assertPlaces(ids: readonly number[], media: Placeholders, index: number): void {
+  const { kind, id: placeholder, tokens } = media;
+  const places = ids.filter((id) => id === placeholder).length;
+  if (places === tokens.length) return;
+  const name = kind === 'image' ? 'picture' : 'video';
+  throw new RangeError(
+    `process: a conversation must have a place for each ${name}, got ${places} places and ${tokens.length} ${name}s in sample ${index}. Add {type: '${kind}'} parts, or <${kind}> in the text of a user.`,
+  );
+}
+
+/** How long a prompt is when all its placeholders are repeated. */
+function repeatedLength(ids: readonly number[], media: readonly Placeholders[]): number {
+  const tokens = media.flatMap((each) => each.tokens);
+  return tokens.reduce((sum, count) => sum + count - 1, ids.length);
+}
+
 function repeatPlaceholders(
   ids: readonly number[],
-  placeholder: number | undefined,
-  tokens: readonly number[],
-  kind: 'image' | 'video',
-  index: number,
+  { id: placeholder, tokens }: Placeholders,
 ): number[] {
-  const places = ids.filter((id) => id === placeholder).length;
-  if (places !== tokens.length) {
-    const name = kind === 'image' ? 'picture' : 'video';
-    throw new RangeError(
-      `process: a conversation must have a place for each ${name}, got ${places} places and ${tokens.length} ${name}s in sample ${index}. Add {type: '${kind}'} parts, or <${kind}> in the text of a user.`,
-    );
-  }
   let next = 0;
   return ids.flatMap((id) =>
     id === placeholder ? new Array<number>(tokens[next++]!).fill(id) : [id],
