@@ -18,9 +18,10 @@ export function mediaGrids(
   const grids = toGrids(config, kind, thw);
   const [rows, values] = pixels.shape;
   const patches = grids.reduce((sum, { t, h, w }) => sum + t * h * w, 0);
-  if (pixels.shape.length !== 2 || values !== patchValues(config) || rows !== patches) {
+  const fits = pixels.shape.length === 2 && values === patchValues(config) && rows === patches;
+  if (!fits || pixels.data.length !== rows * values) {
     throw new RangeError(
-      `mediaGrids: ${kind} pixels must be [${patches}, ${patchValues(config)}] by their grids, got [${pixels.shape}].`,
+      `mediaGrids: ${kind} pixels must be [${patches}, ${patchValues(config)}] by their grids, got [${pixels.shape}] and ${pixels.data.length} values.`,
     );
   }
   return grids;

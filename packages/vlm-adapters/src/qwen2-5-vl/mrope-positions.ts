@@ -5,27 +5,32 @@
  */
 import type { Positions } from '../family';
 import type { ModelInputs } from '../model-inputs';
-import { type MediaKind, type Medium, mediaQueues, type VideoPositions } from './mrope-media';
+import { type MediaKind, type Medium, mediaOf, type VideoPositions } from './mrope-media';
 import type { Qwen25VlConfig } from './qwen2-5-vl-config';
 
 /** A text token: one place on all axes. */
-const TEXT: Medium = { grid: { t: 1, h: 1, w: 1 }, interval: 0, extent: 1 };
+const TEXT: Medium = { grid: { t: 1, h: 1, w: 1 }, timeOf: () => 0, extent: 1 };
 
-/** @throws RangeError when the places of pictures and videos differ from their grids. */
+/**
+ * @returns positionIds [3 * B * L], nextPositions [3 * B], ropeDeltas [B] against the padded length.
+ * @throws RangeError when the tokens of pictures and videos differ from their grids.
+ */
 export function mropePositions(
   config: Qwen25VlConfig,
   inputs: ModelInputs,
   videoPositions: VideoPositions,
 ): Positions {
   const { batch, length, inputIds, attentionMask } = inputs;
-  const media = mediaQueues(config, inputs, videoPositions);
+  const media = mediaOf(config, inputs, videoPositions);
   const kinds = new Map<number, MediaKind>([
     [config.imageTokenId, 'image'],
     [config.videoTokenId, 'video'],
   ]);
-  const mediumOf = (id: number) => {
+  for (const [id, kind] of kinds) assertTokens(kind, inputs, id, media[kind]);
+  const turns = { image: media.image.values(), video: media.video.values() };
+  const mediumOf = (id: number): Medium => {
     const kind = kinds.get(id);
-    return kind ? media.next(kind) : TEXT;
+    return kind ? turns[kind].next().value! : TEXT;
   };
   const positionIds = new Int32Array(3 * batch * length).fill(1);
   const next = new Int32Array(batch);
@@ -42,7 +47,6 @@ export function mropePositions(
     }
     next[row] = end;
   }
-  media.assertEmpty();
   return {
     positionIds,
     nextPositions: Int32Array.from([...next, ...next, ...next]),
@@ -56,11 +60,11 @@ function rowPositions(ids: readonly number[], mediumOf: (id: number) => Medium) 
   const [time, row, column] = axes as [Int32Array, Int32Array, Int32Array];
   let [start, largest] = [0, -1];
   for (let i = 0; i < ids.length; ) {
-    const { grid, interval, extent } = mediumOf(ids[i]!);
-    const size = grid.t * grid.h * grid.w;
+    const { grid, timeOf, extent } = mediumOf(ids[i]!);
+    const size = tokensOf(grid);
     if (size > 1) assertRun(ids, i, size);
     for (let k = 0; k < size; k++, i++) {
-      time[i] = start + Math.trunc(Math.floor(k / (grid.h * grid.w)) * interval);
+      time[i] = start + timeOf(Math.floor(k / (grid.h * grid.w)));
       row[i] = start + (Math.floor(k / grid.w) % grid.h);
       column[i] = start + (k % grid.w);
       largest = Math.max(largest, time[i]!, row[i]!, column[i]!);
@@ -68,6 +72,25 @@ function rowPositions(ids: readonly number[], mediumOf: (id: number) => Medium) 
     start += extent;
   }
   return { axes, end: largest + 1 };
+}
+
+function tokensOf({ t, h, w }: Medium['grid']): number {
+  return t * h * w;
+}
+
+/** Tokens and grids agree in all, so that grids whose tokens stand side by side use all of both. */
+function assertTokens(
+  kind: MediaKind,
+  { inputIds, attentionMask }: ModelInputs,
+  id: number,
+  media: readonly Medium[],
+): void {
+  const found = inputIds.filter((token, i) => token === id && attentionMask[i] !== 0).length;
+  const expected = media.reduce((sum, { grid }) => sum + tokensOf(grid), 0);
+  if (found === expected) return;
+  throw new RangeError(
+    `mropePositions: ${kind} tokens must be those of ${kind}GridThw, got ${found} tokens and ${media.length} grids of ${expected} tokens.`,
+  );
 }
 
 /** The tokens of a grid stand side by side. */

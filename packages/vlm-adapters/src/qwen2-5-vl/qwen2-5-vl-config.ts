@@ -55,6 +55,11 @@ export function parseQwen25VlConfig(config: ModelConfig): Qwen25VlConfig {
       'parseQwen25VlConfig: rope_scaling.mrope_section must list the pairs of t, h and w, got none.',
     );
   }
+  if (imageTokenId === videoTokenId) {
+    throw new RangeError(
+      `parseQwen25VlConfig: image_token_id and video_token_id must differ, got ${imageTokenId} twice.`,
+    );
+  }
   return {
     decoder: decoderConfig(config),
     imageTokenId,
@@ -126,7 +131,7 @@ function windowSideOf(
   windowSize: number,
   { spatialMergeSize, patchSize }: Pick<Qwen25VisionConfig, 'spatialMergeSize' | 'patchSize'>,
 ): number {
-  const side = Math.floor(windowSize / spatialMergeSize / patchSize);
+  const side = Math.floor(windowSize / (spatialMergeSize * patchSize));
   assertFits(side >= 1, 'window_size', windowSize, {
     must: `hold a merged patch (${spatialMergeSize * patchSize} pixels)`,
   });
