@@ -28,6 +28,7 @@ test('its Node entry exports these names and no others', () => {
     'loadQuestions',
     'openModelFolder',
     'readPicture',
+    'readVideo',
     'useBackend',
   ]);
 });

@@ -1,5 +1,5 @@
 export { decodeImage } from './node/decode-image';
 export { type FolderOutput, folderOutput } from './node/folder-output';
-export { loadQuestions, readPicture } from './node/load-data';
+export { loadQuestions, readPicture, readVideo } from './node/load-data';
 export { FAMILIES, type OpenModel, openModelFolder } from './node/open-model';
 export { BACKENDS, type BackendChoice, useBackend } from './node/register-backends';

@@ -1,5 +1,6 @@
 /** Options that several commands share. */
 import type { CacheOptions } from '@mha2mla/mla-runtime';
+import type { VideoPositions } from '@mha2mla/vlm-adapters';
 import { type Command, Option } from 'commander';
 import { BACKENDS, type BackendChoice } from '../node/register-backends';
 import { bits, bitsByModality, integer } from './option-values';
@@ -7,6 +8,10 @@ import { bits, bitsByModality, integer } from './option-values';
 export interface RunFlags {
   backend: BackendChoice;
   seed: number;
+}
+
+export interface MediaFlags {
+  videoPositions?: VideoPositions;
 }
 
 export interface CacheFlags {
@@ -22,6 +27,15 @@ export function addRunOptions(command: Command): Command {
         .default('auto'),
     )
     .option('--seed <n>', 'of random choices', integer(0), 0);
+}
+
+export function addMediaOptions(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--video-positions <version>',
+      'whose positions of a video Qwen2.5-VL takes, where versions differ',
+    ).choices(['transformers-4.51', 'transformers-4.57', 'transformers-5']),
+  );
 }
 
 export function addCacheOptions(command: Command): Command {

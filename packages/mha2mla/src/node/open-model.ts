@@ -4,15 +4,24 @@ import { dirname, resolve } from 'node:path';
 import type { FileStore } from '@mha2mla/checkpoint';
 import { nodeStore } from '@mha2mla/checkpoint/node';
 import {
+  createQwen25Vl,
   llava,
   llavaNext,
   openVlm,
-  qwen25Vl,
+  type Qwen25VlOptions,
   type VlmFamily,
   type VlmSource,
 } from '@mha2mla/vlm-adapters';
 
-export const FAMILIES: readonly VlmFamily[] = [llava, llavaNext, qwen25Vl];
+/** Families whose versions differ in what a run may choose. */
+export type FamilyOptions = Qwen25VlOptions;
+
+/** The families that the command line knows. */
+export const FAMILIES: readonly VlmFamily[] = familiesOf({});
+
+function familiesOf(options: FamilyOptions): readonly VlmFamily[] {
+  return [llava, llavaNext, createQwen25Vl(options)];
+}
 
 export interface OpenModel {
   source: VlmSource;
@@ -20,7 +29,10 @@ export interface OpenModel {
 }
 
 /** Read a folder's config and headers; weights are read later. */
-export async function openModelFolder(folder: string): Promise<OpenModel> {
+export async function openModelFolder(
+  folder: string,
+  options: FamilyOptions = {},
+): Promise<OpenModel> {
   const store = await nodeStore(folder);
   let beside: FileStore | undefined;
   // The reference keeps its rank files beside the models that they belong to.
@@ -33,7 +45,8 @@ export async function openModelFolder(folder: string): Promise<OpenModel> {
     await beside?.close?.();
   };
   try {
-    return { source: await openVlm(store, { families: FAMILIES, openRankFile }), close };
+    const families = familiesOf(options);
+    return { source: await openVlm(store, { families, openRankFile }), close };
   } catch (error) {
     await close();
     throw error;
@@ -44,8 +57,9 @@ export async function openModelFolder(folder: string): Promise<OpenModel> {
 export async function withModelFolder<T>(
   folder: string,
   use: (source: VlmSource) => Promise<T>,
+  options: FamilyOptions = {},
 ): Promise<T> {
-  const { source, close } = await openModelFolder(folder);
+  const { source, close } = await openModelFolder(folder, options);
   try {
     return await use(source);
   } finally {

@@ -7,10 +7,17 @@ import type { CommonFlags } from '../context';
 import { integer } from '../option-values';
 import { printableLine } from '../printable';
 import type { AddCommand } from '../program';
-import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
+import {
+  addCacheOptions,
+  addMediaOptions,
+  addRunOptions,
+  type CacheFlags,
+  type MediaFlags,
+  type RunFlags,
+} from '../shared-options';
 import { withModel } from '../with-model';
 
-interface Flags extends RunFlags, CacheFlags, CommonFlags {
+interface Flags extends RunFlags, MediaFlags, CacheFlags, CommonFlags {
   limit?: number;
   batch: number;
   maxTokens: number;
@@ -18,7 +25,7 @@ interface Flags extends RunFlags, CacheFlags, CommonFlags {
 
 /** `eval MODEL DATA`: greedy answers against the reference answers. */
 export const addEval: AddCommand = (program, contextOf) => {
-  addCacheOptions(addRunOptions(program.command('eval <model> <data>')))
+  addCacheOptions(addMediaOptions(addRunOptions(program.command('eval <model> <data>'))))
     .description('greedy answers against the reference answers')
     .addOption(
       new Option('--metric <name>', 'how answers are scored').choices(['exact']).default('exact'),
@@ -30,23 +37,27 @@ export const addEval: AddCommand = (program, contextOf) => {
     .action((folder: string, data: string, flags: Flags) => {
       const context = contextOf(flags);
       const { terminal, signal, result } = context;
-      return withModelFolder(folder, async (source) => {
-        const { cache, report } = cacheSetting(source, flags);
-        const questions = await loadQuestions(data, flags.limit);
-        const processor = await source.family.loadProcessor(source.config, source.store);
-        await withModel(source, flags, context, async (model) => {
-          terminal.progress({ phase: 'evaluate', loaded: 0, total: questions.length });
-          const { answers, ...figures } = await evaluate(model, processor, questions, {
-            cache,
-            batchSize: flags.batch,
-            maxTokens: flags.maxTokens,
-            signal,
-            onProgress: terminal.progress,
+      return withModelFolder(
+        folder,
+        async (source) => {
+          const { cache, report } = cacheSetting(source, flags);
+          const questions = await loadQuestions(data, flags.limit);
+          const processor = await source.family.loadProcessor(source.config, source.store);
+          await withModel(source, flags, context, async (model) => {
+            terminal.progress({ phase: 'evaluate', loaded: 0, total: questions.length });
+            const { answers, ...figures } = await evaluate(model, processor, questions, {
+              cache,
+              batchSize: flags.batch,
+              maxTokens: flags.maxTokens,
+              signal,
+              onProgress: terminal.progress,
+            });
+            const all = { ...figures, ...report };
+            result({ ...all, answers }, () => describe(all));
           });
-          const all = { ...figures, ...report };
-          result({ ...all, answers }, () => describe(all));
-        });
-      });
+        },
+        flags,
+      );
     });
 };
 

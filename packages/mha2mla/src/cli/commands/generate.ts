@@ -11,12 +11,19 @@ import type { CommonFlags } from '../context';
 import { collect, integer, nonNegative, positive } from '../option-values';
 import { printable } from '../printable';
 import type { AddCommand } from '../program';
-import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
+import {
+  addCacheOptions,
+  addMediaOptions,
+  addRunOptions,
+  type CacheFlags,
+  type MediaFlags,
+  type RunFlags,
+} from '../shared-options';
 import { type Answer, streamAnswer } from '../stream-answer';
 import { UsageError } from '../usage-error';
 import { withModel } from '../with-model';
 
-interface Flags extends RunFlags, CacheFlags, CommonFlags {
+interface Flags extends RunFlags, MediaFlags, CacheFlags, CommonFlags {
   prompt: string;
   image: string[];
   video: string[];
@@ -43,36 +50,50 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
     .action((folder: string, flags: Flags) => {
       const context = contextOf(flags);
       const { terminal, signal, json, result } = context;
-      return withModelFolder(folder, async (source) => {
-        const { cache, report } = cacheSetting(source, flags);
-        const processor = await source.family.loadProcessor(source.config, source.store);
-        const prompt = flags.prompt === '-' ? await readPrompt(stdin, signal) : flags.prompt;
-        const inputs = processor.process([await sampleOf(prompt, flags)]);
-        assertFits(inputs, flags, processor.contextWindow);
-        const shown = stdout.isTTY ? printable : (text: string) => text;
-        await withModel(source, flags, context, async (model) => {
-          const { temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop } = flags;
-          const total = source.config.decoder.numHiddenLayers;
-          terminal.progress({ phase: 'prefill', loaded: 0, total });
-          const answer = await streamAnswer(model, processor, inputs, {
-            ...{ temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop, cache, signal },
-            random: seededRandom(flags.seed),
-            onProgress: terminal.progress,
-            emit: json ? () => {} : (text) => terminal.write(shown(text)),
+      return withModelFolder(
+        folder,
+        async (source) => {
+          const { cache, report } = cacheSetting(source, flags);
+          const processor = await source.family.loadProcessor(source.config, source.store);
+          const prompt = flags.prompt === '-' ? await readPrompt(stdin, signal) : flags.prompt;
+          const inputs = processor.process([await sampleOf(prompt, flags)]);
+          assertFits(inputs, flags, processor.contextWindow);
+          const shown = stdout.isTTY ? printable : (text: string) => text;
+          await withModel(source, flags, context, async (model) => {
+            const { temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop } = flags;
+            const total = source.config.decoder.numHiddenLayers;
+            terminal.progress({ phase: 'prefill', loaded: 0, total });
+            const answer = await streamAnswer(model, processor, inputs, {
+              ...{
+                temperature,
+                topK,
+                topP,
+                minP,
+                repetitionPenalty,
+                maxTokens,
+                stop,
+                cache,
+                signal,
+              },
+              random: seededRandom(flags.seed),
+              onProgress: terminal.progress,
+              emit: json ? () => {} : (text) => terminal.write(shown(text)),
+            });
+            if (!json) terminal.write('\n');
+            const cacheBytes = cachedBytes(source, inputs, answer, report.cacheBytesByModality);
+            const all = { ...answer, cacheBytes };
+            if (json) result(all, String);
+            else if (flags.stats) terminal.log(describe(all));
           });
-          if (!json) terminal.write('\n');
-          const cacheBytes = cachedBytes(source, inputs, answer, report.cacheBytesByModality);
-          const all = { ...answer, cacheBytes };
-          if (json) result(all, String);
-          else if (flags.stats) terminal.log(describe(all));
-        });
-        signal.throwIfAborted();
-      });
+          signal.throwIfAborted();
+        },
+        flags,
+      );
     });
 };
 
 function addGenerateOptions(command: Command): Command {
-  return addCacheOptions(addRunOptions(command))
+  return addCacheOptions(addMediaOptions(addRunOptions(command)))
     .requiredOption('--prompt <text>', 'what is asked; - reads standard input')
     .option('--image <file>', 'a picture; may be given several times', collect, [])
     .option('--video <folder>', 'a video as frames; may be given several times', collect, [])

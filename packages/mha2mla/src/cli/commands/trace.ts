@@ -9,10 +9,10 @@ import { type Trace, traceModel } from '../../trace/trace-model';
 import type { CommonFlags } from '../context';
 import { integer } from '../option-values';
 import type { AddCommand } from '../program';
-import { addRunOptions, type RunFlags } from '../shared-options';
+import { addMediaOptions, addRunOptions, type MediaFlags, type RunFlags } from '../shared-options';
 import { withModel } from '../with-model';
 
-interface Flags extends RunFlags, CommonFlags {
+interface Flags extends RunFlags, MediaFlags, CommonFlags {
   inputs: string;
   output: string;
   generate: number;
@@ -21,7 +21,7 @@ interface Flags extends RunFlags, CommonFlags {
 
 /** `trace MODEL`: every intermediate of a prepared input, for comparing implementations. */
 export const addTrace: AddCommand = (program, contextOf) => {
-  addRunOptions(program.command('trace <model>'))
+  addMediaOptions(addRunOptions(program.command('trace <model>')))
     .description('run a prepared input and store every intermediate')
     .requiredOption('--inputs <file>', 'safetensors with input_ids, pixel_values, …')
     .requiredOption('--output <file>', 'safetensors that gets the tensors')
@@ -39,19 +39,23 @@ export const addTrace: AddCommand = (program, contextOf) => {
       const context = contextOf(flags);
       const { signal, terminal, result } = context;
       const { attention, generate } = flags;
-      return withModelFolder(folder, async (source) => {
-        await assertFilePlace(flags.output);
-        const inputs = await readInputs(flags.inputs);
-        await withModel(source, flags, context, async (model) => {
-          terminal.progress({ phase: 'trace', loaded: 0, total: 1 });
-          const trace = await traceModel(model, inputs, { attention, generate, signal });
-          await writeTrace(flags.output, trace);
-          const tensors = [...trace].map(([name, { shape }]) => ({ name, shape }));
-          result({ tensors }, () =>
-            tensors.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join('\n'),
-          );
-        });
-      });
+      return withModelFolder(
+        folder,
+        async (source) => {
+          await assertFilePlace(flags.output);
+          const inputs = await readInputs(flags.inputs);
+          await withModel(source, flags, context, async (model) => {
+            terminal.progress({ phase: 'trace', loaded: 0, total: 1 });
+            const trace = await traceModel(model, inputs, { attention, generate, signal });
+            await writeTrace(flags.output, trace);
+            const tensors = [...trace].map(([name, { shape }]) => ({ name, shape }));
+            result({ tensors }, () =>
+              tensors.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join('\n'),
+            );
+          });
+        },
+        flags,
+      );
     });
 };
 

@@ -1,9 +1,11 @@
-/** `npm run demo`: see run-demo.js. */
+/** `npm run demo -- --family llava|llava_next|qwen2_5_vl`: see run-demo.js. */
+import { parseArgs } from 'node:util';
 import { markdownTable } from 'markdown-table';
 import { runDemo } from './run-demo.js';
 
+const { values } = parseArgs({ options: { family: { type: 'string', default: 'llava' } } });
 const started = performance.now();
-const rows = await runDemo({
+const rows = await runDemo(values.family, {
   log: (line) => process.stderr.write(`${line}\n`),
   write: (text) => process.stdout.write(text),
 });

@@ -1,7 +1,7 @@
 /**
- * The main job: a small trained LLaVA-1.5 is converted to multi-head latent attention with an eighth
- * of its cache, healed, its latent cache quantized to 4 bits, and asked. Questions are asked after
- * each step. Every step is a command that you can run yourself; two run at a time.
+ * The main job: a small trained model is converted to multi-head latent attention with a fraction of
+ * its cache, healed, its latent cache quantized to 4 bits, and asked. Questions are asked after each
+ * step. Every step is a command that you can run yourself; two run at a time.
  */
 import { mkdirSync, mkdtempSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -9,18 +9,34 @@ import { fileURLToPath } from 'node:url';
 import { runCommand } from './run-command.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const MODEL = join(ROOT, 'models/llava');
+/**
+ * Dims a head that stay rotary, and latent dims a KV head: an eighth of the cache of LLaVA-1.5 with
+ * its 6 KV heads, 3/16 of the others', whose 2 KV heads leave less to spare.
+ */
+const SIZES = {
+  llava: ['4', '4'],
+  llava_next: ['4', '8'],
+  qwen2_5_vl: ['4', '8'],
+};
 const SCENES = join(ROOT, 'models/scenes');
 const PICTURE = join(SCENES, 'images/test-000.png');
 const QUESTION = 'list all the objects in order.';
 
 /**
+ * @param {string} family
  * @param {{ log: (line: string) => void, write: (text: string) => void }} streams
  * @returns {Promise<{ step: string, accuracy: number, nll: number, cacheBytesPerToken: number }[]>}
  */
-export async function runDemo({ log, write }) {
+export async function runDemo(family, { log, write }) {
+  const [ropeDim, rank] = SIZES[family] ?? [];
+  if (ropeDim === undefined) {
+    throw new RangeError(
+      `runDemo: family must be one of ${Object.keys(SIZES).join(', ')}, got ${family}.`,
+    );
+  }
+  const model = join(ROOT, 'models', family);
   mkdirSync(join(ROOT, 'out'), { recursive: true });
-  const out = mkdtempSync(join(ROOT, 'out/llava-1.5-'));
+  const out = mkdtempSync(join(ROOT, `out/${family}-`));
   const [converted, healed] = [join(out, 'converted'), join(out, 'healed')];
   const data = (name) => join(SCENES, `${name}.jsonl`);
 
@@ -29,25 +45,25 @@ export async function runDemo({ log, write }) {
     log(`${label} | mha2mla ${shown.join(' ')}`);
     return JSON.parse(await runCommand([...args, '--json'], { log, label }));
   };
-  const evaluate = async (step, model, ...options) => {
+  const evaluate = async (step, folder, ...options) => {
     const { accuracy, nll, cacheBytesPerToken } = await run(step, [
       'eval',
-      model,
+      folder,
       data('test'),
       ...options,
     ]);
     return { step, accuracy, nll, cacheBytesPerToken };
   };
 
-  const original = evaluate('original', MODEL);
+  const original = evaluate('original', model);
   await run('convert', [
     'convert',
-    MODEL,
+    model,
     converted,
     '--rope-dim',
-    '4',
+    ropeDim,
     '--rank',
-    '4',
+    rank,
     '--calibration',
     data('calibration'),
   ]);
@@ -58,7 +74,7 @@ export async function runDemo({ log, write }) {
     '--data',
     data('heal'),
     '--teacher',
-    MODEL,
+    model,
     '--workers',
     '2',
   ]);

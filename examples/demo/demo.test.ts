@@ -12,7 +12,7 @@ describe('the demo on the small LLaVA-1.5', () => {
   let answer = '';
 
   beforeAll(async () => {
-    rows = await runDemo({
+    rows = await runDemo('llava', {
       log: (line) => console.log(line),
       write: (text) => {
         answer += text;
