@@ -28,6 +28,8 @@ test.each<[string, number[], { data: Float32Array; shape: number[] }, RegExp]>([
   // A shape that claims what is not there would be allocated for.
   ['missing values', [1, 2 ** 14, 2 ** 14], { ...pixels(8), shape: [2 ** 28, VALUES] }, /and 9408/],
   ['huge', [2 ** 30, 2 ** 30, 2 ** 30], pixels(8), /got \[8,1176\]/],
+  ['the largest', Array(3).fill(2 ** 31 - 1), pixels(8), /multiples of 2, got \[2147483647,/],
+  ['a number behind a grid', [1, 2, 4, 1], pixels(8), /got \[1,0,0\]/],
   ['a grid of two', [1, 2, 4, 1, 2], pixels(8), /got \[1,2,0\]/],
   ['no height', [1, 0, 4], pixels(0), /positive, .*got \[1,0,4\]/],
   ['negative twice', [1, -2, -4], pixels(8), /got \[1,-2,-4\]/],

@@ -9,47 +9,41 @@ const read = (path: string) =>
 const raw = read('checkpoint');
 const parse = (json: object) => parseQwen25VlConfig(parseModelConfig({ ...json }));
 
-/** As published on the hub; the tower's keys that equal the class's defaults may be left out. */
+const shared = {
+  bos_token_id: 151643,
+  eos_token_id: 151645,
+  image_token_id: 151655,
+  max_position_embeddings: 128000,
+  model_type: 'qwen2_5_vl',
+  rms_norm_eps: 1e-6,
+  rope_scaling: { type: 'mrope', mrope_section: [16, 24, 24] },
+  rope_theta: 1e6,
+  sliding_window: 32768,
+  use_sliding_window: false,
+};
+/** As published on the hub, without the keys of the tower that equal its class's defaults. */
 const published = {
   '3B': {
+    ...shared,
     hidden_size: 2048,
     intermediate_size: 11008,
-    model_type: 'qwen2_5_vl',
     num_attention_heads: 16,
     num_hidden_layers: 36,
     num_key_value_heads: 2,
-    rms_norm_eps: 1e-6,
-    rope_scaling: { type: 'mrope', mrope_section: [16, 24, 24] },
-    rope_theta: 1e6,
-    sliding_window: 32768,
-    use_sliding_window: false,
     tie_word_embeddings: true,
-    bos_token_id: 151643,
-    eos_token_id: 151645,
-    image_token_id: 151655,
-    max_position_embeddings: 128000,
+    vision_config: { hidden_size: 1280, in_chans: 3, out_hidden_size: 2048, tokens_per_second: 2 },
     vocab_size: 151936,
-    vision_config: { hidden_size: 1280, out_hidden_size: 2048, tokens_per_second: 2, in_chans: 3 },
   },
   '7B': {
+    ...shared,
     hidden_size: 3584,
     intermediate_size: 18944,
-    model_type: 'qwen2_5_vl',
     num_attention_heads: 28,
     num_hidden_layers: 28,
     num_key_value_heads: 4,
-    rms_norm_eps: 1e-6,
-    rope_scaling: { type: 'mrope', mrope_section: [16, 24, 24] },
-    rope_theta: 1e6,
-    sliding_window: 32768,
-    use_sliding_window: false,
     tie_word_embeddings: false,
-    bos_token_id: 151643,
-    eos_token_id: 151645,
-    image_token_id: 151655,
-    max_position_embeddings: 128000,
-    vocab_size: 152064,
     vision_config: { hidden_size: 1280, tokens_per_second: 2 },
+    vocab_size: 152064,
   },
 };
 

@@ -12,3 +12,10 @@ test('every weight has its published name first, and its name in newer classes',
     for (const name of Object.values(newer)) expect([first, ...others]).toContain(name);
   }
 });
+
+test('no name stands for two weights', () => {
+  const names = Object.keys(layouts).flatMap((published) =>
+    qwen25VlStoredNames(published.replace(/^model\./, '')),
+  );
+  expect(new Set(names).size).toBe(names.length);
+});

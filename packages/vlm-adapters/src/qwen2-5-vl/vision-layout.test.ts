@@ -56,3 +56,38 @@ test.each([1, 2, 3, 8])('patches of a window lie in its square: side %i', (windo
   expect(seen.size).toBe(grid.h * grid.w);
   expect(new Set(seen.values())).toEqual(new Set([grid.t]));
 });
+
+test('units and patches of a picture of 3 x 3 units, written out', () => {
+  // Units 0 1 2 / 3 4 5 / 6 7 8: windows of 0 1 3 4, of 2 5, of 6 7 and of 8.
+  const { unitOrder, coordinates, windows } = visionLayout([{ t: 1, h: 6, w: 6 }], SIDES);
+  expect([...unitOrder]).toEqual([0, 1, 3, 4, 2, 5, 6, 7, 8]);
+  expect(windows).toEqual([16, 8, 8, 4]);
+  const patchesAt = (place: number) => [...coordinates.subarray(8 * place, 8 * place + 8)];
+  expect(patchesAt(1)).toEqual([0, 2, 0, 3, 1, 2, 1, 3]);
+  expect(patchesAt(2)).toEqual([2, 0, 2, 1, 3, 0, 3, 1]);
+  expect(patchesAt(8)).toEqual([4, 4, 4, 5, 5, 4, 5, 5]);
+});
+
+test.each([1, 2, 3])('a patch has the coordinates of its unit: units of side %i', (mergeSize) => {
+  const grids = [
+    { t: 1, h: 4 * mergeSize, w: 5 * mergeSize },
+    { t: 2, h: 3 * mergeSize, w: 2 * mergeSize },
+  ];
+  const { unitOrder, coordinates } = visionLayout(grids, { mergeSize, windowSide: 2 });
+  // In the processor's order: a video's steps are pictures.
+  const corners = grids.flatMap(({ t, h, w }) =>
+    Array.from({ length: (t * h * w) / mergeSize ** 2 }, (_, unit) => {
+      const columns = w / mergeSize;
+      const row = Math.floor(unit / columns) % (h / mergeSize);
+      return [row * mergeSize, (unit % columns) * mergeSize] as const;
+    }),
+  );
+  const expected = [...unitOrder].flatMap((unit) => {
+    const [top, left] = corners[unit]!;
+    return Array.from({ length: mergeSize ** 2 }, (_, i) => [
+      top + Math.floor(i / mergeSize),
+      left + (i % mergeSize),
+    ]);
+  });
+  expect([...coordinates]).toEqual(expected.flat());
+});
