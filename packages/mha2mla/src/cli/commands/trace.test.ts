@@ -68,3 +68,22 @@ test('an interruption leaves the file of an earlier trace as it was', async () =
   expect([status, stdout]).toEqual([130, '']);
   expect(readSafetensors(output())).toEqual(before);
 });
+
+test("--video-positions takes another version's positions of a video", async () => {
+  const folder = 'fixtures/hf/qwen2_5_vl';
+  const positions = async (...argv: string[]) => {
+    const { status, stderr } = await runInProcess([
+      ...['trace', fixture(`${folder}/checkpoint`), '--output', output(), '--quiet'],
+      ...['--inputs', fixture(`${folder}/goldens/p3.safetensors`), ...argv],
+    ]);
+    expect([status, stderr]).toEqual([0, '']);
+    return readSafetensors(output()).get('position_ids')!;
+  };
+  const expected = readSafetensors(fixture(`${folder}/goldens/p3.safetensors`));
+  const golden = expected.get('position_ids')!;
+  expect(await positions()).toEqual(golden);
+  // Two thirds of a second a step: three steps at 0, 1, 2, or, cut to whole seconds, at 0; the text
+  // goes on behind the two rows of a frame instead of behind the last step.
+  const cut = await positions('--video-positions', 'transformers-4.57');
+  expect(Math.max(...cut.data)).toBe(Math.max(...golden.data) - 1);
+});
