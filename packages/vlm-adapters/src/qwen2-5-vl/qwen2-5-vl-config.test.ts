@@ -103,12 +103,15 @@ test('a window is as many merge units as fit in its side', () => {
   expect([28, 55, 56, 112, 139].map(sideOf)).toEqual([1, 1, 2, 4, 4]);
 });
 
-test('no block with full attention is not the default blocks', () => {
-  const blocksOf = (fullatt_block_indexes: unknown) =>
-    parse({ ...raw, vision_config: { ...raw.vision_config, fullatt_block_indexes } }).vision
+test('a tower may have no block with full attention, or fewer blocks than are listed', () => {
+  const blocksOf = (change: object) =>
+    parse({ ...raw, vision_config: { ...raw.vision_config, ...change } }).vision
       .fullAttentionBlocks;
-  expect(blocksOf([])).toEqual([]);
-  expect(blocksOf(undefined)).toEqual([7, 15, 23, 31]);
+  expect(blocksOf({ fullatt_block_indexes: [] })).toEqual([]);
+  // A cut-down tower, with the class's list written out or left out.
+  const listed = [7, 15, 23, 31];
+  expect(blocksOf({ depth: 2, fullatt_block_indexes: listed })).toEqual(listed);
+  expect(blocksOf({ depth: 2, fullatt_block_indexes: undefined })).toEqual(listed);
 });
 
 describe('values of the tower that make no sense are refused by name', () => {

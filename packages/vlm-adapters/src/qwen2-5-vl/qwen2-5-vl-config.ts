@@ -84,9 +84,8 @@ function parseVision(model: ModelConfig): Qwen25VisionConfig {
   // The published tower is 1280 wide with 32 blocks; caps are far beyond any of its kind.
   const integer = (key: string, max: number, fallback: number) =>
     configInteger(vision, key, { min: 1, max, default: fallback });
-  const depth = integer('depth', 512, 32);
   const config = {
-    depth,
+    depth: integer('depth', 512, 32),
     hiddenSize: integer('hidden_size', 16_384, 3584),
     intermediateSize: integer('intermediate_size', 131_072, 3420),
     numHeads: integer('num_heads', 512, 16),
@@ -123,7 +122,7 @@ function parseVision(model: ModelConfig): Qwen25VisionConfig {
     fullAttentionBlocks:
       configValue(vision, 'fullatt_block_indexes') === undefined
         ? [7, 15, 23, 31]
-        : configIntegers(vision, 'fullatt_block_indexes', { min: 0, max: 511, length: depth }),
+        : configIntegers(vision, 'fullatt_block_indexes', { min: 0, max: 511, length: 512 }),
   };
 }
 
