@@ -45,12 +45,29 @@ const published = {
     vision_config: { hidden_size: 1280, tokens_per_second: 2 },
     vocab_size: 152064,
   },
+  '72B': {
+    ...shared,
+    hidden_size: 8192,
+    intermediate_size: 29568,
+    num_attention_heads: 64,
+    num_hidden_layers: 80,
+    num_key_value_heads: 8,
+    tie_word_embeddings: false,
+    vision_config: {
+      hidden_size: 1280,
+      intermediate_size: 3456,
+      out_hidden_size: 8192,
+      tokens_per_second: 2,
+    },
+    vocab_size: 152064,
+  },
 };
 
 test.each([
-  ['3B', { numAttentionHeads: 16, numKeyValueHeads: 2, tieWordEmbeddings: true }],
-  ['7B', { numAttentionHeads: 28, numKeyValueHeads: 4, tieWordEmbeddings: false }],
-] as const)('the sparse config of the published %s model has its values', (name, own) => {
+  ['3B', { numAttentionHeads: 16, numKeyValueHeads: 2, tieWordEmbeddings: true }, 3420],
+  ['7B', { numAttentionHeads: 28, numKeyValueHeads: 4, tieWordEmbeddings: false }, 3420],
+  ['72B', { numAttentionHeads: 64, numKeyValueHeads: 8, tieWordEmbeddings: false }, 3456],
+] as const)('the sparse config of the published %s model has its values', (name, own, inner) => {
   const { hidden_size, num_hidden_layers, intermediate_size, vocab_size } = published[name];
   const config = parse(published[name]);
   expect(config.decoder).toMatchObject({
@@ -74,7 +91,7 @@ test.each([
   expect(config.vision).toMatchObject({
     depth: 32,
     hiddenSize: 1280,
-    intermediateSize: 3420,
+    intermediateSize: inner,
     numHeads: 16,
     patchSize: 14,
     temporalPatchSize: 2,
@@ -86,6 +103,12 @@ test.each([
   const expected = Array.from({ length: 20 }, (_, i) => 10_000 ** (-i / 20));
   // Bases of one half of the dims, in float32.
   expectClose(config.vision.rotaryFrequencies, expected, { rel: 1e-6 });
+});
+
+test('keys of the tower that are left out are those of Qwen2_5_VLVisionConfig', () => {
+  const { vision, tokensPerSecond } = parse({ ...published['7B'], vision_config: {} });
+  expect(vision).toMatchObject({ depth: 32, hiddenSize: 3584, numHeads: 16, windowSide: 4 });
+  expect(tokensPerSecond).toBe(4);
 });
 
 test('both generations of a config say the same', () => {
@@ -177,6 +200,16 @@ describe('settings of the decoder that are not computed are refused by name', ()
     ['an activation', { hidden_act: 'gelu' }, /hidden_act must be silu, got "?gelu/],
   ])('%s', (_, change, message) => {
     expect(() => parse({ ...raw, ...change })).toThrow(message);
+  });
+
+  test.each<[string, Record<string, unknown>, RegExp]>([
+    ['yarn', { rope_type: 'yarn', factor: 4 }, /rope_scaling must be .*yarn/],
+    ['no sections', { mrope_section: undefined }, /mrope_section must list .* got none/],
+  ])('in a newer config: %s', (_, change, message) => {
+    const { text_config, ...rest } = read('newer_layout');
+    const rope_parameters = { ...text_config.rope_parameters, ...change };
+    const json = { ...rest, text_config: { ...text_config, rope_parameters } };
+    expect(() => parse(json)).toThrow(message);
   });
 
   test('no tower', () => {
