@@ -72,14 +72,17 @@ describe('limits', () => {
 });
 
 test('grey levels become values as the file says', () => {
-  const { convertRgb, rescaleFactor, normalize } = parseMediaSettings('image', older, sizes);
-  expect({ convertRgb, rescaleFactor }).toEqual({ convertRgb: true, rescaleFactor: 1 / 255 });
-  expect(normalize).toEqual({ mean: older.image_mean, std: older.image_std });
+  const { convertRgb, tables } = parseMediaSettings('image', older, sizes);
+  expect(convertRgb).toBe(true);
+  for (const [channel, table] of tables.entries()) {
+    const white = (1 - older.image_mean[channel]) / older.image_std[channel];
+    expect(table[255]).toBeCloseTo(white, 6);
+  }
   const plain = { ...older, do_rescale: false, do_normalize: false, do_convert_rgb: false };
-  expect(parseMediaSettings('image', plain, sizes)).toEqual({
-    convertRgb: false,
-    limits: { minPixels: 3136, maxPixels: 15_680 },
-  });
+  const kept = parseMediaSettings('image', plain, sizes);
+  expect(kept.convertRgb).toBe(false);
+  const levels = Float32Array.from({ length: 256 }, (_, level) => level);
+  expect(kept.tables).toEqual([levels, levels, levels]);
 });
 
 describe('what is not understood is refused by name', () => {

@@ -4,17 +4,17 @@
  * `video_preprocessor_config.json` of some versions).
  */
 import type { FileStore } from '@mha2mla/checkpoint';
-import {
-  parseResizes,
-  parseSampleSettings,
-  type SampleSettings,
-} from '../../image/sample-settings';
+import { parseResizes, parseSampleSettings } from '../../image/sample-settings';
+import { sampleTable } from '../../image/sample-table';
 import { positiveInteger } from '../../image/setting-values';
 import { jsonRecord, showJson } from '../../json-record';
 import { readOptionalJson } from '../../text/load-text-files';
 import type { PatchSizes } from './patchify-frames';
 
-export interface MediaSettings extends SampleSettings {
+export interface MediaSettings {
+  convertRgb: boolean;
+  /** Value of each of the 256 grey levels, by channel. */
+  tables: readonly Float32Array[];
   /** Absent: media keep their size. */
   limits?: { minPixels: number; maxPixels: number };
 }
@@ -30,7 +30,11 @@ const DEFAULT_LIMITS = {
   video: { shortest_edge: 128 * 28 * 28, longest_edge: 768 * 28 * 28 },
 };
 
-/** @throws CheckpointError for a malformed file; TypeError, RangeError naming the key. */
+/**
+ * Which frames of a video are taken is the application's choice, so what files say of that is left
+ * unread.
+ * @throws CheckpointError for a malformed file; TypeError, RangeError naming the key.
+ */
 export async function loadMediaSettings(
   store: FileStore,
   sizes: PatchSizes,
@@ -62,7 +66,11 @@ export function parseMediaSettings(
   const where = `the ${kind} processor`;
   const raw = jsonRecord(OWNER, where, json);
   assertSameSizes(where, raw, sizes);
-  const settings: MediaSettings = parseSampleSettings(OWNER, raw);
+  const samples = parseSampleSettings(OWNER, raw);
+  const settings: MediaSettings = {
+    convertRgb: samples.convertRgb,
+    tables: [0, 1, 2].map((channel) => sampleTable(samples, channel)),
+  };
   if (parseResizes(OWNER, raw)) settings.limits = parseLimits(kind, where, raw);
   return settings;
 }

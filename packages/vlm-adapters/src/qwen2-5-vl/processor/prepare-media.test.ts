@@ -1,4 +1,4 @@
-import { gaussian } from '@mha2mla/testing';
+import { expectClose, gaussian } from '@mha2mla/testing';
 import { describe, expect, test } from 'vitest';
 import type { RgbImage } from '../../image/rgb-image';
 import { parseMediaSettings } from './media-settings';
@@ -13,25 +13,43 @@ function noise(width: number, height: number, seed: number): RgbImage {
   return { data: Uint8ClampedArray.from(levels), width, height };
 }
 
-/** Values and grid of one picture or video. */
-const pixelsOf = (images: RgbImage[]) => prepareImages(images, settings, sizes).inputs;
-const clipOf = (frames: RgbImage[], fps = 2) =>
-  prepareVideos([{ frames, fps }], settings, sizes).inputs;
+interface Prepared {
+  values: Float32Array;
+  grid: number[];
+}
+
+const pixelsOf = (images: RgbImage[]): Prepared => {
+  const { pixelValues, imageGridThw } = prepareImages(images, settings, sizes).inputs;
+  return { values: pixelValues!.data, grid: [...imageGridThw!] };
+};
+const clipOf = (frames: RgbImage[], { fps = 2, temporalPatchSize = 2 } = {}): Prepared => {
+  const deep = { ...sizes, temporalPatchSize };
+  const { pixelValuesVideos, videoGridThw } = prepareVideos(
+    [{ frames, fps }],
+    settings,
+    deep,
+  ).inputs;
+  return { values: pixelValuesVideos!.data, grid: [...videoGridThw!] };
+};
+
+function expectSame(own: Prepared, other: Prepared): void {
+  expect(own.grid).toEqual(other.grid);
+  expectClose(own.values, other.values, { abs: 0 });
+}
 
 describe('time', () => {
   const [a, b, c] = [1, 2, 3].map((seed) => noise(70, 60, seed)) as [RgbImage, RgbImage, RgbImage];
 
   test('a picture is a video of its frame twice', () => {
-    const { pixelValues, imageGridThw } = pixelsOf([a]);
-    const { pixelValuesVideos, videoGridThw } = clipOf([a, a]);
-    expect(pixelValues).toEqual(pixelValuesVideos);
-    expect(imageGridThw).toEqual(videoGridThw);
-    expect([...imageGridThw!]).toEqual([1, 4, 4]);
+    expectSame(pixelsOf([a]), clipOf([a, a]));
+    expect(pixelsOf([a]).grid).toEqual([1, 4, 4]);
   });
 
-  test('of an odd number of frames the last stands twice', () => {
-    expect(clipOf([a, b, c])).toEqual(clipOf([a, b, c, c]));
-    expect([...clipOf([a, b, c]).videoGridThw!]).toEqual([2, 4, 4]);
+  test('frames that the last step lacks are the last frame again', () => {
+    expectSame(clipOf([a, b, c]), clipOf([a, b, c, c]));
+    expect(clipOf([a, b, c]).grid).toEqual([2, 4, 4]);
+    const temporalPatchSize = 4;
+    expectSame(clipOf([a, b], { temporalPatchSize }), clipOf([a, b, b, b], { temporalPatchSize }));
   });
 
   test('patches may be one frame deep, or more than two', () => {
@@ -50,25 +68,25 @@ describe('time', () => {
 
   test('pictures together are the pictures alone, one behind the other', () => {
     const wide = noise(200, 40, 4);
-    const { inputs, tokens } = prepareImages([a, wide], settings, sizes);
-    const alone = [a, wide].map((image) => pixelsOf([image]));
-    expect([...inputs.pixelValues!.data]).toEqual(
-      alone.flatMap(({ pixelValues }) => [...pixelValues!.data]),
-    );
-    expect([...inputs.imageGridThw!]).toEqual(alone.flatMap((one) => [...one.imageGridThw!]));
-    expect(tokens).toEqual([4, 7]);
+    const [first, second] = [pixelsOf([a]), pixelsOf([wide])];
+    expectSame(pixelsOf([a, wide]), {
+      values: Float32Array.from([...first.values, ...second.values]),
+      grid: [...first.grid, ...second.grid],
+    });
+    expect(prepareImages([a, wide], settings, sizes).tokens).toEqual([4, 7]);
   });
 });
 
 test('grey and RGBA pictures are made RGB, unless the configuration forbids it', () => {
-  const grey = { data: new Uint8Array(60 * 60).fill(77), width: 60, height: 60 };
-  const rgb = { ...grey, data: new Uint8Array(60 * 60 * 3).fill(77) };
-  expect(pixelsOf([grey])).toEqual(pixelsOf([rgb]));
-  expect(pixelsOf([{ ...grey, data: new Uint8Array(60 * 60 * 4).fill(77) }])).toEqual(
-    pixelsOf([rgb]),
-  );
+  const filled = (channels: number): RgbImage => ({
+    data: new Uint8Array(60 * 60 * channels).fill(77),
+    width: 60,
+    height: 60,
+  });
+  expectSame(pixelsOf([filled(1)]), pixelsOf([filled(3)]));
+  expectSame(pixelsOf([filled(4)]), pixelsOf([filled(3)]));
   const strict = parseMediaSettings('image', { ...json, do_convert_rgb: false }, sizes);
-  expect(() => prepareImages([grey], strict, sizes)).toThrow(/do_convert_rgb false/);
+  expect(() => prepareImages([filled(1)], strict, sizes)).toThrow(/do_convert_rgb false/);
 });
 
 test('without a resize, sides must be whole merge units', () => {
@@ -110,7 +128,7 @@ describe('media that are none are refused', () => {
   test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e-320, '2' as never])(
     '%s frames a second',
     (fps) => {
-      expect(() => clipOf([frame], fps)).toThrow(/fps must be a positive number/);
+      expect(() => clipOf([frame], { fps })).toThrow(/fps must be a positive number/);
     },
   );
 });

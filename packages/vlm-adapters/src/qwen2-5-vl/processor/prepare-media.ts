@@ -4,7 +4,6 @@ import type { ImageSize } from '../../image/clip-image-processor-config';
 import { convertRgb } from '../../image/convert-rgb';
 import { resizeBicubic } from '../../image/resize-bicubic';
 import { checkImage, type RgbImage } from '../../image/rgb-image';
-import { sampleTable } from '../../image/sample-table';
 import type { Video } from '../../model-inputs';
 import type { MediaSettings } from './media-settings';
 import { type PatchSizes, patchifyFrames } from './patchify-frames';
@@ -103,7 +102,6 @@ function prepare(
   });
   const total = plans.reduce((sum, { patches }) => sum + patches, 0);
   assertAffordable(total, values);
-  const tables = [0, 1, 2].map((channel) => sampleTable(settings, channel));
   const data = new Float32Array(total * values);
   let start = 0;
   for (const { frames, size, grid, patches } of plans) {
@@ -113,7 +111,7 @@ function prepare(
         .slice(first, first + depth)
         .map((frame) => resizeBicubic(convertRgb(frame, settings), size));
       const step = Array.from({ length: depth }, (_, i) => resized[i] ?? resized.at(-1)!);
-      patchifyFrames(step, sizes, tables, data.subarray(start, start + stepValues));
+      patchifyFrames(step, sizes, settings.tables, data.subarray(start, start + stepValues));
       start += stepValues;
     }
   }
