@@ -3,11 +3,13 @@ import { fixture } from '@mha2mla/testing';
 import { expect, test } from 'vitest';
 import { assertComplete, tensorDifference } from './expected-tensors';
 import { llava } from './llava/llava-family';
+import { llavaNext } from './llava-next/llava-next-family';
 import { openVlm, type VlmSource } from './open-vlm';
+import { qwen25Vl } from './qwen2-5-vl/qwen2-5-vl-family';
 
 async function open(folder: string): Promise<VlmSource> {
   const store = await nodeStore(fixture(folder));
-  const source = await openVlm(store, { families: [llava] });
+  const source = await openVlm(store, { families: [llava, llavaNext, qwen25Vl] });
   await store.close?.();
   return source;
 }
@@ -26,7 +28,12 @@ function renamed(source: VlmSource, rename: (name: string) => string | undefined
   return { ...source, weights, checkpoint: { ...source.checkpoint, tensors } };
 }
 
-test.each(['fixtures/hf/llava/checkpoint', 'models/llava'])('%s lacks nothing', async (folder) => {
+test.each([
+  'fixtures/hf/llava/checkpoint',
+  'fixtures/hf/llava_next/checkpoint',
+  'fixtures/hf/qwen2_5_vl/checkpoint',
+  'models/llava',
+])('%s lacks nothing', async (folder) => {
   expect(tensorDifference(await open(folder))).toEqual({ missing: [], unexpected: [] });
 });
 
@@ -43,6 +50,18 @@ test('what is gone is missing, and what is new is unexpected, by stored name', a
     missing: [gone],
     unexpected: ['other.weight'],
   });
+});
+
+test.each([
+  ['llava', 'vision_tower.vision_model.encoder.layers.1.mlp.fc1.bias'],
+  ['llava_next', 'multi_modal_projector.linear_1.bias'],
+  ['qwen2_5_vl', 'model.layers.2.self_attn.k_proj.bias'],
+  ['qwen2_5_vl', 'visual.blocks.3.attn.qkv.bias'],
+])('%s is refused without the bias %s', async (family, gone) => {
+  const source = await open(`fixtures/hf/${family}/checkpoint`);
+  expect(source.checkpoint.tensors.has(gone)).toBe(true);
+  const without = renamed(source, (name) => (name === gone ? undefined : name));
+  expect(() => assertComplete(without)).toThrow(`without "${gone}"`);
 });
 
 test('a checkpoint that lacks weights is refused with the family, five names of each kind', async () => {

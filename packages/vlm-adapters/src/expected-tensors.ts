@@ -1,6 +1,6 @@
 /** Which weights a model needs by its config, and how a checkpoint differs from that. */
-import { quoteName } from '@mha2mla/checkpoint';
-import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import { quoteName, type TextConfig } from '@mha2mla/checkpoint';
+import type { VlmConfig } from './family';
 import type { VlmSource } from './open-vlm';
 
 export interface TensorDifference {
@@ -17,7 +17,7 @@ const IGNORED = /(^|\.)(position_ids|inv_freq|post_layernorm\.(weight|bias))$/;
 export function tensorDifference(source: VlmSource): TensorDifference {
   const { family, config, weights, checkpoint } = source;
   const names = [
-    ...decoderTensors(config.decoder, (name) => weights.storedName(name) !== undefined),
+    ...decoderTensors(config, (name) => weights.storedName(name) !== undefined),
     ...family.visionTensors(config),
   ];
   const known = new Set<string>();
@@ -26,7 +26,7 @@ export function tensorDifference(source: VlmSource): TensorDifference {
     const stored = weights.storedName(name);
     if (stored === undefined) missing.push(family.storedNames(name)[0]!);
     else known.add(stored);
-    // Maps have a bias where the model was trained with one.
+    // Other maps have a bias where the model was trained with one.
     const bias = weights.storedName(name.replace(/\.weight$/, '.bias'));
     if (bias !== undefined) known.add(bias);
   }
@@ -57,7 +57,10 @@ function listed(names: readonly string[]): string {
 }
 
 /** The decoder's weights by our names, in the form that the checkpoint has. */
-function decoderTensors(config: DecoderConfig, has: (name: string) => boolean): string[] {
+function decoderTensors(
+  { decoder: config, source }: VlmConfig,
+  has: (name: string) => boolean,
+): string[] {
   const names = ['embed_tokens.weight', 'norm.weight'];
   if (!config.tieWordEmbeddings) names.push('lm_head.weight');
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
@@ -73,8 +76,17 @@ function decoderTensors(config: DecoderConfig, has: (name: string) => boolean): 
       ...(config.mla ? convertedParts(prefix, has) : ['self_attn.k_proj', 'self_attn.v_proj']),
     ];
     names.push(...parts.map((part) => `${prefix}.${part}.weight`));
+    const biased = parts.filter((part) => hasBias(part, source.text));
+    names.push(...biased.map((part) => `${prefix}.${part}.bias`));
   }
   return names;
+}
+
+/** Maps that `attention_bias` gives a bias: q, k and v in all forms, and in Llama the output. */
+function hasBias(part: string, { attentionBias, modelType }: TextConfig): boolean {
+  if (!attentionBias) return false;
+  if (part === 'self_attn.o_proj') return !modelType.startsWith('qwen2');
+  return /(^self_attn\.[qkv]_proj|k_r_proj|up_[kv])$/.test(part);
 }
 
 /** Joint latents unless the layer has another form. */

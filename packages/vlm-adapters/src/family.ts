@@ -54,7 +54,7 @@ export interface VlmFamily {
   parseConfig(config: ModelConfig): VlmConfig;
   /** Names under which checkpoints store one of our weight names, the published one first. */
   storedNames(name: string): readonly string[];
-  /** The vision encoder's weights by our names; biases that belong to a weight are not listed. */
+  /** The vision encoder's weights by our names, biases included. */
   visionTensors(config: VlmConfig): readonly string[];
   loadVision(config: VlmConfig, weights: WeightReader): Promise<VisionEncoder>;
   loadProcessor(config: VlmConfig, store: FileStore): Promise<Processor>;

@@ -127,8 +127,8 @@ describe('values that make no sense are refused by name', () => {
   });
 
   test('resolutions of more pixels than a picture may have', () => {
-    const vision_config = { ...raw.vision_config, image_size: 4200 };
-    const json = { ...raw, vision_config, image_grid_pinpoints: [[4200, 4200]] };
+    const vision_config = { ...raw.vision_config, image_size: 896 };
+    const json = { ...raw, vision_config, image_grid_pinpoints: [[3584, 5376]] };
     expect(() => parse(json)).toThrow(/at most 16777216 pixels/);
   });
 

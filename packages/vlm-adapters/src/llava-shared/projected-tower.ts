@@ -20,12 +20,12 @@ export interface ProjectedTower {
 }
 
 /** Weights of tower and projector by our names. */
-export function projectedTowerTensors({ clip }: LlavaConfig): string[] {
-  return [
-    ...clipTensors(clip, TOWER),
-    `${PROJECTOR}.linear_1.weight`,
-    `${PROJECTOR}.linear_2.weight`,
-  ];
+export function projectedTowerTensors({ clip, source }: LlavaConfig): string[] {
+  const parts = source.raw.multimodal_projector_bias === false ? ['weight'] : ['weight', 'bias'];
+  const projector = ['linear_1', 'linear_2'].flatMap((layer) =>
+    parts.map((part) => `${PROJECTOR}.${layer}.${part}`),
+  );
+  return [...clipTensors(clip, TOWER), ...projector];
 }
 
 /** Load tower and projector. The caller disposes them. */

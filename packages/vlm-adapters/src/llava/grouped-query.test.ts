@@ -49,6 +49,7 @@ async function randomCheckpoint(raw: object, groups?: number) {
   const tensors = new Map<string, StoredTensor>();
   const random: WeightReader = {
     shape(name) {
+      if (/^(vision_tower|multi_modal_projector)\..*\.bias$/.test(name)) return [0]; // there is one
       const [, part] = /\.kv_proj_(?:img|text)\.(\w+)\.weight$/.exec(name) ?? [];
       return part && groups ? latent(groups)[part] : undefined;
     },

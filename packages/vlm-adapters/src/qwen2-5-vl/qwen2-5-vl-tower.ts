@@ -38,13 +38,16 @@ interface TowerParts {
   merger: readonly [Projection, Projection];
 }
 
-/** Weights of the tower by our names; biases are not listed. */
+/** Weights of the tower by our names: maps have a bias, norms and patches none. */
 export function qwen25TowerTensors({ depth }: Qwen25VisionConfig): string[] {
-  const blocks = Array.from({ length: depth }, (_, i) =>
-    ['norm1', 'norm2', ...PROJECTIONS].map((part) => `visual.blocks.${i}.${part}.weight`),
-  );
-  const merger = ['ln_q', 'mlp.0', 'mlp.2'].map((part) => `visual.merger.${part}.weight`);
-  return ['visual.patch_embed.proj.weight', ...blocks.flat(), ...merger];
+  const both = (name: string) => [`${name}.weight`, `${name}.bias`];
+  const blocks = Array.from({ length: depth }, (_, i) => [
+    `blocks.${i}.norm1.weight`,
+    `blocks.${i}.norm2.weight`,
+    ...PROJECTIONS.flatMap((part) => both(`blocks.${i}.${part}`)),
+  ]);
+  const merger = ['merger.ln_q.weight', ...both('merger.mlp.0'), ...both('merger.mlp.2')];
+  return ['patch_embed.proj.weight', ...blocks.flat(), ...merger].map((name) => `visual.${name}`);
 }
 
 export class Qwen25VlTower {

@@ -1,12 +1,13 @@
 import type { ClipConfig } from './clip-config';
 
-/** Weights of a CLIP tower by our names; maps and norms have a bias each. */
+/** Weights of a CLIP tower by our names; maps and norms have a bias each, the patches none. */
 export function clipTensors({ numHiddenLayers }: ClipConfig, prefix: string): string[] {
   const names = [
     'embeddings.class_embedding',
     'embeddings.patch_embedding.weight',
     'embeddings.position_embedding.weight',
     'pre_layrnorm.weight',
+    'pre_layrnorm.bias',
   ];
   for (let i = 0; i < numHiddenLayers; i++) {
     const parts = [
@@ -16,7 +17,9 @@ export function clipTensors({ numHiddenLayers }: ClipConfig, prefix: string): st
       'mlp.fc2',
       ...['q_proj', 'k_proj', 'v_proj', 'out_proj'].map((part) => `self_attn.${part}`),
     ];
-    names.push(...parts.map((part) => `encoder.layers.${i}.${part}.weight`));
+    for (const part of parts) {
+      names.push(`encoder.layers.${i}.${part}.weight`, `encoder.layers.${i}.${part}.bias`);
+    }
   }
   return names.map((name) => `${prefix}.${name}`);
 }

@@ -1,6 +1,10 @@
-import { fixture } from '@mha2mla/testing';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fixture, readSafetensors } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import { openModelFolder } from '../../node/open-model';
 import { runInProcess } from '../testing/run-in-process';
 
 const MODEL = fixture('models/llava');
@@ -64,3 +68,53 @@ test('an interruption between two batches ends it, with the line that starts it 
   expect([status, stdout]).toEqual([130, '']);
   expect(stderr).toMatch(/interrupted; start again with: mha2mla eval .* --batch 1 --json\n$/);
 });
+
+describe('media of every family, from files', () => {
+  /** A prompt of the fixtures as an entry of DATA, answered by what the original generates. */
+  async function entryOf(folder: string, family: string, prompt: string) {
+    const path = fixture(`fixtures/hf/${family}/goldens/goldens.json`);
+    const { prompts } = JSON.parse(await readFile(path, 'utf8'));
+    const { messages, images, videos, fps = [], generated_text } = prompts[prompt];
+    const own = `${prompt}-${family}`;
+    await cp(fixture(`fixtures/hf/${family}/images`), join(folder, own), { recursive: true });
+    const answer = { role: 'assistant', content: generated_text[0] };
+    return JSON.stringify({
+      images: images.map((name: string) => `${own}/${name}`),
+      videos: videos.map((frames: string[], i: number) => {
+        return { frames: frames.map((name) => `${own}/${name}`), fps: fps[i] };
+      }),
+      messages: [...messages[0], answer],
+    });
+  }
+
+  test.each([
+    ['llava', ['p0', 'p1', 'p2']],
+    ['llava_next', ['p0', 'p1', 'p2']],
+    ['qwen2_5_vl', ['p0', 'p1', 'p2', 'p3', 'p4']],
+  ])('%s: pictures, videos and text, in one batch', async (family, prompts) => {
+    const folder = await mkdtemp(join(tmpdir(), 'mha2mla-eval-'));
+    const entries = await Promise.all(prompts.map((prompt) => entryOf(folder, family, prompt)));
+    await writeFile(join(folder, 'data.jsonl'), entries.join('\n'));
+    const model = fixture(`fixtures/hf/${family}/checkpoint`);
+    const { status, stdout, stderr } = await runInProcess([
+      ...['eval', model, join(folder, 'data.jsonl'), '--json', '--quiet', '--max-tokens', '4'],
+    ]);
+    await rm(folder, { recursive: true });
+    expect([status, stderr]).toEqual([0, '']);
+    const { questions, answers } = JSON.parse(stdout);
+    expect(questions).toBe(prompts.length);
+    // Four greedy tokens are what the original's sixteen begin with, special ones left out.
+    for (const [i, prompt] of prompts.entries()) {
+      const ids = readSafetensors(fixture(`fixtures/hf/${family}/goldens/${prompt}.safetensors`));
+      const first = Array.from(ids.get('generated_ids')!.data.subarray(0, 4));
+      expect(answers[i], prompt).toBe(await decode(model, first));
+    }
+  });
+});
+
+async function decode(folder: string, ids: number[]): Promise<string> {
+  const { source, close } = await openModelFolder(folder);
+  const { tokenizer } = await source.family.loadProcessor(source.config, source.store);
+  await close();
+  return tokenizer.decode(ids, { skipSpecialTokens: true });
+}
