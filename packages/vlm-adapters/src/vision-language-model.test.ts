@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { type FileStore, memoryStore } from '@mha2mla/checkpoint';
-import { prefillStep } from '@mha2mla/mla-runtime';
 import {
   describeBackends,
   expectClose,
@@ -14,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { llava } from './llava/llava-family';
 import type { ModelInputs } from './model-inputs';
 import { openVlm } from './open-vlm';
-import { prepareInputs } from './prepare-inputs';
+import { logitsOf } from './testing/logits-of';
 import { type StoredTensor, tensorStore } from './testing/tensor-store';
 import { VisionLanguageModel } from './vision-language-model';
 
@@ -51,19 +50,6 @@ function golden(prompt: string) {
     ...(pixels && { pixelValues: { data: pixels.data as Float32Array, shape: pixels.shape } }),
   };
   return { inputs, logits: tensors.get('logits')!.data, ids: tensors.get('generated_ids')!.data };
-}
-
-/** Logits of a whole prompt, [B * L * vocabulary]. */
-async function logitsOf(model: VisionLanguageModel, inputs: ModelInputs): Promise<Float32Array> {
-  const embedded = model.embed(inputs);
-  const { layout, positionIds } = prepareInputs(model.family, model.config, inputs);
-  const step = prefillStep(layout, positionIds, model.config.decoder);
-  const hidden = await model.decoder.prefill(embedded, step);
-  const logits = model.decoder.logits(hidden);
-  const values = (await logits.data()) as Float32Array;
-  tf.dispose([embedded, hidden, logits]);
-  step.dispose();
-  return values;
 }
 
 describeBackends('VisionLanguageModel', () => {

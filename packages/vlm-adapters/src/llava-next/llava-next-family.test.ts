@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type FileStore, memoryStore } from '@mha2mla/checkpoint';
 import { nodeStore } from '@mha2mla/checkpoint/node';
-import { prefillStep } from '@mha2mla/mla-runtime';
 import {
   describeBackends,
   expectClose,
@@ -10,13 +9,12 @@ import {
   fixture,
   readSafetensors,
 } from '@mha2mla/testing';
-import * as tf from '@tensorflow/tfjs-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tensorDifference } from '../expected-tensors';
-import type { ModelInputs, Processor, ProcessorSample } from '../model-inputs';
+import type { Processor, ProcessorSample } from '../model-inputs';
 import { openVlm } from '../open-vlm';
-import { prepareInputs } from '../prepare-inputs';
+import { logitsOf } from '../testing/logits-of';
 import { type StoredTensor, tensorStore } from '../testing/tensor-store';
 import { VisionLanguageModel } from '../vision-language-model';
 import { llavaNext } from './llava-next-family';
@@ -106,20 +104,8 @@ describeBackends('LLaVA-NeXT', () => {
   });
   afterAll(() => model.dispose());
 
-  async function logitsOf(inputs: ModelInputs, model: VisionLanguageModel): Promise<Float32Array> {
-    const embedded = model.embed(inputs);
-    const { layout, positionIds } = prepareInputs(model.family, model.config, inputs);
-    const step = prefillStep(layout, positionIds, model.config.decoder);
-    const hidden = await model.decoder.prefill(embedded, step);
-    const logits = model.decoder.logits(hidden);
-    const values = (await logits.data()) as Float32Array;
-    tf.dispose([embedded, hidden, logits]);
-    step.dispose();
-    return values;
-  }
-
   test.each(['p0', 'p1', 'p2'])('%s: logits, from the pictures on', async (name) => {
-    const logits = await logitsOf(processor.process([await sampleOf(name)]), model);
+    const logits = await logitsOf(model, processor.process([await sampleOf(name)]));
     // Float32 sums in another order; the logits have a deviation of 2.6.
     expectClose(logits, golden(name).get('logits')!.data, { abs: 1e-4 });
   });
@@ -128,7 +114,7 @@ describeBackends('LLaVA-NeXT', () => {
     const source = await openVlm(await newerFolder(version), { families: [llavaNext] });
     const newer = await VisionLanguageModel.load(source);
     const inputs = processor.process([await sampleOf('p0')]);
-    expect(await logitsOf(inputs, newer)).toEqual(await logitsOf(inputs, model));
+    expect(await logitsOf(newer, inputs)).toEqual(await logitsOf(model, inputs));
     newer.dispose();
   });
 

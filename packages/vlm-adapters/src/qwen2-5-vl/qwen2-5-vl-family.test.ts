@@ -1,13 +1,11 @@
 import { type FileStore, parseModelConfig } from '@mha2mla/checkpoint';
 import { nodeStore } from '@mha2mla/checkpoint/node';
-import { prefillStep } from '@mha2mla/mla-runtime';
 import { describeBackends, expectClose, expectNoLeak } from '@mha2mla/testing';
-import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tensorDifference } from '../expected-tensors';
-import type { ModelInputs } from '../model-inputs';
 import { openVlm } from '../open-vlm';
 import { prepareInputs } from '../prepare-inputs';
+import { logitsOf } from '../testing/logits-of';
 import { type StoredTensor, tensorStore } from '../testing/tensor-store';
 import { VisionLanguageModel } from '../vision-language-model';
 import { createQwen25Vl, qwen25Vl } from './qwen2-5-vl-family';
@@ -31,19 +29,6 @@ async function loadPublished(): Promise<VisionLanguageModel> {
   const model = await load(store);
   await store.close?.();
   return model;
-}
-
-/** Logits of a whole batch, [B * L * vocabulary]. */
-async function logitsOf(model: VisionLanguageModel, inputs: ModelInputs): Promise<Float32Array> {
-  const embedded = model.embed(inputs);
-  const { layout, positionIds } = prepareInputs(model.family, model.config, inputs);
-  const step = prefillStep(layout, positionIds, model.config.decoder);
-  const hidden = await model.decoder.prefill(embedded, step);
-  const logits = model.decoder.logits(hidden);
-  const values = (await logits.data()) as Float32Array;
-  tf.dispose([embedded, hidden, logits]);
-  step.dispose();
-  return values;
 }
 
 describe.each(VERSIONS)('a folder in the names of transformers %s', (version) => {
