@@ -116,9 +116,9 @@ function checkImport(workspace, file, specifier) {
   // Configuration at the top of a package shares tsup.base.ts and is never published.
   if (!inside.includes('/') && /\.config\.[cm]?[jt]s$/.test(inside)) return undefined;
   if (workspace.group === 'examples') return checkSubpath(ours(specifier));
-  const isTest = /\.(test|bench)\.[jt]sx?$/.test(inside);
+  const isTest = isOfTests(inside);
   const inPage = workspace.group === 'packages' && !isTest && !needsNode(inside);
-  if (specifier.startsWith('.')) return checkRelative(workspace, file, specifier, inPage);
+  if (specifier.startsWith('.')) return checkRelative(workspace, file, specifier, inPage, isTest);
   const own = ours(specifier);
   if (own === undefined) return inPage ? checkLibrary(specifier) : undefined;
   if (own.target === TESTING && own.subpath === '' && isTest) return undefined;
@@ -136,12 +136,13 @@ function checkSubpath(own) {
   return 'only the index and /node of a package are public';
 }
 
-function checkRelative(workspace, file, specifier, inPage) {
+function checkRelative(workspace, file, specifier, inPage, isTest) {
   const target = relative(workspace.folder, resolve(dirname(file), specifier))
     .split(sep)
     .join('/');
   if (target.startsWith('../')) return 'a relative path must stay inside its package';
   if (inPage && needsNode(target)) return 'this file runs in a page too';
+  if (!isTest && isOfTests(target)) return 'only tests import what is of tests';
   return undefined;
 }
 
@@ -150,6 +151,11 @@ function checkLibrary(specifier) {
   if (specifier.startsWith('node:')) return undefined;
   if (PAGE_LIBRARIES.includes(specifier)) return undefined;
   return `this file runs in a page too, and may import ${PAGE_LIBRARIES.join(', ')}`;
+}
+
+/** Whether a path inside a package is a test, a benchmark, or what they use. */
+function isOfTests(inside) {
+  return /\.(test|bench)\.[jt]sx?$|(^|\/)testing\//.test(inside);
 }
 
 /** Whether a path inside a package belongs to its /node entry or to its command line. */

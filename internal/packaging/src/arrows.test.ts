@@ -26,6 +26,7 @@ const REFUSED: [law: string, file: string, specifier: string][] = [
   ['an adapter does not import lowrank', 'packages/vlm-adapters/src/a.ts', '@mha2mla/lowrank'],
   ['an adapter does not import kv-quant', 'packages/vlm-adapters/src/b.ts', '@mha2mla/kv-quant'],
   ['an adapter imports no pipeline', 'packages/vlm-adapters/src/c.ts', 'mha2mla'],
+  ['a source imports nothing of tests', 'packages/peft/src/e.ts', './testing/golden'],
   ['a test follows the arrows', 'packages/peft/src/a.test.ts', '@mha2mla/mla-runtime'],
   ['a source does not import the matchers', 'packages/peft/src/a.ts', '@mha2mla/testing'],
   ['the matchers import none of ours', 'internal/testing/src/a.ts', '@mha2mla/checkpoint'],
@@ -99,6 +100,7 @@ test('what the design allows passes', () => {
   const allowed = arrowsOf('allowed', {
     'packages/mla-runtime/src/a.ts': imports('@mha2mla/kv-quant', '@tensorflow/tfjs-core'),
     'packages/vlm-adapters/src/a.ts': imports('@mha2mla/mla-runtime', '@mha2mla/checkpoint'),
+    'packages/vlm-adapters/src/testing/golden.ts': imports('@mha2mla/testing'),
     'packages/vlm-adapters/src/a.test.ts': imports(
       '@mha2mla/testing',
       '@mha2mla/checkpoint/node',

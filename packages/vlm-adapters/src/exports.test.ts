@@ -6,6 +6,7 @@ test('the package exports these names and no others', () => {
     'CheckpointWeights',
     'ClipVisionTower',
     'VisionLanguageModel',
+    'assertComplete',
     'cacheBlock',
     'createClipImageProcessor',
     'createProcessor',

@@ -3,7 +3,7 @@ export { CheckpointWeights } from './checkpoint-weights';
 export { createProcessor, type PreparedMedia, type ProcessorParts } from './create-processor';
 export { decoderConfig } from './decoder-config';
 export { type EmbedTokens, embedInputs } from './embed-inputs';
-export { type TensorDifference, tensorDifference } from './expected-tensors';
+export { assertComplete, type TensorDifference, tensorDifference } from './expected-tensors';
 export type {
   EncodeOptions,
   Positions,

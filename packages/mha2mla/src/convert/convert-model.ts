@@ -4,7 +4,12 @@
  * shard of the output; a run that was stopped goes on at the layer it had reached.
  */
 import { loadLinearAlgebra } from '@mha2mla/lowrank';
-import { type ModelInputs, type VlmSource, videoAsText } from '@mha2mla/vlm-adapters';
+import {
+  assertComplete,
+  type ModelInputs,
+  type VlmSource,
+  videoAsText,
+} from '@mha2mla/vlm-adapters';
 import type { ResultOutput } from '../output/result-output';
 import { disposeBatch } from './calibration-batch';
 import { buildReport, type ConversionReport } from './conversion-report';
@@ -20,7 +25,10 @@ export interface ConvertRunOptions extends ConvertOptions {
   onProgress?: (progress: { phase: 'convert'; loaded: number; total: number }) => void;
 }
 
-/** @returns the report that is also written as `report.json`. */
+/**
+ * @returns the report that is also written as `report.json`.
+ * @throws RangeError before any work for options or weights that are missing, or do not fit.
+ */
 export async function convertModel(
   original: VlmSource,
   output: ResultOutput,
@@ -29,6 +37,7 @@ export async function convertModel(
   const { calibration = [], signal, onProgress } = options;
   const config = original.config.decoder;
   const plan = planConversion(config, options);
+  assertComplete(original);
   const source = plan.videoAsText
     ? { ...original, config: videoAsText(original.config) }
     : original;

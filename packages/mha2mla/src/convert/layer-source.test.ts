@@ -31,9 +31,9 @@ test.each([
   await expect(convertWith(name, undefined)).rejects.toThrow(`${PREFIX}${name}`);
 });
 
-test('a layer that is not there at all is refused by number', async () => {
+test('a layer that is not there is refused before any work', async () => {
   await expect(convertWith('input_layernorm.weight', undefined)).rejects.toThrow(
-    'the checkpoint must have layer 1 by config.json, got none',
+    'without "language_model.model.layers.1.input_layernorm.weight"',
   );
 });
 

@@ -77,6 +77,11 @@ test.each<[string, Tensors, RegExp]>([
     /attention_mask alike, got \[2,3\] and \[3,2\]/,
   ],
   [
+    'a pixel that is no number',
+    { input_ids: ids, pixel_values: { shape: [2], values: Float32Array.of(0, Number.NaN) } },
+    /pixel_values must hold finite numbers, got NaN at element 1/,
+  ],
+  [
     'a grid of another width',
     { input_ids: ids, image_grid_thw: { shape: [3], values: Int32Array.of(1, 2, 3) } },
     /image_grid_thw must be \[n, 3\], got \[3\]/,
