@@ -14,7 +14,7 @@ import transformers as tf
 from PIL import Image
 from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from scenes import KINDS, NAMES, Scene, load_sprites
+from scenes import COLORS, COLS, KINDS, NAMES, ROWS, Scene, load_sprites
 
 args = argparse.ArgumentParser()
 for name in ("family", "emoji", "out"): args.add_argument(name)
@@ -170,34 +170,54 @@ def prompt(q):
 
 @functools.lru_cache(None)
 def reply(a):
-    return tok.encode(ANSWER.format(a=a), add_special_tokens=False).ids
+    """Ids of the answer, which of its items each belongs to (or -1)."""
+    line = ANSWER.format(a=a)
+    code, at, item = tok.encode(line, add_special_tokens=False), line.index(a), []
+    for k, name in enumerate(a.split(", ")):
+        item += [k] * len(name) + [-1] * 2
+    item = [-1] * at + item[:len(a)] + [-1] * (len(line) - at - len(a))
+    return code.ids, [item[stop - 1] for _, stop in code.offsets]
+
+
+def looked_up(scene, kind, q):
+    """The cells, as bits, that each item of an answer is read from; 0 is outside."""
+    words = q[:-1].split()
+    if kind == "what": return [1 << (3 * ROWS.index(words[-2]) + COLS.index(words[-1]))]
+    if kind == "list": return [1 << (3 * r + c) for r, c in sorted(scene.grid)]
+    if kind != "beside": return []
+    (r, c), = (cell for cell, name in scene.grid.items() if name == words[-1])
+    dr, dc = {"left": (0, -1), "right": (0, 1), "above": (-1, 0), "below": (1, 0)}[words[2]]
+    return [1 << (3 * (r + dr) + c + dc) if r + dr in range(3) and c + dc in range(3) else 0]
 
 
 # How often kinds are asked at first: names have to be found.
-FIND = {"what": 1.5, "locate": 4, "count": 2, "exists": 3, "beside": 3, "color": 0.1, "list": 0.5}
+FIND = {"what": 2.5, "locate": 2, "count": 1.5, "exists": 2, "beside": 3, "color": 1, "list": 0.6}
 
 
 def batch(rng, pictures, most=5, mix=KINDS):
     """Pictures, each with its questions packed into one row of (token, segment, position, next token, cells to find as bits or -1)."""
-    px, cells, rows, kinds = [], [], [], []
+    px, cells, colors, rows, kinds = [], [], [], [], []
     for _ in range(pictures):
         scene = Scene(rng, most)
         px.append(pixels(scene.draw(sprites)))
         cells.append([[CLASS[scene.grid.get((r, c))] for c in range(3)] for r in range(3)])
+        colors.append(list(COLORS).index(scene.color))
         row, own = None, []
         for k in range(QUESTIONS):
             kind, q, a = scene.question(rng, mix)
-            (prefix, question, end, name), answer = prompt(q), reply(a)
-            row = row or [(t, 0, i, -100, -1) for i, t in enumerate(prefix)]
+            (prefix, question, end, name), (answer, items) = prompt(q), reply(a)
+            row = row or [(t, 0, i, -100, -1, -1) for i, t in enumerate(prefix)]
             labels = [-100] * (len(question) - 1) + answer + [-100]  # of the next token
             found = [-1] * len(labels)
             if name: found[end] = sum(1 << (3 * r + c) for (r, c), n in scene.grid.items() if n == name)
-            row += [(t, k + 1, len(prefix) + i, l, f) for i, (t, l, f) in enumerate(zip(question + answer, labels, found))]
+            source = looked_up(scene, kind, q)
+            source = [-1] * (len(question) - 1) + [source[i] if source and i >= 0 else -1 for i in items] + [-1]
+            row += [(t, k + 1, len(prefix) + i, *x) for i, (t, *x) in enumerate(zip(question + answer, labels, found, source))]
             own.append(kind)
         rows.append(row), kinds.append(own)
     length = max(map(len, rows))
-    table = torch.tensor([row + [(PAD, -1, 0, -100, -1)] * (length - len(row)) for row in rows])
-    return torch.from_numpy(np.stack(px)), table, torch.tensor(cells), kinds
+    table = torch.tensor([row + [(PAD, -1, 0, -100, -1, -1)] * (length - len(row)) for row in rows])
+    return torch.from_numpy(np.stack(px)), table, torch.tensor(cells), torch.tensor(colors), kinds
 
 
 def equal_segments(attention):
@@ -270,7 +290,7 @@ CELL, START = 3 * ROW + COL, len(prompt("")[0]) - N_IMAGE
 LENGTH = 4.0  # of the features: long ones would drown all that the first layers add to them
 empty = torch.nn.Parameter(torch.randn(1, 192) * 0.02)
 temperature = torch.nn.Parameter(torch.tensor(2.0))
-placer, finder = torch.nn.Linear(192, 9), torch.nn.Linear(192, 9)
+placer, finder, painter = torch.nn.Linear(192, 9), torch.nn.Linear(192, 9), torch.nn.Linear(192, 6)
 
 
 @torch.no_grad()
@@ -286,7 +306,7 @@ def column_head(size=26.0):
     """Lets a head of Qwen's first layer count the columns: M-RoPE turns by width too slowly for six columns to differ.
     By height it falls off so steeply that an image token sees its own row so far and the first token, whose key is kept
     out of it: the first token's share, one of the column + 2, is written as a value into the token."""
-    px, table, _, _ = batch(random.Random(0), 8)
+    px, table, *_ = batch(random.Random(0), 8)
     states, layer = forward(px, table)[2], model.model.layers[0]
     hidden = layer.input_layernorm(states[0])
     shown, first = hidden[:, START + TOKENS].flatten(0, 1), hidden[0, 0]
@@ -311,22 +331,28 @@ def likeness_loss(feats, cells):
     return F.cross_entropy(likeness.flatten(0, 1), cells[:, ROW, COL].flatten()) + 0.1 * length
 
 
+def coloring_loss(feats, colors):
+    shades = painter(F.rms_norm(feats[:, TOKENS].float(), (192,)))
+    return F.cross_entropy(shades.flatten(0, 1), colors.repeat_interleave(len(TOKENS)))
+
+
 def placing_loss(state):
     maps = placer(F.rms_norm(state[:, START + TOKENS].float(), (192,)))
     return F.cross_entropy(maps.flatten(0, 1), CELL.repeat(len(state)))
 
 
-def matching_loss(state, position, table):
-    """Of the first head of the second layer, among the picture's tokens and the first one, which stands for nothing."""
+def looking_loss(number, head, states, position, cells):
+    """Of one head of a layer, among the picture's tokens and the first one, which stands for nothing."""
     lm = model if family == "qwen2_5_vl" else model.language_model
-    layer, rotary = lm.model.layers[1], lm.model.rotary_emb
-    hidden, found = layer.input_layernorm(state.float()), table[..., 4]
-    part = lambda proj: F.linear(hidden, proj.weight[:32], None if proj.bias is None else proj.bias[:32])[:, None]
-    q, k = rotate(part(layer.self_attn.q_proj), part(layer.self_attn.k_proj), *rotary(hidden, position))
-    rows, at = (found >= 0).nonzero(as_tuple=True)
+    layer, rotary = lm.model.layers[number], lm.model.rotary_emb
+    hidden = layer.input_layernorm(states[number].float())
+    part = lambda proj, h: F.linear(hidden, proj.weight[32 * h:32 * h + 32], None if proj.bias is None else proj.bias[32 * h:32 * h + 32])[:, None]
+    q, k = part(layer.self_attn.q_proj, head), part(layer.self_attn.k_proj, head if family == "llava" else head // 3)
+    q, k = rotate(q, k, *rotary(hidden, position))
+    rows, at = (cells >= 0).nonzero(as_tuple=True)
     shown = torch.cat([torch.tensor([0]), START + TOKENS])
     scores = (k[rows][:, 0, shown] @ q[rows, 0, at][:, :, None])[..., 0] / 32 ** 0.5
-    hit = (found[rows, at][:, None] >> CELL & 1).float()
+    hit = (cells[rows, at][:, None] >> CELL & 1).float()
     target = torch.cat([(hit.sum(1, keepdim=True) == 0).float(), hit], 1)
     return F.cross_entropy(scores, target / target.sum(1, keepdim=True)) - target.sum(1).log().mean()
 
@@ -342,7 +368,7 @@ def evaluate(pictures=64):
     rng, by = random.Random(10_000_019), {}
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         for _ in range(pictures // 16):
-            px, table, _, kinds = batch(rng, 16)
+            px, table, _, _, kinds = batch(rng, 16)
             answered = table[..., 3] != -100
             wrong = torch.zeros_like(answered).masked_scatter(answered, forward(px, table)[0].argmax(-1) != table[..., 3][answered])
             for row, own in enumerate(kinds):
@@ -385,17 +411,18 @@ def look(rng, steps):
 
 
 def answer(rng):
-    opt = optimizer([*model.parameters(), empty, temperature, *placer.parameters(), *finder.parameters()])
+    opt = optimizer([*model.parameters(), empty, temperature, *placer.parameters(), *finder.parameters(), *painter.parameters()])
     start = saved = time.time()
     step, done = 0, 0.0
     while done < 1:
         done = max(step / args.steps, (time.time() - start) / 60 / args.minutes)
         early = max(0.0, 1 - done / args.curriculum) if args.curriculum else 0.0
         mix = {kind: early * FIND[kind] + (1 - early) * KINDS[kind] for kind in KINDS}
-        px, table, cells, _ = batch(rng, args.pictures, 3 + (rng.random() >= early) + (rng.random() >= early), mix)
+        px, table, cells, colors, _ = batch(rng, args.pictures, 3 + (rng.random() >= early) + (rng.random() >= early), mix)
         with torch.autocast("cpu", torch.bfloat16, enabled=done < 0.9): logits, feats, states, position = forward(px, table)
         loss = F.cross_entropy(logits, table[..., 3][table[..., 3] != -100])
-        helps = (likeness_loss(feats, cells), placing_loss(states[1]), matching_loss(states[1], position, table), finding_loss(states[2], table[..., 4]))
+        helps = (likeness_loss(feats, cells), coloring_loss(feats, colors), placing_loss(states[1]), looking_loss(1, 0, states, position, table[..., 4]),
+             finding_loss(states[2], table[..., 4]), looking_loss(3, 3, states, position, table[..., 5]))
         descend(opt, loss + max(0.0, 1 - done / 0.8) * sum(helps),
                 args.lr * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(1, done))))
         step += 1
