@@ -66,3 +66,10 @@ test('at a quarter of the cache conversion alone loses at most one point', async
   expect(cacheBytesPerToken).toBe(3072 / 4);
   expect(accuracy).toBeGreaterThanOrEqual(0.783 - 0.01);
 }, 120_000);
+
+test('a family that has no small model is refused by name', async () => {
+  const streams = { log: () => {}, write: () => {} };
+  await expect(runDemo('internvl', streams)).rejects.toThrow(
+    'family must be one of llava, llava_next, qwen2_5_vl, got internvl',
+  );
+});

@@ -11,12 +11,12 @@ import { runCommand } from './run-command.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /**
  * Dims a head that stay rotary, and latent dims a KV head: an eighth of the cache of LLaVA-1.5 with
- * its 6 KV heads, 3/16 of the others', whose 2 KV heads leave less to spare.
+ * its 6 KV heads, a quarter of the others', whose 2 KV heads leave less to spare.
  */
 const SIZES = {
   llava: ['4', '4'],
-  llava_next: ['4', '8'],
-  qwen2_5_vl: ['4', '8'],
+  llava_next: ['8', '8'],
+  qwen2_5_vl: ['8', '8'],
 };
 const SCENES = join(ROOT, 'models/scenes');
 const PICTURE = join(SCENES, 'images/test-000.png');
