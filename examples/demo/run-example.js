@@ -7,10 +7,9 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
  * @param {string} script path from the root.
- * @param {string[]} [args]
  * @returns {Promise<string>} standard output.
  */
-export async function runExample(script, args = []) {
-  const { stdout } = await promisify(execFile)(process.execPath, [script, ...args], { cwd: ROOT });
+export async function runExample(script) {
+  const { stdout } = await promisify(execFile)(process.execPath, [script], { cwd: ROOT });
   return stdout;
 }

@@ -25,7 +25,9 @@ async function measure(name, source) {
   const model = await VisionLanguageModel.load(source);
   const { accuracy, nll } = await evaluate(model, processor, questions);
   model.dispose();
-  console.log(`${name} ${(100 * accuracy).toFixed(1)} % right, likelihood ${nll.toFixed(3)}`);
+  console.log(
+    `${name} ${(100 * accuracy).toFixed(1)} % right, negative log-likelihood ${nll.toFixed(3)}`,
+  );
 }
 
 const [{ messages, loadMedia }] = questions;

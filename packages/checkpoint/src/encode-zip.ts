@@ -1,5 +1,6 @@
 /** A ZIP archive of stored members (PKWARE APPNOTE 6.3), as small as torch's reader takes it. */
 import { byteView } from './byte-view';
+import { concatBytes } from './concat-bytes';
 import { crc32 } from './crc32';
 
 const LOCAL_BYTES = 30;
@@ -24,13 +25,14 @@ export function encodeZip(members: Readonly<Record<string, Uint8Array>>): Uint8A
     directory.push(entry);
     position += local.length + data.length;
   }
+  const entries = concatBytes(directory);
   const end = record(0x06054b50, END_BYTES, '');
   const view = byteView(end);
   view.setUint16(8, directory.length, true);
   view.setUint16(10, directory.length, true);
-  view.setUint32(12, sizeOf(directory), true);
+  view.setUint32(12, entries.length, true);
   view.setUint32(16, position, true);
-  return concat([...locals, ...directory, end]);
+  return concatBytes([...locals, entries, end]);
 }
 
 /** What local header and directory entry have alike: version, flags, method, time, CRC, sizes. */
@@ -52,18 +54,4 @@ function record(signature: number, size: number, name: string): Uint8Array {
   byteView(bytes).setUint32(0, signature, true);
   bytes.set(new TextEncoder().encode(name), size);
   return bytes;
-}
-
-function sizeOf(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, { length }) => sum + length, 0);
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(sizeOf(parts));
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.length;
-  }
-  return joined;
 }

@@ -6,10 +6,12 @@ it('the exported names are these', () => {
   expect(Object.keys(index).sort()).toMatchInlineSnapshot(`
     [
       "CheckpointError",
+      "assertFinite",
       "assertPlainName",
       "assertTensorShape",
       "blobSource",
       "blobStore",
+      "concatBytes",
       "configBoolean",
       "configInteger",
       "configIntegers",

@@ -1,8 +1,10 @@
+export { assertFinite } from './assert-finite';
 export { assertTensorShape } from './assert-tensor-shape';
 export { blobSource, blobStore } from './blob-store';
 export type { ByteSource, FileStore } from './byte-source';
 export type { Checkpoint, ReadFloat32Options } from './checkpoint';
 export { CheckpointError, type CheckpointErrorCode } from './checkpoint-error';
+export { concatBytes } from './concat-bytes';
 export {
   type ConfigIntegerOptions,
   type ConfigRecord,

@@ -9,6 +9,7 @@ test('the package exports these names and no others', () => {
     'PADDING',
     'TEXT',
     'VISION',
+    'applyRotary',
     'argMax',
     'cacheBytesPerToken',
     'checkDecoderConfig',

@@ -18,7 +18,7 @@ export { loadProjection } from './load-projection';
 export { lookupEmbeddings } from './lookup-embeddings';
 export type { Projection } from './projection';
 export { rmsNorm } from './rms-norm';
-export { rotaryAngles, rotaryFrequencies } from './rotary';
+export { applyRotary, type RotaryTable, rotaryAngles, rotaryFrequencies } from './rotary';
 export { argMax, type SamplingOptions, sampleToken } from './sample';
 export { type DecodeStep, decodeStep, type PrefillStep, prefillStep } from './step';
 export { PADDING, TEXT, type TokenLayout, textLayout, tokenLayout, VISION } from './token-layout';

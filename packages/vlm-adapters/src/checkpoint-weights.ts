@@ -2,7 +2,7 @@
  * Read a family's weights from a checkpoint by our names, whichever of the known layouts (as
  * published, or as newer classes save them) the checkpoint has.
  */
-import { type Checkpoint, quoteName } from '@mha2mla/checkpoint';
+import { assertFinite, type Checkpoint, quoteName } from '@mha2mla/checkpoint';
 import type { WeightReader } from '@mha2mla/mla-runtime';
 
 /** Most names listed in an error: enough to see the pattern. */
@@ -48,7 +48,7 @@ export class CheckpointWeights implements WeightReader {
     }
     this.used.add(stored);
     const values = await this.checkpoint.readFloat32(stored);
-    assertFinite(stored, values);
+    assertFinite('CheckpointWeights', quoteName(stored), values);
     return values;
   }
 
@@ -58,16 +58,5 @@ export class CheckpointWeights implements WeightReader {
     return new RangeError(
       `CheckpointWeights: the ${this.family} family expects ${this.storedNames(name).join(' or ')}, got a checkpoint without it. Not read yet are ${others.length} others, such as ${listed || 'none'}.`,
     );
-  }
-}
-
-/** A loop, since `findIndex` takes ten times as long: a minute over seven billion weights. */
-function assertFinite(stored: string, values: Float32Array): void {
-  for (let i = 0; i < values.length; i++) {
-    if (!Number.isFinite(values[i])) {
-      throw new RangeError(
-        `CheckpointWeights: ${quoteName(stored)} must hold finite numbers, got ${values[i]} at element ${i}.`,
-      );
-    }
   }
 }

@@ -1,7 +1,5 @@
 import { showJson } from '@mha2mla/checkpoint';
 
-export { showJson };
-
 /**
  * A parsed JSON value that must be an object.
  * @param owner who asks, and `name` what for, for the message.

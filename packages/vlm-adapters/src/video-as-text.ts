@@ -1,5 +1,4 @@
-import type { ConfigRecord } from '@mha2mla/checkpoint';
-import { configBoolean } from '@mha2mla/checkpoint';
+import { type ConfigRecord, configBoolean } from '@mha2mla/checkpoint';
 import type { VlmConfig } from './family';
 
 /**

@@ -30,7 +30,8 @@ export class VisionLanguageModel {
 
   /**
    * Load everything that a source names. The caller disposes the model.
-   * @throws RangeError for weights that are missing, of another shape or not finite, by name; the signal's reason when aborted, between two weights.
+   * @throws RangeError for weights that are missing, of another shape or not finite, by name; the
+   *   signal's reason when aborted, between two weights.
    */
   static async load(
     source: VlmSource,

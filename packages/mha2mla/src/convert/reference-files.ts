@@ -3,29 +3,28 @@
  * model between its two stages. Both are named relative to the model's folder, which Python must be
  * run in.
  */
-import { encodeRankFile } from '@mha2mla/checkpoint';
+import { concatBytes, encodeRankFile } from '@mha2mla/checkpoint';
+import { ranksFromScores } from '@mha2mla/partial-rope';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, writeJson } from '../output/result-output';
 import type { LayerRecord } from './convert-layer';
 import type { ConversionPlan } from './convert-options';
 import { convertedConfig } from './converted-config';
-import { mlaBlock, RANK_FILE, STAGE1_CONFIG, stage1Block } from './mla-block';
+import { RANK_FILE, STAGE1_CONFIG, stage1Block } from './mla-block';
 
-/** Write those that the config names. */
+/** Write those that `block`, the config's, names. */
 export async function writeReferenceFiles(
   { config }: Pick<VlmSource, 'config'>,
   output: ResultOutput,
   plan: ConversionPlan,
   layers: readonly LayerRecord[],
+  block: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  const block = mlaBlock(plan, layers);
   if (block.qk_tensor_path !== null) {
     const { numHiddenLayers, numKeyValueHeads, headDim } = config.decoder;
-    const ranks = layers.flatMap(({ ropePairs }) =>
-      ropePairs.flatMap((pairs) => ranksOf(pairs, headDim)),
-    );
+    const ranks = layers.map(({ ropePairs }) => ranksOf(ropePairs, headDim));
     const bytes = encodeRankFile({
-      ranks: Uint8Array.from(ranks),
+      ranks: concatBytes(ranks),
       shape: [numHiddenLayers, numKeyValueHeads, headDim],
     });
     await output.write(RANK_FILE, (sink) => sink.write(bytes));
@@ -36,10 +35,12 @@ export async function writeReferenceFiles(
   }
 }
 
-/** Ranks of one head: pairs that keep their rotation first, each part in ascending order. */
-function ranksOf(kept: readonly number[], headDim: number): number[] {
+/** Ranks of one layer: pairs that keep their rotation first, each part in ascending order. */
+function ranksOf(ropePairs: readonly (readonly number[])[], headDim: number): Uint8Array {
   const half = headDim / 2;
-  const order = [...kept, ...Array(half).keys()].filter((pair, i, all) => all.indexOf(pair) === i);
-  const ranks = Array.from({ length: half }, (_, pair) => order.indexOf(pair));
-  return [...ranks, ...ranks];
+  const scores = new Float64Array(ropePairs.length * half);
+  for (const [head, pairs] of ropePairs.entries()) {
+    for (const pair of pairs) scores[head * half + pair] = 1;
+  }
+  return ranksFromScores(scores, ropePairs.length);
 }

@@ -34,8 +34,8 @@ export async function writeFrame(
   await writeJson(output, 'report.json', report);
   const card = new TextEncoder().encode(modelCard(source, report));
   await output.write('README.md', (sink) => sink.write(card));
-  if (plan.layout === 'reference') await writeReferenceFiles(source, output, plan, layers);
   const block = mlaBlock(plan, layers);
+  if (plan.layout === 'reference') await writeReferenceFiles(source, output, plan, layers, block);
   await writeJson(output, 'config.json', convertedConfig(source.config.source.raw, plan, block));
 }
 

@@ -27,8 +27,8 @@ port.on('message', async (request: ShardRequest) => {
 async function load() {
   await useBackend(backend);
   const questions = await loadQuestions(data, limit);
-  return withModelFolder(model, (source) =>
-    withModelFolder(teacher, async (original) => {
+  return withModelFolder(model, {}, (source) =>
+    withModelFolder(teacher, {}, async (original) => {
       const student = await VisionLanguageModel.load(source);
       const { decoder } = await VisionLanguageModel.load(original);
       const { parameters } = attachAdapters(student.decoder, plan);

@@ -56,8 +56,8 @@ export async function openModelFolder(
 /** Have a model folder open for as long as `use` runs. */
 export async function withModelFolder<T>(
   folder: string,
+  options: FamilyOptions,
   use: (source: VlmSource) => Promise<T>,
-  options: FamilyOptions = {},
 ): Promise<T> {
   const { source, close } = await openModelFolder(folder, options);
   try {

@@ -1,5 +1,5 @@
 /** Where a conversion or a healing writes: a folder that appears whole or not at all, or memory. */
-import { type ByteSink, type ByteSource, memorySource } from '@mha2mla/checkpoint';
+import { type ByteSink, type ByteSource, concatBytes, memorySource } from '@mha2mla/checkpoint';
 
 export interface ResultOutput {
   /** Whether an earlier, unfinished run left this piece whole. */
@@ -36,16 +36,6 @@ export function memoryOutput(): ResultOutput & { files: Map<string, Uint8Array> 
       for (const name of scratch) files.delete(name);
     },
   };
-}
-
-function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.length;
-  }
-  return joined;
 }
 
 /** Write a JSON document as a piece. */

@@ -1,5 +1,5 @@
 /** A prepared input from a safetensors file: what `trace --inputs` takes. */
-import { type Checkpoint, CheckpointError, quoteName } from '@mha2mla/checkpoint';
+import { assertFinite, type Checkpoint, CheckpointError, quoteName } from '@mha2mla/checkpoint';
 import type { MediaInputs, ModelInputs } from '@mha2mla/vlm-adapters';
 
 /**
@@ -41,7 +41,10 @@ export async function readModelInputs(file: Checkpoint): Promise<ModelInputs> {
 async function readMedia(file: Checkpoint): Promise<MediaInputs> {
   const pixels = async (name: string) => {
     const info = file.tensors.get(name);
-    return info && { data: checkFinite(name, await file.readFloat32(name)), shape: info.shape };
+    if (!info) return undefined;
+    const data = await file.readFloat32(name);
+    assertFinite('readModelInputs', name, data);
+    return { data, shape: info.shape };
   };
   const rows = async (name: string, width: number) => {
     const info = file.tensors.get(name);
@@ -60,14 +63,6 @@ async function readMedia(file: Checkpoint): Promise<MediaInputs> {
     secondPerGridTs: seconds ? await file.readFloat32('second_per_grid_ts') : undefined,
   };
   return Object.fromEntries(Object.entries(media).filter(([, value]) => value !== undefined));
-}
-
-function checkFinite(name: string, values: Float32Array): Float32Array {
-  const at = values.findIndex((value) => !Number.isFinite(value));
-  if (at < 0) return values;
-  throw new RangeError(
-    `readModelInputs: ${name} must hold finite numbers, got ${values[at]} at element ${at}.`,
-  );
 }
 
 function checkMask(mask: Int32Array, length: number): Int32Array {

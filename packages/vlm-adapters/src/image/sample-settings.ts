@@ -1,5 +1,5 @@
 /** What all image processors do to the samples of a picture: RGB, rescale, normalise. */
-import { showJson } from '../json-record';
+import { showJson } from '@mha2mla/checkpoint';
 import { finite, flag, triple } from './setting-values';
 
 export interface SampleSettings {

@@ -1,5 +1,5 @@
 /** Values of an image processor's configuration, checked before they decide anything. */
-import { showJson } from '../json-record';
+import { showJson } from '@mha2mla/checkpoint';
 
 type Settings = Readonly<Record<string, unknown>>;
 

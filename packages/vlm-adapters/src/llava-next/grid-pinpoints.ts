@@ -3,8 +3,9 @@
  * width] each, cut into tiles of the tower's square. transformers counts a picture's tiles rounded
  * up and lays them out rounded down, so nothing but multiples of the square can work.
  */
+
+import { showJson } from '@mha2mla/checkpoint';
 import type { ImageSize } from '../image/clip-image-processor-config';
-import { showJson } from '../json-record';
 
 /** LlavaNextConfig's, and its image processor's, where the key is left out. */
 const DEFAULTS = [

@@ -1,8 +1,9 @@
 /** A LLaVA's processor from a checkpoint's own files, whatever it makes of the pictures. */
 import { type FileStore, readJson } from '@mha2mla/checkpoint';
 import { createProcessor, type ProcessorParts } from '../create-processor';
+import { loadPromptParts } from '../load-prompt-parts';
 import type { Processor } from '../model-inputs';
-import { loadTextFiles, readOptionalJson } from '../text/load-text-files';
+import { readOptionalJson } from '../text/load-text-files';
 import type { LlavaConfig } from './llava-config';
 
 /**
@@ -15,16 +16,9 @@ export async function loadLlavaProcessor(
   store: FileStore,
   imagePreparer: (json: unknown) => ProcessorParts['prepareImages'],
 ): Promise<Processor> {
-  const { tokenizer, chatTemplate } = await loadTextFiles(store);
+  const parts = await loadPromptParts(config, store);
   const json =
     (await readOptionalJson(store, 'preprocessor_config.json')) ??
     (await readJson(store, 'processor_config.json'));
-  return createProcessor({
-    tokenizer,
-    chatTemplate,
-    imageTokenId: config.imageTokenId,
-    padTokenId: tokenizer.padTokenId ?? config.padTokenId ?? tokenizer.eosTokenId ?? 0,
-    contextWindow: config.source.text.maxPositionEmbeddings,
-    prepareImages: imagePreparer(json),
-  });
+  return createProcessor({ ...parts, prepareImages: imagePreparer(json) });
 }

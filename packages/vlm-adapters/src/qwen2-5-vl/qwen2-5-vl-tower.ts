@@ -7,6 +7,7 @@ import {
   denseProjection,
   loadProjection,
   type Projection,
+  type RotaryTable,
   rmsNorm,
   type WeightReader,
 } from '@mha2mla/mla-runtime';
@@ -16,7 +17,7 @@ import { activation } from '../vision/activations';
 import type { Qwen25VisionConfig } from './qwen2-5-vl-config';
 import { segmentAttention } from './segment-attention';
 import { type Grid, visionLayout } from './vision-layout';
-import { rotateVision, type VisionAngles, visionAngles } from './vision-rotary';
+import { rotateVision, visionAngles } from './vision-rotary';
 
 /** The original's, in code and not in the config. */
 const NORM_EPS = 1e-6;
@@ -144,7 +145,7 @@ export class Qwen25VlTower {
   private runBlock(
     { norm1, norm2, projections }: Block,
     x: tf.Tensor2D,
-    angles: VisionAngles,
+    angles: RotaryTable,
     segments: readonly number[],
   ): tf.Tensor2D {
     const { numHeads, hiddenSize, hiddenAct } = this.config;

@@ -2,20 +2,15 @@
  * Rotary embedding in two dimensions: the first half of a head's pairs turns with a patch's row,
  * the second with its column. A pair is (i, i + dim / 2).
  */
+import { applyRotary, type RotaryTable } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
-
-export interface VisionAngles {
-  /** [T, 1, dim / 2]. */
-  cos: tf.Tensor3D;
-  sin: tf.Tensor3D;
-}
 
 /**
  * @param coordinates [T * 2] row and column of each patch.
  * @param frequencies [dim / 4] of rows and columns alike.
- * @returns angles that the caller disposes.
+ * @returns a table of one row, [1, T, dim / 2], that the caller disposes.
  */
-export function visionAngles(coordinates: Int32Array, frequencies: Float32Array): VisionAngles {
+export function visionAngles(coordinates: Int32Array, frequencies: Float32Array): RotaryTable {
   const [patches, quarter] = [coordinates.length / 2, frequencies.length];
   const half = 2 * quarter;
   const cos = new Float32Array(patches * half);
@@ -29,17 +24,14 @@ export function visionAngles(coordinates: Int32Array, frequencies: Float32Array)
       sin[patch * half + pair] = Math.sin(angle);
     }
   }
-  const shape: [number, number, number] = [patches, 1, half];
+  const shape: [number, number, number] = [1, patches, half];
   return { cos: tf.tensor3d(cos, shape), sin: tf.tensor3d(sin, shape) };
 }
 
 /** @param x [T, heads, dim]. @returns the same shape; the caller disposes it. */
-export function rotateVision(x: tf.Tensor3D, { cos, sin }: VisionAngles): tf.Tensor3D {
+export function rotateVision(x: tf.Tensor3D, table: RotaryTable): tf.Tensor3D {
   return tf.tidy(() => {
-    const [a, b] = tf.split(x, 2, 2) as [tf.Tensor3D, tf.Tensor3D];
-    return tf.concat(
-      [tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))],
-      2,
-    ) as tf.Tensor3D;
+    const batched = tf.expandDims(x, 0) as tf.Tensor4D;
+    return tf.squeeze(applyRotary(batched, table, undefined), [0]) as tf.Tensor3D;
   });
 }

@@ -1,6 +1,6 @@
 /** Checks of the settings of a `tokenizer.json`'s stages, each as the library reads them. */
-import { quoteName } from '@mha2mla/checkpoint';
-import { jsonRecord, showJson } from '../json-record';
+import { quoteName, showJson } from '@mha2mla/checkpoint';
+import { jsonRecord } from '../json-record';
 import { isLinearPattern } from './linear-pattern';
 
 export type Settings = Record<string, unknown>;

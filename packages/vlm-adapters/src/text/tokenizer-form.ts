@@ -3,7 +3,8 @@
  * stages that tokenizers of language models have (BPE; Llama, Mistral, Qwen and their kin), each
  * with the settings that it has there. Others are refused by name.
  */
-import { jsonRecord, showJson } from '../json-record';
+import { showJson } from '@mha2mla/checkpoint';
+import { jsonRecord } from '../json-record';
 import {
   checkFlags,
   checkMetaspace,

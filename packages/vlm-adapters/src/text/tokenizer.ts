@@ -6,8 +6,8 @@
  */
 
 import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
-import { escapeUnprintable } from '@mha2mla/checkpoint';
-import { jsonRecord, showJson } from '../json-record';
+import { escapeUnprintable, showJson } from '@mha2mla/checkpoint';
+import { jsonRecord } from '../json-record';
 import { correctByteFallback } from './byte-fallback';
 import { encodeLiteral, type LiteralSpan } from './encode-literal';
 import { checkTokenizerForm } from './tokenizer-form';

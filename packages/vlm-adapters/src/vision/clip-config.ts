@@ -6,6 +6,7 @@ import {
   type ModelConfig,
   showJson,
 } from '@mha2mla/checkpoint';
+import { MAX_EDGE } from '../image/clip-image-processor-config';
 import { type Activation, activation } from './activations';
 
 export interface ClipConfig {
@@ -64,7 +65,7 @@ export function parseClipConfig({ vision, raw }: ModelConfig): ClipConfig {
     intermediateSize: integer('intermediate_size', 131_072),
     numHiddenLayers: integer('num_hidden_layers', 512),
     numAttentionHeads: integer('num_attention_heads', 512),
-    imageSize: integer('image_size', 4096),
+    imageSize: integer('image_size', MAX_EDGE),
     patchSize: integer('patch_size', 512),
   };
   if (config.hiddenSize % config.numAttentionHeads !== 0) {

@@ -31,7 +31,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
       const context = contextOf(flags);
       const { resume = false } = flags;
       await assertWritableTarget(out, { resume });
-      await withModelFolder(folder, async (source) => {
+      await withModelFolder(folder, {}, async (source) => {
         const options = await convertOptions(flags);
         const plan = asUsage(() => planConversion(source.config.decoder, options));
         const calibration = plan.needsCalibration

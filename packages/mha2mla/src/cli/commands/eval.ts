@@ -37,27 +37,23 @@ export const addEval: AddCommand = (program, contextOf) => {
     .action((folder: string, data: string, flags: Flags) => {
       const context = contextOf(flags);
       const { terminal, signal, result } = context;
-      return withModelFolder(
-        folder,
-        async (source) => {
-          const { cache, report } = cacheSetting(source, flags);
-          const questions = await loadQuestions(data, flags.limit);
-          const processor = await source.family.loadProcessor(source.config, source.store);
-          await withModel(source, flags, context, async (model) => {
-            terminal.progress({ phase: 'evaluate', loaded: 0, total: questions.length });
-            const { answers, ...figures } = await evaluate(model, processor, questions, {
-              cache,
-              batchSize: flags.batch,
-              maxTokens: flags.maxTokens,
-              signal,
-              onProgress: terminal.progress,
-            });
-            const all = { ...figures, ...report };
-            result({ ...all, answers }, () => describe(all));
+      return withModelFolder(folder, flags, async (source) => {
+        const { cache, report } = cacheSetting(source, flags);
+        const questions = await loadQuestions(data, flags.limit);
+        const processor = await source.family.loadProcessor(source.config, source.store);
+        await withModel(source, flags, context, async (model) => {
+          terminal.progress({ phase: 'evaluate', loaded: 0, total: questions.length });
+          const { answers, ...figures } = await evaluate(model, processor, questions, {
+            cache,
+            batchSize: flags.batch,
+            maxTokens: flags.maxTokens,
+            signal,
+            onProgress: terminal.progress,
           });
-        },
-        flags,
-      );
+          const all = { ...figures, ...report };
+          result({ ...all, answers }, () => describe(all));
+        });
+      });
     });
 };
 

@@ -50,45 +50,31 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
     .action((folder: string, flags: Flags) => {
       const context = contextOf(flags);
       const { terminal, signal, json, result } = context;
-      return withModelFolder(
-        folder,
-        async (source) => {
-          const { cache, report } = cacheSetting(source, flags);
-          const processor = await source.family.loadProcessor(source.config, source.store);
-          const prompt = flags.prompt === '-' ? await readPrompt(stdin, signal) : flags.prompt;
-          const inputs = processor.process([await sampleOf(prompt, flags)]);
-          assertFits(inputs, flags, processor.contextWindow);
-          const shown = stdout.isTTY ? printable : (text: string) => text;
-          await withModel(source, flags, context, async (model) => {
-            const { temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop } = flags;
-            const total = source.config.decoder.numHiddenLayers;
-            terminal.progress({ phase: 'prefill', loaded: 0, total });
-            const answer = await streamAnswer(model, processor, inputs, {
-              ...{
-                temperature,
-                topK,
-                topP,
-                minP,
-                repetitionPenalty,
-                maxTokens,
-                stop,
-                cache,
-                signal,
-              },
-              random: seededRandom(flags.seed),
-              onProgress: terminal.progress,
-              emit: json ? () => {} : (text) => terminal.write(shown(text)),
-            });
-            if (!json) terminal.write('\n');
-            const cacheBytes = cachedBytes(source, inputs, answer, report.cacheBytesByModality);
-            const all = { ...answer, cacheBytes };
-            if (json) result(all, String);
-            else if (flags.stats) terminal.log(describe(all));
+      return withModelFolder(folder, flags, async (source) => {
+        const { cache, report } = cacheSetting(source, flags);
+        const processor = await source.family.loadProcessor(source.config, source.store);
+        const prompt = flags.prompt === '-' ? await readPrompt(stdin, signal) : flags.prompt;
+        const inputs = processor.process([await sampleOf(prompt, flags)]);
+        assertFits(inputs, flags, processor.contextWindow);
+        const shown = stdout.isTTY ? printable : (text: string) => text;
+        await withModel(source, flags, context, async (model) => {
+          const { temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop } = flags;
+          const total = source.config.decoder.numHiddenLayers;
+          terminal.progress({ phase: 'prefill', loaded: 0, total });
+          const answer = await streamAnswer(model, processor, inputs, {
+            ...{ temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop, cache, signal },
+            random: seededRandom(flags.seed),
+            onProgress: terminal.progress,
+            emit: json ? () => {} : (text) => terminal.write(shown(text)),
           });
-          signal.throwIfAborted();
-        },
-        flags,
-      );
+          if (!json) terminal.write('\n');
+          const cacheBytes = cachedBytes(source, inputs, answer, report.cacheBytesByModality);
+          const all = { ...answer, cacheBytes };
+          if (json) result(all, String);
+          else if (flags.stats) terminal.log(describe(all));
+        });
+        signal.throwIfAborted();
+      });
     });
 };
 

@@ -34,8 +34,8 @@ export const addHeal: AddCommand = (program, contextOf) => {
       const { resume = false } = flags;
       await assertWritableTarget(out, { resume });
       const plan = asUsage(() => planHealing(healOptions(flags)));
-      await withModelFolder(folder, (source) =>
-        withModelFolder(flags.teacher, async (original) => {
+      await withModelFolder(folder, {}, (source) =>
+        withModelFolder(flags.teacher, {}, async (original) => {
           assertPair(source, original);
           const questions = await loadQuestions(flags.data, flags.limit);
           const fingerprint = await healFingerprint(source, original, flags, plan);

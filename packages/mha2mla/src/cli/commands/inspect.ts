@@ -14,7 +14,7 @@ export const addInspect: AddCommand = (program, contextOf) => {
     .addHelpText('after', '\nExample:\n  mha2mla inspect MODEL --json')
     .action((folder: string, flags: CommonFlags) => {
       const { result } = contextOf(flags);
-      return withModelFolder(folder, async (source) => {
+      return withModelFolder(folder, {}, async (source) => {
         const report = inspect(source);
         result(report, () => describe(report));
       });

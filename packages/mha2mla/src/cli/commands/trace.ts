@@ -39,23 +39,19 @@ export const addTrace: AddCommand = (program, contextOf) => {
       const context = contextOf(flags);
       const { signal, terminal, result } = context;
       const { attention, generate } = flags;
-      return withModelFolder(
-        folder,
-        async (source) => {
-          await assertFilePlace(flags.output);
-          const inputs = await readInputs(flags.inputs);
-          await withModel(source, flags, context, async (model) => {
-            terminal.progress({ phase: 'trace', loaded: 0, total: 1 });
-            const trace = await traceModel(model, inputs, { attention, generate, signal });
-            await writeTrace(flags.output, trace);
-            const tensors = [...trace].map(([name, { shape }]) => ({ name, shape }));
-            result({ tensors }, () =>
-              tensors.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join('\n'),
-            );
-          });
-        },
-        flags,
-      );
+      return withModelFolder(folder, flags, async (source) => {
+        await assertFilePlace(flags.output);
+        const inputs = await readInputs(flags.inputs);
+        await withModel(source, flags, context, async (model) => {
+          terminal.progress({ phase: 'trace', loaded: 0, total: 1 });
+          const trace = await traceModel(model, inputs, { attention, generate, signal });
+          await writeTrace(flags.output, trace);
+          const tensors = [...trace].map(([name, { shape }]) => ({ name, shape }));
+          result({ tensors }, () =>
+            tensors.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join('\n'),
+          );
+        });
+      });
     });
 };
 

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { memorySource, openSafetensors } from '@mha2mla/checkpoint';
 import { fixture } from '@mha2mla/testing';
-import type { MediaInputs, ModelInputs, PixelValues } from '@mha2mla/vlm-adapters';
+import type { ModelInputs, PixelValues } from '@mha2mla/vlm-adapters';
 import { readModelInputs } from '../read-model-inputs';
 
 /** @param name of a prompt of a family, such as `p0`. */
@@ -17,7 +17,7 @@ export async function goldenBatch(family: string, prompts: string[]): Promise<Mo
   const batch = await goldenInputs(family, `batch_${prompts.join('_')}`);
   const parts = await Promise.all(prompts.map((prompt) => goldenInputs(family, prompt)));
   const pixelValues = joinPixels(parts.map((part) => part.pixelValues));
-  return { ...batch, ...(pixelValues && ({ pixelValues } satisfies MediaInputs)) };
+  return pixelValues ? { ...batch, pixelValues } : batch;
 }
 
 function joinPixels(parts: readonly (PixelValues | undefined)[]): PixelValues | undefined {

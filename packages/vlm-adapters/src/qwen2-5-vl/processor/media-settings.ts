@@ -3,11 +3,11 @@
  * one for both (`preprocessor_config.json`), or one each (`processor_config.json`, and
  * `video_preprocessor_config.json` of some versions).
  */
-import type { FileStore } from '@mha2mla/checkpoint';
+import { type FileStore, showJson } from '@mha2mla/checkpoint';
 import { parseResizes, parseSampleSettings } from '../../image/sample-settings';
 import { sampleTable } from '../../image/sample-table';
 import { positiveInteger } from '../../image/setting-values';
-import { jsonRecord, showJson } from '../../json-record';
+import { jsonRecord } from '../../json-record';
 import { readOptionalJson } from '../../text/load-text-files';
 import type { PatchSizes } from './patchify-frames';
 
