@@ -1,3 +1,4 @@
+export { errorOf } from './error-of';
 export { type FactorizeInput, type Factors, factorize } from './factorize';
 export {
   type JointFactors,

@@ -3,7 +3,6 @@
  * samples to the next layer's input. A layer that an earlier run finished is only propagated.
  */
 import { openSafetensors, type TensorEntry } from '@mha2mla/checkpoint';
-import type { LinearAlgebra } from '@mha2mla/lowrank';
 import { loadDecoderLayer } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
@@ -17,6 +16,7 @@ import { fitUnrotation } from './fit-unrotation';
 import { isReplaced, readLayer, type StoredLayer, storedLayer } from './layer-source';
 import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
 import { propagateLayer } from './propagate-layer';
+import type { FactorRunner } from './run-factor-job';
 import { splitAttention } from './split-attention';
 import { layerDtype, roundLayer, shardName, writeLayer } from './write-layer';
 
@@ -37,7 +37,8 @@ export interface LayerJob {
   source: VlmSource;
   output: ResultOutput;
   plan: ConversionPlan;
-  la: LinearAlgebra;
+  /** Where factorisations are done. */
+  factorize: FactorRunner;
   batches: readonly CalibrationBatch[];
   index: number;
   signal?: AbortSignal;
@@ -70,13 +71,17 @@ async function resumeLayer(job: LayerJob, name: string): Promise<LayerRecord> {
 }
 
 async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeights) {
-  const { source, output, plan, la, index } = job;
+  const { source, output, plan, index, signal } = job;
   const config = source.config.decoder;
   const calibration = plan.needsCalibration ? await calibrate(job, weights) : undefined;
   const pairs = choosePairs(config, plan, index, calibration);
   const unrotation = fitUnrotation(config, plan, pairs, calibration);
   const split = splitAttention(config, weights, pairs, unrotation);
-  const factored = factorAttention(la, config, plan, split, calibration);
+  const name = `layer ${index}`;
+  const factored = await factorAttention(job.factorize, config, plan, split, calibration, {
+    name,
+    signal,
+  });
   const dtype = plan.dtype ?? layerDtype(stored);
   const fresh = roundLayer(new Map([...split.rotary, ...factored.tensors]), dtype, stored.prefix);
   const entries = await writeLayer(source, output, shardOf(job), stored, fresh, {

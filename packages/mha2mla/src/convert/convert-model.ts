@@ -3,7 +3,6 @@
  * samples' hidden states are all that is held, so memory does not grow with depth. Each layer is a
  * shard of the output; a run that was stopped goes on at the layer it had reached.
  */
-import { loadLinearAlgebra } from '@mha2mla/lowrank';
 import {
   assertComplete,
   type ModelInputs,
@@ -16,11 +15,15 @@ import { buildReport, type ConversionReport } from './conversion-report';
 import { convertLayer, type LayerRecord, recordName } from './convert-layer';
 import { type ConvertOptions, planConversion } from './convert-options';
 import { embedCalibration } from './embed-calibration';
+import { inlineRunner } from './inline-runner';
+import type { FactorRunner } from './run-factor-job';
 import { writeFrame } from './write-frame';
 
 export interface ConvertRunOptions extends ConvertOptions {
   /** Batches of calibration samples, as the processor gives them. */
   calibration?: readonly ModelInputs[];
+  /** Where factorisations are done. Default on this thread; `mha2mla/node` has `factorPool`. */
+  factorize?: FactorRunner;
   signal?: AbortSignal;
   onProgress?: (progress: { phase: 'convert'; loaded: number; total: number }) => void;
 }
@@ -34,7 +37,7 @@ export async function convertModel(
   output: ResultOutput,
   options: ConvertRunOptions,
 ): Promise<ConversionReport> {
-  const { calibration = [], signal, onProgress } = options;
+  const { calibration = [], factorize = inlineRunner, signal, onProgress } = options;
   const config = original.config.decoder;
   const plan = planConversion(config, options);
   assertComplete(original);
@@ -46,14 +49,13 @@ export async function convertModel(
       'convertModel: calibration samples are needed by strategy mkl, unrotate fitted and init activations, got none.',
     );
   }
-  const la = await loadLinearAlgebra();
   const batches = plan.needsCalibration ? await embedCalibration(source, calibration, signal) : [];
   const records: LayerRecord[] = [];
   const total = config.numHiddenLayers;
   try {
     for (let index = 0; index < total; index++) {
       signal?.throwIfAborted();
-      records.push(await convertLayer({ source, output, plan, la, batches, index, signal }));
+      records.push(await convertLayer({ source, output, plan, factorize, batches, index, signal }));
       onProgress?.({ phase: 'convert', loaded: index + 1, total });
     }
   } finally {

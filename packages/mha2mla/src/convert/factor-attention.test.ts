@@ -13,6 +13,7 @@ import { type ConvertRunOptions, convertModel } from './convert-model';
 import { planConversion } from './convert-options';
 import { embedCalibration } from './embed-calibration';
 import { factorAttention } from './factor-attention';
+import { inlineRunner } from './inline-runner';
 import { readLayer, storedLayer } from './layer-source';
 import type { LayerTensor } from './layer-weights';
 import { type Modality, modalityMask } from './modality-mask';
@@ -50,7 +51,8 @@ describe('factors of a layer', () => {
     };
     const moments = { vision: await moment(seeds[0]), text: await moment(seeds[1]) };
     const mkl = emptyMklSums(config);
-    return factorAttention(la, config, plan, split, { mkl, samples: [], moments });
+    const calibration = { mkl, samples: [], moments };
+    return factorAttention(inlineRunner, config, plan, split, calibration, { name: 'layer 0' });
   }
 
   test.each(['joint', 'split', 'key', 'value'] as const)(

@@ -3,18 +3,14 @@
  * (modality-decoupled low rank, FORMULAS F5), and lay them out as converted checkpoints do.
  * Biases stay on the up-projections.
  */
-import {
-  factorize,
-  jointFactors,
-  type LinearAlgebra,
-  splitFactors,
-  withFallback,
-} from '@mha2mla/lowrank';
+import { withFallback } from '@mha2mla/lowrank';
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
 import type { LayerCalibration } from './calibrate-layer';
 import type { ConversionPlan } from './convert-options';
+import { factorJobs, joinFactors } from './factor-jobs';
 import type { LayerTensor } from './layer-weights';
 import type { Modality } from './modality-mask';
+import type { FactorRunner } from './run-factor-job';
 import type { Projected, SplitAttention } from './split-attention';
 
 export interface FactorReport {
@@ -33,13 +29,18 @@ export interface FactoredAttention {
   reports: Partial<Record<Modality, FactorReport>>;
 }
 
-export function factorAttention(
-  la: LinearAlgebra,
+/**
+ * @param run where the factorisations are done; all of the layer's are given at once.
+ * @param name of the layer, for messages.
+ */
+export async function factorAttention(
+  run: FactorRunner,
   config: DecoderConfig,
   plan: ConversionPlan,
-  { key, value }: SplitAttention,
+  { key, value }: Pick<SplitAttention, 'key' | 'value'>,
   calibration: LayerCalibration | undefined,
-): FactoredAttention {
+  { name, signal }: { name: string; signal?: AbortSignal },
+): Promise<FactoredAttention> {
   const tensors = new Map<string, LayerTensor>();
   const reports: FactoredAttention['reports'] = {};
   if (plan.factor === 'none') {
@@ -47,18 +48,29 @@ export function factorAttention(
     addProjected(tensors, 'kv_proj.up_v', value);
     return { tensors, reports };
   }
-  for (const [folder, modalities] of foldersOf(plan)) {
+  const folders = foldersOf(plan).map(([folder, modalities]) => {
     const input = momentOf(config, plan, calibration, modalities);
-    const found = factorOne(la, config, plan, { key, value }, input?.moment);
-    for (const [name, tensor] of found.tensors) tensors.set(`self_attn.${folder}.${name}`, tensor);
+    const job = { name: [name, ...modalities].join(', '), moment: input?.moment };
+    const { tokens = 0, usedFallback = false } = input ?? {};
+    return {
+      folder,
+      modalities,
+      tokens,
+      usedFallback,
+      jobs: factorJobs(config, plan, { key, value }, job),
+    };
+  });
+  const results = await run(
+    folders.flatMap(({ jobs }) => jobs),
+    signal,
+  );
+  for (const { folder, modalities, tokens, usedFallback, jobs } of folders) {
+    const found = joinFactors(plan, { key, value }, jobs, results.splice(0, jobs.length));
+    for (const [part, tensor] of found.tensors) tensors.set(`self_attn.${folder}.${part}`, tensor);
     addBias(tensors, `${folder}.up_k`, key);
     addBias(tensors, `${folder}.up_v`, value);
-    const report = {
-      relativeError: found.relativeError,
-      retainedEnergy: found.retainedEnergy,
-      tokens: input?.tokens ?? 0,
-      usedFallback: input?.usedFallback ?? false,
-    };
+    const { relativeError, retainedEnergy } = found;
+    const report = { relativeError, retainedEnergy, tokens, usedFallback };
     for (const modality of modalities) reports[modality] = report;
   }
   return { tensors, reports };
@@ -91,68 +103,6 @@ function momentOf(
   // Each group of heads, and each of K and V where they are apart, is a factorisation of its own.
   const rank = (plan.rank * numKeyValueHeads) / plan.groups;
   return { ...withFallback(own, joint, { rank }), tokens: own.count };
-}
-
-interface OneFactor {
-  tensors: [string, LayerTensor][];
-  relativeError: number;
-  retainedEnergy: number;
-}
-
-/** Factor K and V for one kind of input, under the names of converted checkpoints. */
-function factorOne(
-  la: LinearAlgebra,
-  config: DecoderConfig,
-  plan: ConversionPlan,
-  { key, value }: Pick<SplitAttention, 'key' | 'value'>,
-  moment: Float64Array | undefined,
-): OneFactor {
-  const dIn = config.hiddenSize;
-  const side = ({ weight }: Projected) => ({ weight: weight.values, dOut: weight.shape[0]! });
-  const [k, v] = [side(key), side(value)];
-  const rank = plan.rank * config.numKeyValueHeads;
-  const down = (values: Float64Array) => matrix(values, [rank, dIn]);
-  const up = (values: Float64Array, rows: number) => matrix(values, [rows, rank / plan.groups]);
-  if (plan.factor === 'joint') {
-    const f = jointFactors(la, { key: k, value: v, dIn, moment, rank, groups: plan.groups });
-    return {
-      ...f,
-      tensors: [
-        ['down_kv.weight', down(f.down)],
-        ['up_k.weight', up(f.upK, k.dOut)],
-        ['up_v.weight', up(f.upV, v.dOut)],
-      ],
-    };
-  }
-  if (plan.factor === 'split') {
-    const f = splitFactors(la, { key: k, value: v, dIn, moment, rank });
-    return {
-      ...f,
-      tensors: [
-        ['down_k.weight', down(f.downK)],
-        ['up_k.weight', up(f.upK, k.dOut)],
-        ['down_v.weight', down(f.downV)],
-        ['up_v.weight', up(f.upV, v.dOut)],
-      ],
-    };
-  }
-  const keySide = plan.factor === 'key';
-  const [own, other, letter, kept] = keySide
-    ? [k, value, 'k', 'up_v.weight']
-    : [v, key, 'v', 'up_k.weight'];
-  const f = factorize(la, { ...own, dIn, moment, rank });
-  return {
-    ...f,
-    tensors: [
-      [`down_${letter}.weight`, down(f.down)],
-      [`up_${letter}.weight`, up(f.up, own.dOut)],
-      [kept, other.weight],
-    ],
-  };
-}
-
-function matrix(values: Float64Array, shape: readonly number[]): LayerTensor {
-  return { shape, values: Float32Array.from(values) };
 }
 
 function addProjected(tensors: Map<string, LayerTensor>, name: string, projected: Projected): void {

@@ -1,0 +1,96 @@
+/** Cut the factorisation of a layer's keys and values into jobs, and put their results together. */
+import { errorOf, type Outputs } from '@mha2mla/lowrank';
+import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import type { ConversionPlan } from './convert-options';
+import type { LayerTensor } from './layer-weights';
+import type { FactorJob, FactorResult } from './run-factor-job';
+import type { Projected, SplitAttention } from './split-attention';
+
+/**
+ * The jobs of one kind of input: one a group of KV heads with `joint`, keys and values apart with
+ * `split`, else the side that has a latent.
+ * @param name what failures name.
+ * @param moment of the inputs, [dIn, dIn]; absent: factors of the weights alone.
+ */
+export function factorJobs(
+  { hiddenSize, numKeyValueHeads }: DecoderConfig,
+  { factor, rank, groups }: ConversionPlan,
+  { key, value }: Pick<SplitAttention, 'key' | 'value'>,
+  { name, moment }: { name: string; moment?: Float64Array },
+): FactorJob[] {
+  const width = (rank * numKeyValueHeads) / groups;
+  const job = (part: string, sides: Pick<FactorJob, 'key' | 'value'>): FactorJob => ({
+    ...{ name: name + part, dIn: hiddenSize, moment, rank: width },
+    ...sides,
+  });
+  if (factor === 'joint') {
+    return Array.from({ length: groups }, (_, group) =>
+      job(groups > 1 ? `, group ${group + 1} of ${groups}` : '', {
+        key: rowsOf(key, group, groups),
+        value: rowsOf(value, group, groups),
+      }),
+    );
+  }
+  const keys = () => job(', keys', { key: rowsOf(key, 0, 1) });
+  const values = () => job(', values', { value: rowsOf(value, 0, 1) });
+  if (factor === 'split') return [keys(), values()];
+  return [factor === 'key' ? keys() : values()];
+}
+
+export interface JoinedFactors {
+  /** By name below the folder, such as `down_kv.weight`. */
+  tensors: [string, LayerTensor][];
+  error: number;
+  relativeError: number;
+  retainedEnergy: number;
+}
+
+/** Lay the results of {@link factorJobs} out as converted checkpoints do. */
+export function joinFactors(
+  plan: ConversionPlan,
+  { key, value }: Pick<SplitAttention, 'key' | 'value'>,
+  jobs: readonly FactorJob[],
+  results: readonly FactorResult[],
+): JoinedFactors {
+  const { dIn, rank } = jobs[0]!;
+  const stack = (pick: (result: FactorResult) => Float64Array | undefined, width: number) =>
+    stackRows(results.map(pick), width);
+  const tensors: [string, LayerTensor][] =
+    plan.factor === 'joint'
+      ? [
+          ['down_kv.weight', stack(({ down }) => down, dIn)],
+          ['up_k.weight', stack(({ upK }) => upK, rank)],
+          ['up_v.weight', stack(({ upV }) => upV, rank)],
+        ]
+      : results.flatMap(({ down, upK, upV }) => sideTensors(upK ? 'k' : 'v', down, upK ?? upV!));
+  if (plan.factor === 'key') tensors.push(['up_v.weight', value.weight]);
+  if (plan.factor === 'value') tensors.push(['up_k.weight', key.weight]);
+  return { tensors, ...errorOf(results.map(({ eigenvalues }) => ({ eigenvalues, rank }))) };
+
+  function sideTensors(letter: string, down: Float64Array, up: Float64Array) {
+    return [
+      [`down_${letter}.weight`, stackRows([down], dIn)],
+      [`up_${letter}.weight`, stackRows([up], rank)],
+    ] as [string, LayerTensor][];
+  }
+}
+
+/** The rows of one of `groups` groups of heads. */
+function rowsOf({ weight }: Projected, group: number, groups: number): Outputs {
+  const [rows, width] = [weight.shape[0]! / groups, weight.shape[1]!];
+  const values = weight.values.subarray(group * rows * width, (group + 1) * rows * width);
+  return { weight: values, dOut: rows };
+}
+
+/** Matrices of `width` columns one below the other, [rows, width] in f32. */
+function stackRows(parts: readonly (Float64Array | undefined)[], width: number): LayerTensor {
+  const size = parts.reduce((sum, part) => sum + (part?.length ?? 0), 0);
+  const values = new Float32Array(size);
+  let offset = 0;
+  for (const part of parts) {
+    if (!part) continue;
+    values.set(part, offset);
+    offset += part.length;
+  }
+  return { shape: [width === 0 ? 0 : size / width, width], values };
+}

@@ -1,0 +1,55 @@
+/**
+ * One factorisation of a layer: a pure function of values that a thread can be sent. A layer has
+ * several (a modality, a group of heads, keys or values), none of which needs another.
+ */
+import { factorize, jointFactors, type LinearAlgebra, type Outputs } from '@mha2mla/lowrank';
+
+export interface FactorJob {
+  /** What a failure names, such as `layer 3, vision, group 2 of 8`. */
+  name: string;
+  /** What shares the latent, rows [dK, dIn] of keys, [dV, dIn] of values, or both. */
+  key?: Outputs;
+  value?: Outputs;
+  dIn: number;
+  /** Second moment of the inputs, [dIn, dIn]. Default the identity. */
+  moment?: Float64Array;
+  rank: number;
+}
+
+export interface FactorResult {
+  /** [rank, dIn]. */
+  down: Float64Array;
+  /** [dK, rank], where keys share the latent. */
+  upK?: Float64Array;
+  /** [dV, rank], where values do. */
+  upV?: Float64Array;
+  /** Descending; those from `rank` on are what was dropped. */
+  eigenvalues: Float64Array;
+}
+
+/** Runs the jobs of a layer, here or in threads. @returns their results, in the jobs' order. */
+export type FactorRunner = (
+  jobs: readonly FactorJob[],
+  signal?: AbortSignal,
+) => Promise<FactorResult[]>;
+
+/** @throws Error naming the job. */
+export function runFactorJob(la: LinearAlgebra, job: FactorJob): FactorResult {
+  try {
+    return factors(la, job);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`factor of ${job.name}: ${why}`, { cause });
+  }
+}
+
+function factors(la: LinearAlgebra, { key, value, dIn, moment, rank }: FactorJob): FactorResult {
+  if (key && value) {
+    const { down, upK, upV, eigenvalues } = jointFactors(la, { key, value, dIn, moment, rank });
+    return { down, upK, upV, eigenvalues: eigenvalues[0]! };
+  }
+  const only = key ?? value;
+  if (!only) throw new Error('expected keys or values, got neither.');
+  const { down, up, eigenvalues } = factorize(la, { ...only, dIn, moment, rank });
+  return { down, [key ? 'upK' : 'upV']: up, eigenvalues };
+}
