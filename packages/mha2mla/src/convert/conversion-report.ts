@@ -1,8 +1,9 @@
 /** What a conversion did, for people and for `report.json`. */
-import { cacheBytesPerToken, type DecoderConfig, type WeightReader } from '@mha2mla/mla-runtime';
+import { cacheBytesPerToken, type DecoderConfig } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { ConversionPlan } from './convert-options';
 import type { FactorReport } from './factor-attention';
+import { plannedCacheBytes } from './planned-cache-bytes';
 
 export interface LayerReport {
   layer: number;
@@ -26,10 +27,15 @@ export function buildReport(
   plan: ConversionPlan,
   layers: readonly LayerReport[],
 ): ConversionReport {
-  const { ranks, needsAttention, needsCalibration, ...options } = plan;
+  const { ranks, rank, latentRanks, needsAttention, needsCalibration, ...options } = plan;
+  const { vision, text } = plannedCacheBytes(config, plan);
   return {
     family: source.family.name,
-    options: { ...options, ranks: ranks ? 'given' : undefined },
+    options: {
+      ...options,
+      ranks: ranks ? 'given' : undefined,
+      ...(rank === undefined ? { latentRanks } : { rank }),
+    },
     layers: layers.map(({ layer, vision, text, ropePairs }) => ({
       layer,
       vision,
@@ -38,30 +44,7 @@ export function buildReport(
     })),
     cacheBytesPerToken: {
       original: cacheBytesPerToken(config, source.weights).text,
-      converted: convertedBytes(config, plan),
+      converted: (vision + text) / 2,
     },
   };
-}
-
-/** Bytes a token, half vision and half text, in the stored format, before anything is written. */
-export function convertedBytes(config: DecoderConfig, plan: ConversionPlan): number {
-  const { numKeyValueHeads, headDim, hiddenSize, numHiddenLayers } = config;
-  const pairs = Int32Array.from({ length: plan.ropeDim / 2 }, (_, i) => i);
-  const layer = Array.from({ length: numKeyValueHeads }, () => pairs);
-  const ropePairs = Array.from({ length: numHiddenLayers }, () => layer);
-  const rank = plan.rank * numKeyValueHeads;
-  const keyWidth = numKeyValueHeads * (headDim - plan.ropeDim);
-  const shapes: Record<ConversionPlan['factor'], Record<string, number[]>> = {
-    none: {},
-    joint: { down_kv: [rank, hiddenSize] },
-    split: { down_k: [rank, hiddenSize], down_v: [rank, hiddenSize] },
-    key: { down_k: [rank, hiddenSize], up_v: [numKeyValueHeads * headDim, hiddenSize] },
-    value: { down_v: [rank, hiddenSize], up_k: [keyWidth, hiddenSize] },
-  };
-  const folder = plan.decouple ? 'kv_proj_(?:img|text)' : 'kv_proj';
-  const part = new RegExp(`\\.${folder}\\.(\\w+)\\.weight$`);
-  const shape: WeightReader['shape'] = (name) => shapes[plan.factor][part.exec(name)?.[1] ?? ''];
-  const converted = { ...config, mla: { ropePairs, groups: plan.groups } };
-  const { vision, text } = cacheBytesPerToken(converted, { shape }, plan.cache);
-  return (vision + text) / 2;
 }

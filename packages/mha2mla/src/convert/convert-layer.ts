@@ -77,9 +77,8 @@ async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeigh
   const pairs = choosePairs(config, plan, index, calibration);
   const unrotation = fitUnrotation(config, plan, pairs, calibration);
   const split = splitAttention(config, weights, pairs, unrotation);
-  const name = `layer ${index}`;
   const factored = await factorAttention(job.factorize, config, plan, split, calibration, {
-    name,
+    index,
     signal,
   });
   const dtype = plan.dtype ?? layerDtype(stored);

@@ -1,4 +1,5 @@
 import { memoryStore } from '@mha2mla/checkpoint';
+import { cacheBytesPerToken } from '@mha2mla/mla-runtime';
 import { describeBackends, expectClose, expectNoLeak } from '@mha2mla/testing';
 import { llava, openVlm, VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
@@ -69,6 +70,52 @@ describeBackends('a conversion that loses nothing', () => {
     const expected = await logits(rope);
     for (const attention of ['naive', 'absorbed'] as const) {
       expectClose(await logits(converted, attention), expected, { abs: 1e-5 });
+    }
+  });
+});
+
+describeBackends('latents of different widths by layer and modality', () => {
+  const latentRanks = { vision: [3, 7], text: [5, 1] };
+  test.each<[string, ConvertRunOptions]>([
+    ['joint', {}],
+    ['groups', { groups: 2 }],
+    ['split', { factor: 'split', latentRanks: { vision: [3, 4], text: [4, 1] } }],
+    ['key', { factor: 'key', latentRanks: { vision: [3, 4], text: [4, 1] } }],
+    ['value', { factor: 'value' }],
+  ])('%s: naive equals absorbed, and the bytes said are those of the model', async (_, options) => {
+    const source = await openTinyLlava({ bias: true });
+    const output = memoryOutput();
+    const run = { calibration, ropeDim: 4, latentRanks, ...options };
+    const report = await convertModel(source, output, run);
+    const converted = await openVlm(memoryStore(output.files), { families: [llava] });
+    // Sums of a latent in another order.
+    const tolerance = { abs: 1e-5 };
+    expectClose(await logits(converted, 'absorbed'), await logits(converted), tolerance);
+    const { vision, text } = cacheBytesPerToken(converted.config.decoder, converted.weights);
+    expect(report.cacheBytesPerToken.converted).toBe((vision + text) / 2);
+    expect(report.options).toMatchObject({ latentRanks: run.latentRanks });
+  });
+
+  test('at full rank in some, equal a conversion at full rank there', async () => {
+    const source = await openTinyLlava({ bias: true });
+    const full = { vision: [12, 12], text: [12, 12] };
+    const shared: ConvertRunOptions = { ropeDim: 4, propagate: 'rope' };
+    const even = await convert(source, { ...shared, rank: 12 });
+    expectClose(
+      await logits(await convert(source, { ...shared, latentRanks: full })),
+      await logits(even),
+      { abs: 0 },
+    );
+    const uneven = await convert(source, { ...shared, latentRanks: { ...full, text: [12, 2] } });
+    for (const modality of ['img', 'text']) {
+      for (const layer of [0, 1]) {
+        const name = `layers.${layer}.self_attn.kv_proj_${modality}.down_kv.weight`;
+        const rank = modality === 'text' && layer === 1 ? 2 : 12;
+        const wide = await even.weights.read(name, [24, 32]);
+        const own = await uneven.weights.read(name, [2 * rank, 32]);
+        // The widest directions come first, so that a narrow latent is the wide one's beginning.
+        expectClose(own, wide.subarray(0, own.length), { abs: 1e-6 });
+      }
     }
   });
 });

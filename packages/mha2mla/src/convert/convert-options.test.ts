@@ -3,6 +3,7 @@ import { type ConvertOptions, planConversion } from './convert-options';
 import { openTinyLlava } from './tiny-llava';
 
 const { decoder: config } = (await openTinyLlava()).config; // D 32, 4 heads, 2 KV heads of 8 dims
+const uneven = { vision: [4, 5], text: [4, 6] };
 const ranks = Uint8Array.from({ length: 2 * 2 * 8 }, (_, i) => i % 4);
 
 test('fills in the defaults', () => {
@@ -13,6 +14,7 @@ test('fills in the defaults', () => {
     ranks: undefined,
     unrotate: 'fitted',
     rank: 4,
+    latentRanks: { vision: [4, 4], text: [4, 4] },
     factor: 'joint',
     init: 'activations',
     decouple: true,
@@ -58,6 +60,33 @@ test.each<[string, ConvertOptions, RegExp]>([
   ['key rank', { rank: 7, factor: 'key' }, /from 1 to 6/],
   ['value rank', { rank: 9, factor: 'value' }, /from 1 to 8/],
   ['rank of none', { rank: 4, factor: 'none' }, /factor none has no rank, got rank=4/],
+  ['two kinds of ranks', { rank: 4, latentRanks: uneven }, /exclude each other, got both/],
+  ['ranks of none', { factor: 'none', latentRanks: uneven }, /factor none has no rank/],
+  [
+    'ranks of a layer less',
+    { latentRanks: { ...uneven, text: [4] } },
+    /text must list 2 layers, got 1/,
+  ],
+  [
+    'a rank of the table',
+    { latentRanks: { ...uneven, text: [4, 15] } },
+    /from 1 to 14 .* got 15 for text in layer 1/,
+  ],
+  [
+    'a rank of the table',
+    { latentRanks: { ...uneven, vision: [0, 1] } },
+    /got 0 for vision in layer 0/,
+  ],
+  [
+    'ranks of a shared latent',
+    { latentRanks: uneven, decouple: false },
+    /equal where .* got vision=5, text=6 in layer 1/,
+  ],
+  [
+    'uneven ranks for the reference',
+    { latentRanks: uneven, layout: 'reference' },
+    /layout reference needs one rank for all latents/,
+  ],
   ['all pairs', { rank: 1, factor: 'key', ropeDim: 8 }, /needs keys that are not rotated/],
   ['groups', { rank: 4, groups: 3 }, /groups must divide the 2 KV heads, got 3/],
   ['groups', { rank: 4, groups: 0 }, /groups must divide the 2 KV heads, got 0/],

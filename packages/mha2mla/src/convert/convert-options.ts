@@ -2,6 +2,7 @@
 import type { CacheOptions, DecoderConfig } from '@mha2mla/mla-runtime';
 import { cacheBlock, parseCacheSetting } from '@mha2mla/vlm-adapters';
 import { choosePairs } from './choose-pairs';
+import { checkLatentRanks, type LatentRanks, uniformRankOf, uniformRanks } from './latent-ranks';
 
 export interface ConvertOptions {
   /** How rotary pairs are chosen. Default `mkl`. */
@@ -20,6 +21,8 @@ export interface ConvertOptions {
   unrotate?: 'fitted' | 'plain';
   /** Latent dims a KV head; with `split`, for K and for V each. Needed unless `factor` is `none`. */
   rank?: number;
+  /** A rank for each layer and modality; takes the place of `rank`. */
+  latentRanks?: LatentRanks;
   /** Which of K and V share a latent. Default `joint`. */
   factor?: 'joint' | 'split' | 'key' | 'value' | 'none';
   /** Factors of the weights alone, or of what they do to activations (default). */
@@ -46,7 +49,9 @@ export interface ConvertOptions {
   cache?: CacheOptions;
 }
 
-export interface ConversionPlan extends Required<Omit<ConvertOptions, 'ranks' | 'dtype'>> {
+export interface ConversionPlan extends Required<Omit<ConvertOptions, 'ranks' | 'rank' | 'dtype'>> {
+  /** The one rank of all latents; absent where `latentRanks` differ. */
+  rank?: number;
   ranks?: Uint8Array;
   dtype?: ConvertOptions['dtype'];
   /** Whether activations have to be seen. */
@@ -74,7 +79,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
   const { strategy = 'mkl', factor = 'joint', init = 'activations' } = options;
   const ropeDim = checkRopeDim(config, options);
   const groups = checkGroups(config, options, factor);
-  const rank = checkRank(config, options, { factor, ropeDim, groups });
+  const latentRanks = checkRanks(config, options, { factor, ropeDim, groups });
   const choosesByAttention = strategy === 'mkl' && options.ranks === undefined;
   const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
   const seesActivations = init === 'activations' && factor !== 'none';
@@ -84,7 +89,8 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     uniformStart: options.uniformStart ?? 0,
     ranks: options.ranks,
     unrotate,
-    rank,
+    rank: uniformRankOf(latentRanks),
+    latentRanks,
     factor,
     init,
     decouple: options.decouple ?? true,
@@ -105,8 +111,10 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
 }
 
 /** What has no key in the reference's config would be lost without a word. */
-function checkReference({ groups, cache, videoAsText, decouple, factor }: ConversionPlan): void {
+function checkReference({ groups, rank, cache, ...plan }: ConversionPlan): void {
+  const { videoAsText, decouple, factor } = plan;
   const wrong = Object.entries({
+    'one rank for all latents': rank !== undefined,
     'groups=1': groups === 1,
     'no cache bits': Object.keys(cache).length === 0,
     'videoAsText=true': videoAsText,
@@ -164,14 +172,17 @@ function checkGroups(
   return groups;
 }
 
-function checkRank(
+function checkRanks(
   config: DecoderConfig,
-  { rank }: ConvertOptions,
+  { rank, latentRanks, decouple = true }: ConvertOptions,
   shape: Pick<ConversionPlan, 'factor' | 'ropeDim' | 'groups'>,
-): number {
+): LatentRanks {
+  const layers = config.numHiddenLayers;
   if (shape.factor === 'none') {
-    if (rank === undefined) return 0;
-    throw new RangeError(`planConversion: factor none has no rank, got rank=${rank}.`);
+    if (rank === undefined && latentRanks === undefined) return uniformRanks(0, layers);
+    throw new RangeError(
+      `planConversion: factor none has no rank, got rank=${rank ?? latentRanks}.`,
+    );
   }
   const widest = widestRank(config, shape);
   if (widest < 1) {
@@ -179,7 +190,16 @@ function checkRank(
       `planConversion: factor ${shape.factor} needs keys that are not rotated, got ropeDim=${shape.ropeDim}, the whole head.`,
     );
   }
-  if (rank !== undefined && Number.isSafeInteger(rank) && rank >= 1 && rank <= widest) return rank;
+  if (latentRanks !== undefined) {
+    if (rank !== undefined) {
+      throw new RangeError('planConversion: rank and latentRanks exclude each other, got both.');
+    }
+    checkLatentRanks(latentRanks, { layers, widest, decouple });
+    return latentRanks;
+  }
+  if (rank !== undefined && Number.isSafeInteger(rank) && rank >= 1 && rank <= widest) {
+    return uniformRanks(rank, layers);
+  }
   throw new RangeError(
     `planConversion: rank must be an integer from 1 to ${widest} (latent dims a KV head), got ${rank}.`,
   );

@@ -52,7 +52,7 @@ describe('factors of a layer', () => {
     const moments = { vision: await moment(seeds[0]), text: await moment(seeds[1]) };
     const mkl = emptyMklSums(config);
     const calibration = { mkl, samples: [], moments };
-    return factorAttention(inlineRunner, config, plan, split, calibration, { name: 'layer 0' });
+    return factorAttention(inlineRunner, config, plan, split, calibration, { index: 0 });
   }
 
   test.each(['joint', 'split', 'key', 'value'] as const)(

@@ -31,7 +31,7 @@ export interface FactoredAttention {
 
 /**
  * @param run where the factorisations are done; all of the layer's are given at once.
- * @param name of the layer, for messages.
+ * @param index of the layer.
  */
 export async function factorAttention(
   run: FactorRunner,
@@ -39,7 +39,7 @@ export async function factorAttention(
   plan: ConversionPlan,
   { key, value }: Pick<SplitAttention, 'key' | 'value'>,
   calibration: LayerCalibration | undefined,
-  { name, signal }: { name: string; signal?: AbortSignal },
+  { index, signal }: { index: number; signal?: AbortSignal },
 ): Promise<FactoredAttention> {
   const tensors = new Map<string, LayerTensor>();
   const reports: FactoredAttention['reports'] = {};
@@ -49,8 +49,11 @@ export async function factorAttention(
     return { tensors, reports };
   }
   const folders = foldersOf(plan).map(([folder, modalities]) => {
-    const input = momentOf(config, plan, calibration, modalities);
-    const job = { name: [name, ...modalities].join(', '), moment: input?.moment };
+    // Modalities that share a latent have one rank.
+    const rank = plan.latentRanks[modalities[0]!][index]!;
+    const input = momentOf(plan, rank * config.numKeyValueHeads, calibration, modalities);
+    const name = [`layer ${index}`, ...modalities].join(', ');
+    const job = { name, rank, moment: input?.moment };
     const { tokens = 0, usedFallback = false } = input ?? {};
     return {
       folder,
@@ -85,10 +88,13 @@ function foldersOf({ decouple }: ConversionPlan): [string, Modality[]][] {
     : [['kv_proj', ['vision', 'text']]];
 }
 
-/** Second moment of what a folder's tokens feed into K and V; absent for weight-only factors. */
+/**
+ * Second moment of what a folder's tokens feed into K and V; absent for weight-only factors.
+ * @param width latent dims of all KV heads.
+ */
 function momentOf(
-  { numKeyValueHeads }: DecoderConfig,
   plan: ConversionPlan,
+  width: number,
   calibration: LayerCalibration | undefined,
   modalities: readonly Modality[],
 ) {
@@ -101,8 +107,7 @@ function momentOf(
   }
   const own = calibration.moments[modalities[0]!];
   // Each group of heads, and each of K and V where they are apart, is a factorisation of its own.
-  const rank = (plan.rank * numKeyValueHeads) / plan.groups;
-  return { ...withFallback(own, joint, { rank }), tokens: own.count };
+  return { ...withFallback(own, joint, { rank: width / plan.groups }), tokens: own.count };
 }
 
 function addProjected(tensors: Map<string, LayerTensor>, name: string, projected: Projected): void {

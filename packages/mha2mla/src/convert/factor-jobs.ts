@@ -10,13 +10,14 @@ import type { Projected, SplitAttention } from './split-attention';
  * The jobs of one kind of input: one a group of KV heads with `joint`, keys and values apart with
  * `split`, else the side that has a latent.
  * @param name what failures name.
+ * @param rank latent dims a KV head.
  * @param moment of the inputs, [dIn, dIn]; absent: factors of the weights alone.
  */
 export function factorJobs(
   { hiddenSize, numKeyValueHeads }: DecoderConfig,
-  { factor, rank, groups }: ConversionPlan,
+  { factor, groups }: ConversionPlan,
   { key, value }: Pick<SplitAttention, 'key' | 'value'>,
-  { name, moment }: { name: string; moment?: Float64Array },
+  { name, rank, moment }: { name: string; rank: number; moment?: Float64Array },
 ): FactorJob[] {
   const width = (rank * numKeyValueHeads) / groups;
   const job = (part: string, sides: Pick<FactorJob, 'key' | 'value'>): FactorJob => ({

@@ -19,6 +19,7 @@ export function mlaBlock(plan: ConversionPlan, layers: readonly LayerRecord[]): 
     ...publishedKeys(plan),
     qk_tensor_path: null,
     groups: plan.groups,
+    ...(plan.rank === undefined && { latent_ranks: plan.latentRanks }),
     rope_pairs: layers.map(({ ropePairs }) => ropePairs),
     video_as_text: plan.videoAsText,
     ...(Object.keys(cache).length > 0 && { cache }),
@@ -49,7 +50,7 @@ function publishedKeys(plan: ConversionPlan): Block {
   const version = plan.ranks ? 'mkl' : plan.strategy;
   return {
     is_gqa2mha2mla: false,
-    low_rank: plan.rank,
+    low_rank: plan.rank ?? null,
     partial_rope_version: version,
     qk_tensor_path: version === 'mkl' ? RANK_FILE : null,
     rope_dim_for_mla: plan.ropeDim,

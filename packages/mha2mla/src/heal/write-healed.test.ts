@@ -89,6 +89,7 @@ describeBackends('a healed folder', () => {
     ['a latent for each modality', { bias: true }, {}],
     ['one latent', { kvHeads: 4 }, { decouple: false }],
     ['groups', { kvHeads: 4 }, { groups: 2 }],
+    ['widths by layer', {}, { rank: undefined, latentRanks: { vision: [3, 6], text: [5, 1] } }],
     ['partial RoPE alone', { bias: true }, { factor: 'none' }],
   ])('%s: opens again, to the logits of the adapters', async (_, model, options) => {
     const { written, adapted } = await heal(model, options);

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fixture } from '@mha2mla/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { tinyLlava } from '../../convert/tiny-llava';
+import { convertModel } from '../../convert/convert-model';
+import { openTinyLlava, tinyLlava } from '../../convert/tiny-llava';
+import { memoryOutput } from '../../output/result-output';
 import { runInProcess } from '../testing/run-in-process';
 
 const MODEL = fixture('models/llava');
@@ -41,6 +43,24 @@ test('fewer KV heads cost less than a head for each query head', async () => {
   const { keyValueHeads, cacheBytesPerToken } = JSON.parse(stdout);
   expect(keyValueHeads).toBe(2);
   expect(cacheBytesPerToken).toEqual({ model: 128, original: 128, mhaEquivalent: 256 });
+});
+
+test.each([
+  [{ vision: [3, 6], text: [5, 1] }, undefined, 'latents of 2 to 12 in 1 group\n'],
+  [{ vision: [4, 4], text: [4, 4] }, 8, 'a latent of 8 in 1 group\n'],
+])('latents %o are told by modality and layer', async (latentRanks, latentWidth, line) => {
+  const folder = join(root, `latents-${latentWidth}`);
+  const output = memoryOutput();
+  const run = { strategy: 'low', init: 'weights', ropeDim: 2, latentRanks } as const;
+  await convertModel(await openTinyLlava({ kvHeads: 2 }), output, run);
+  await writeFolder(folder, output.files);
+  const { stdout } = await runInProcess(['inspect', folder, '--json']);
+  const widths = (ranks: number[]) => ranks.map((rank) => 2 * rank);
+  const latentWidths = { vision: widths(latentRanks.vision), text: widths(latentRanks.text) };
+  const report = JSON.parse(stdout);
+  expect(report).toMatchObject({ ropeDim: 2, latentWidths, missing: [], unexpected: [] });
+  expect(report.latentWidth).toBe(latentWidth);
+  expect((await runInProcess(['inspect', folder])).stdout).toContain(line);
 });
 
 test('for people it is a few lines on standard output', async () => {

@@ -31,8 +31,7 @@ function inspect(source: VlmSource) {
     shape.reduce((a, b) => a * b, 1),
   );
   const original: DecoderConfig = { ...config, mla: undefined };
-  const latentWidth = (folder: string) =>
-    source.weights.shape(`layers.0.self_attn.${folder}.down_kv.weight`)?.[0];
+  const latents = latentWidths(source);
   return {
     family: family.name,
     converted: mla !== undefined,
@@ -45,7 +44,7 @@ function inspect(source: VlmSource) {
     ropeDim: mla ? 2 * mla.ropePairs[0]![0]!.length : config.headDim,
     ...(mla && {
       groups: mla.groups,
-      latentWidth: latentWidth('kv_proj_text') ?? latentWidth('kv_proj'),
+      ...(latents && { latentWidths: latents, latentWidth: oneOf(latents) }),
     }),
     cacheBytesPerToken: {
       model: cacheSetting(source).report.cacheBytesPerToken,
@@ -54,6 +53,24 @@ function inspect(source: VlmSource) {
     },
     ...tensorDifference(source),
   };
+}
+
+/** Widths of the latents by modality and layer, as stored. */
+function latentWidths({ weights, config }: VlmSource) {
+  const widths = (folder: string) =>
+    Array.from({ length: config.decoder.numHiddenLayers }, (_, layer) => {
+      const width = (name: string) =>
+        weights.shape(`layers.${layer}.self_attn.${name}.down_kv.weight`)?.[0];
+      return width(folder) ?? width('kv_proj');
+    });
+  const [vision, text] = [widths('kv_proj_img'), widths('kv_proj_text')];
+  return [...vision, ...text].includes(undefined) ? undefined : { vision, text };
+}
+
+/** The one width of all latents, if they have one. */
+function oneOf({ vision, text }: NonNullable<ReturnType<typeof latentWidths>>) {
+  const all = new Set([...vision, ...text]);
+  return all.size === 1 ? vision[0] : undefined;
 }
 
 /** Of an original model, where both modalities take the same. */
@@ -69,11 +86,20 @@ function describe(report: Inspection): string {
   return [
     `${report.family}, ${report.converted ? 'converted to MLA' : 'original'}, ${report.parameters} parameters`,
     `${report.layers} layers of width ${report.hiddenSize}, ${report.attentionHeads} heads of ${report.headDim}, ${report.keyValueHeads} of keys and values`,
-    `${report.ropeDim} rotary dims a head${report.latentWidth ? `, a latent of ${report.latentWidth} in ${report.groups} group${report.groups === 1 ? '' : 's'}` : ''}`,
+    `${report.ropeDim} rotary dims a head${latentsOf(report)}`,
     `cache ${model} bytes a token (original ${original}, with a KV head a query head ${mhaEquivalent})`,
     `missing tensors: ${listed(report.missing)}`,
     `unexpected tensors: ${listed(report.unexpected)}`,
   ].join('\n');
+}
+
+/** How wide the latents are; of several widths the least and the most. */
+function latentsOf({ latentWidths, latentWidth, groups }: Inspection): string {
+  if (!latentWidths) return '';
+  const all = [...latentWidths.vision, ...latentWidths.text].map(Number);
+  const width = latentWidth ?? `${Math.min(...all)} to ${Math.max(...all)}`;
+  const latent = latentWidth === undefined ? 'latents' : 'a latent';
+  return `, ${latent} of ${width} in ${groups} group${groups === 1 ? '' : 's'}`;
 }
 
 function listed(names: readonly string[]): string {
