@@ -24,6 +24,7 @@ test('its Node entry exports these names and no others', () => {
     'BACKENDS',
     'FAMILIES',
     'decodeImage',
+    'drawAgainstBytes',
     'folderOutput',
     'loadQuestions',
     'openModelFolder',

@@ -3,3 +3,9 @@ export { type FolderOutput, folderOutput } from './node/folder-output';
 export { loadQuestions, readPicture, readVideo } from './node/load-data';
 export { FAMILIES, type OpenModel, openModelFolder } from './node/open-model';
 export { BACKENDS, type BackendChoice, useBackend } from './node/register-backends';
+export {
+  type BytesPoint,
+  type BytesSeries,
+  type DrawAgainstBytesOptions,
+  drawAgainstBytes,
+} from './node/report/draw-against-bytes';
