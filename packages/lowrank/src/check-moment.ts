@@ -8,9 +8,17 @@ import { checkMatrix } from './check-matrix';
  */
 const TOLERANCE = 1e-2;
 
-/** @throws RangeError unless `moment` is finite and symmetric, [dim, dim]. */
-export function checkMoment(caller: string, moment: Float64Array, dim: number): void {
-  checkMatrix(caller, 'moment', moment, dim, dim);
+/**
+ * @param name of the argument, for the message.
+ * @throws RangeError unless `moment` is finite and symmetric, [dim, dim].
+ */
+export function checkMoment(
+  caller: string,
+  moment: Float64Array,
+  dim: number,
+  name = 'moment',
+): void {
+  checkMatrix(caller, name, moment, dim, dim);
   let largest = 0;
   for (const value of moment) largest = Math.max(largest, Math.abs(value));
   for (let i = 0; i < dim; i++) {
@@ -18,19 +26,26 @@ export function checkMoment(caller: string, moment: Float64Array, dim: number): 
       const [lower, upper] = [moment[i * dim + j]!, moment[j * dim + i]!];
       if (Math.abs(lower - upper) > TOLERANCE * largest) {
         throw new RangeError(
-          `${caller}: moment must be symmetric, got ${lower} at [${i}, ${j}] and ${upper} at [${j}, ${i}].`,
+          `${caller}: ${name} must be symmetric, got ${lower} at [${i}, ${j}] and ${upper} at [${j}, ${i}].`,
         );
       }
     }
   }
 }
 
-/** @param eigenvalues of W S Wᵀ, descending. @throws RangeError where S has a negative direction. */
-export function checkSemidefinite(caller: string, eigenvalues: Float64Array): void {
+/**
+ * @param eigenvalues of S or of W S Wᵀ, descending.
+ * @throws RangeError where S has a negative direction.
+ */
+export function checkSemidefinite(
+  caller: string,
+  eigenvalues: Float64Array,
+  name = 'moment',
+): void {
   const [largest, smallest] = [eigenvalues[0] ?? 0, eigenvalues[eigenvalues.length - 1] ?? 0];
   if (smallest < -TOLERANCE * Math.max(largest, -smallest)) {
     throw new RangeError(
-      `${caller}: moment must be positive semidefinite, got outputs of mean square ${smallest} along a direction.`,
+      `${caller}: ${name} must be positive semidefinite, got a mean square of ${smallest} along a direction.`,
     );
   }
 }

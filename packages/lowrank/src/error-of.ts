@@ -1,19 +1,20 @@
-/**
- * Errors of maps that do not overlap add up. Eigenvalues that rounding left below zero count as
- * they are: those above zero are off by as much, and the sum (the trace) is not.
- */
-export function errorOf(parts: readonly { eigenvalues: Float64Array; rank: number }[]) {
-  const energy = (from: (rank: number) => number) =>
-    parts.reduce(
-      (sum, { eigenvalues, rank }) =>
-        eigenvalues.subarray(from(rank)).reduce((s, value) => s + value, sum),
-      0,
-    );
-  const total = energy(() => 0);
-  const error = Math.max(
-    0,
-    energy((rank) => rank),
-  );
-  const share = total > 0 ? error / total : 0;
-  return { error, relativeError: Math.sqrt(share), retainedEnergy: 1 - share };
+/** Errors and energies of maps that do not overlap add up. */
+export interface FactorError {
+  /** E|W x|², in the scale of S (and of the output weights). */
+  energy: number;
+  /** E|W x - up down x|², in the same scale. */
+  error: number;
+  /** sqrt(error / energy). */
+  relativeError: number;
+  /** 1 - error / energy. */
+  retainedEnergy: number;
+}
+
+export function errorOf(
+  parts: readonly Pick<FactorError, 'energy' | 'error'>[],
+): FactorError {
+  const energy = parts.reduce((sum, part) => sum + part.energy, 0);
+  const error = parts.reduce((sum, part) => sum + part.error, 0);
+  const share = energy > 0 ? error / energy : 0;
+  return { energy, error, relativeError: Math.sqrt(share), retainedEnergy: 1 - share };
 }

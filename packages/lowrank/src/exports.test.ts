@@ -7,8 +7,11 @@ test('the package exports these names and no others', () => {
     'errorOf',
     'factorize',
     'jointFactors',
+    'jointFactorsBy',
     'loadLinearAlgebra',
     'splitFactors',
+    'splitFactorsBy',
+    'truncateFactors',
     'withFallback',
   ]);
 });

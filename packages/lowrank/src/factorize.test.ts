@@ -172,7 +172,7 @@ describe('factorize', () => {
     [{ moment: new Float64Array(3) }, 'moment must be [2, 2], got 3 values'],
     [{ moment: Float64Array.of(1, 0, 0, Number.POSITIVE_INFINITY) }, 'moment must be finite'],
     [{ moment: Float64Array.of(1, 0.5, 0, 1) }, 'symmetric, got 0 at [1, 0] and 0.5 at [0, 1]'],
-    [{ moment: Float64Array.of(1, 0, 0, -1) }, 'moment must be positive semidefinite, got outputs'],
+    [{ moment: Float64Array.of(1, 0, 0, -1) }, 'moment must be positive semidefinite, got a mean'],
     [{ rank: 3 }, 'rank must be an integer from 0 to min(dOut=2, dIn=2), got 3'],
     [{ rank: -1 }, 'got -1'],
     [{ rank: 0.5 }, 'got 0.5'],

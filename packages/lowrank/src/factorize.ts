@@ -6,12 +6,14 @@
  *   M = W S Wᵀ = U Λ Uᵀ,  up = U_R,  down = U_Rᵀ W,  error = the sum of the dropped eigenvalues.
  *
  * Where W has more outputs than inputs, W = Q T first, and M = T S Tᵀ. Without S, S = I: plain SVD.
+ * With output weights, W is Z W throughout, and up is Z⁻¹ U_R (see `output-scaling.ts`).
  */
 import { checkMatrix } from './check-matrix';
 import { checkMoment, checkSemidefinite } from './check-moment';
 import { checkRank } from './check-rank';
-import { errorOf } from './error-of';
+import { errorOf, type FactorError } from './error-of';
 import type { LinearAlgebra } from './linear-algebra';
+import { type OutputWeights, outputScaling } from './output-scaling';
 import { transpose } from './transpose';
 
 export interface FactorizeInput {
@@ -21,44 +23,61 @@ export interface FactorizeInput {
   dIn: number;
   /** S [dIn, dIn], symmetric, of any rank and scale. Default the identity. */
   moment?: Float64Array;
+  /** A: the error that counts is eᵀ A e. Default the identity. */
+  outputWeights?: OutputWeights;
   /** R, from 0 to min(dOut, dIn): a wider latent holds no more. */
   rank: number;
 }
 
-export interface Factors {
-  /** [dOut, R], orthonormal columns, the first holding the most energy. */
+/** Errors are of what is minimised: with output weights, E eᵀ A e. */
+export interface Factors extends FactorError {
+  /** R. */
+  rank: number;
+  /** [dOut, R], the first column holding the most energy; orthonormal without output weights. */
   up: Float64Array;
   /** [R, dIn]. */
   down: Float64Array;
-  /** Of M, descending, [min(dOut, dIn)]; rounding can leave those of a singular M below 0. */
+  /**
+   * Of M, descending; all min(dOut, dIn) by the exact route, where rounding can leave those of a
+   * singular M below 0.
+   */
   eigenvalues: Float64Array;
-  /** E|W x - up down x|², in the scale of S. */
-  error: number;
-  /** sqrt(error / E|W x|²). */
-  relativeError: number;
-  /** 1 - error / E|W x|². */
-  retainedEnergy: number;
 }
 
 /** @throws RangeError on lengths that do not fit, values that are not finite, or a rank too high. */
 export function factorize(la: LinearAlgebra, input: FactorizeInput): Factors {
   const { dOut, dIn, moment, rank } = input;
-  checkMatrix('factorize', 'weight', input.weight, dOut, dIn);
-  if (moment) checkMoment('factorize', moment, dIn);
-  checkRank('factorize', rank, dOut, dIn);
-  const weight =
-    input.weight instanceof Float64Array ? input.weight : new Float64Array(input.weight);
+  const { weight, scaling } = prepare(la, 'factorize', input);
   const { q, t, rows } = outputBasis(la, weight, dOut, dIn);
   const { values, vectors } = la.eigh(outputMoment(la, t, rows, dIn, moment), rows);
   checkSemidefinite('factorize', values);
   const kept = vectors.subarray(0, rank * rows); // [R, rows], a row each
   const basis = transpose(kept, rank, rows); // [rows, R]
+  const up = q ? la.matmul(q, basis, dOut, rows, rank) : basis;
   return {
-    up: q ? la.matmul(q, basis, dOut, rows, rank) : basis,
+    rank,
+    up: scaling ? scaling.undo(up, rank) : up,
     down: la.matmul(kept, t, rank, rows, dIn),
     eigenvalues: values,
-    ...errorOf([{ eigenvalues: values, rank }]),
+    ...errorOf([{ energy: sum(values), error: Math.max(0, sum(values.subarray(rank))) }]),
   };
+}
+
+/** Check the input; Z W in float64. */
+export function prepare(la: LinearAlgebra, caller: string, input: FactorizeInput) {
+  const { dOut, dIn, moment, outputWeights, rank } = input;
+  checkMatrix(caller, 'weight', input.weight, dOut, dIn);
+  if (moment) checkMoment(caller, moment, dIn);
+  checkRank(caller, rank, dOut, dIn);
+  const scaling = outputScaling(la, caller, outputWeights, dOut);
+  const weight =
+    input.weight instanceof Float64Array ? input.weight : new Float64Array(input.weight);
+  return { weight: scaling ? scaling.apply(weight, dIn) : weight, scaling };
+}
+
+/** Eigenvalues that rounding left below zero count: those above are off by as much, the sum is not. */
+function sum(values: Float64Array): number {
+  return values.reduce((total, value) => total + value, 0);
 }
 
 /** W itself, or W = q t with t [dIn, dIn] where W has more outputs than inputs. */

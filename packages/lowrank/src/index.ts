@@ -1,13 +1,10 @@
 export { errorOf } from './error-of';
 export { type FactorizeInput, type Factors, factorize } from './factorize';
-export {
-  type JointFactors,
-  jointFactors,
-  type KeyValueInput,
-  type Outputs,
-  type SplitFactors,
-  splitFactors,
-} from './joint-factors';
+export { type JointFactors, type JointInput, jointFactors, jointFactorsBy } from './joint-factors';
+export type { KeyValueInput, Outputs } from './key-value-input';
 export { type LinearAlgebra, loadLinearAlgebra } from './linear-algebra';
+export type { OutputWeights } from './output-scaling';
 export { SecondMoment } from './second-moment';
+export { type SplitFactors, type SplitInput, splitFactors, splitFactorsBy } from './split-factors';
+export { truncateFactors } from './truncate-factors';
 export { withFallback } from './with-fallback';

@@ -1,8 +1,9 @@
 import { expectClose, gaussian } from '@mha2mla/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { factorize } from './factorize';
-import { jointFactors, splitFactors } from './joint-factors';
+import { jointFactors } from './joint-factors';
 import { type LinearAlgebra, loadLinearAlgebra } from './linear-algebra';
+import { splitFactors } from './split-factors';
 import { transpose } from './transpose';
 
 let la: LinearAlgebra;

@@ -1,30 +1,22 @@
 /**
- * Factors of a layer's keys and values: one latent for both (joint, the default of MHA2MLA), one
- * for each (split), and latents cut by groups of KV heads.
+ * Factors of a layer's keys and values: one latent for both (joint, the default of MHA2MLA), and
+ * latents cut by groups of KV heads.
  */
-import { checkMatrix } from './check-matrix';
 import { checkRank } from './check-rank';
-import { errorOf } from './error-of';
-import { type Factors, factorize } from './factorize';
+import { errorOf, type FactorError } from './error-of';
+import { type FactorizeInput, type Factors, factorize } from './factorize';
+import { checkKeyValue, type KeyValueInput, type Outputs } from './key-value-input';
 import type { LinearAlgebra } from './linear-algebra';
+import { blockSizes, type OutputWeights } from './output-scaling';
 
-export interface Outputs {
-  /** [dOut, dIn], row-major; heads one after another. */
-  weight: Float32Array | Float64Array;
-  dOut: number;
+export interface JointInput extends KeyValueInput {
+  /** Of all groups together. */
+  rank: number;
+  /** Default 1. */
+  groups?: number;
 }
 
-export interface KeyValueInput {
-  /** Keys that are not rotated, [dK, dIn]; dK may be 0. */
-  key: Outputs;
-  /** [dV, dIn]. */
-  value: Outputs;
-  dIn: number;
-  /** Second moment of the inputs, [dIn, dIn]. Default the identity. */
-  moment?: Float64Array;
-}
-
-export interface JointFactors extends Pick<Factors, 'error' | 'relativeError' | 'retainedEnergy'> {
+export interface JointFactors extends FactorError {
   /** [rank, dIn], group after group. */
   down: Float64Array;
   /** [dK, rank / groups]: a row reads the latent of its own group. */
@@ -40,61 +32,50 @@ export interface JointFactors extends Pick<Factors, 'error' | 'relativeError' | 
  * @throws RangeError unless groups divides rank, dK and dV, and a group's rank is at most its rows
  *   and dIn.
  */
-export function jointFactors(
-  la: LinearAlgebra,
-  { key, value, dIn, moment, rank, groups = 1 }: KeyValueInput & { rank: number; groups?: number },
-): JointFactors {
-  checkOutputs('jointFactors', key, value, dIn);
-  checkGroups(groups, { rank, dK: key.dOut, dV: value.dOut });
-  const width = rank / groups;
-  const [dK, dV] = [key.dOut / groups, value.dOut / groups];
-  checkRank('jointFactors', width, dK + dV, dIn);
-  const parts = Array.from({ length: groups }, (_, group) =>
-    factorize(la, {
-      weight: join([rowsOf(key, dIn, group * dK, dK), rowsOf(value, dIn, group * dV, dV)]),
-      dOut: dK + dV,
-      dIn,
-      moment,
-      rank: width,
-    }),
+export function jointFactors(la: LinearAlgebra, input: JointInput): JointFactors {
+  return joined(
+    input,
+    partsOf(input).map((part) => factorize(la, part)),
   );
-  return {
-    down: join(parts.map(({ down }) => down)),
-    upK: join(parts.map(({ up }) => up.subarray(0, dK * width))),
-    upV: join(parts.map(({ up }) => up.subarray(dK * width))),
-    eigenvalues: parts.map(({ eigenvalues }) => eigenvalues),
-    ...errorOf(parts.map(({ eigenvalues }) => ({ eigenvalues, rank: width }))),
-  };
-}
-
-export interface SplitFactors extends Pick<Factors, 'error' | 'relativeError' | 'retainedEnergy'> {
-  /** [rank, dIn] and [dK, rank]. */
-  downK: Float64Array;
-  upK: Float64Array;
-  /** [rank, dIn] and [dV, rank]. */
-  downV: Float64Array;
-  upV: Float64Array;
 }
 
 /**
- * Factor keys and values apart, into a latent of `rank` each.
- * @throws RangeError where rank exceeds dK, dV or dIn.
+ * The same with a factorisation of the caller's, one part a group: the subspace route, or a worker.
  */
-export function splitFactors(
-  la: LinearAlgebra,
-  { key, value, dIn, moment, rank }: KeyValueInput & { rank: number },
-): SplitFactors {
-  checkOutputs('splitFactors', key, value, dIn);
-  checkRank('splitFactors', rank, Math.min(key.dOut, value.dOut), dIn);
-  const k = factorize(la, { ...key, dIn, moment, rank });
-  const v = factorize(la, { ...value, dIn, moment, rank });
-  const parts = [k, v].map(({ eigenvalues }) => ({ eigenvalues, rank }));
-  return { downK: k.down, upK: k.up, downV: v.down, upV: v.up, ...errorOf(parts) };
+export async function jointFactorsBy(
+  run: (part: FactorizeInput) => Factors | Promise<Factors>,
+  input: JointInput,
+): Promise<JointFactors> {
+  return joined(input, await Promise.all(partsOf(input).map(run)));
 }
 
-function checkOutputs(caller: string, key: Outputs, value: Outputs, dIn: number): void {
-  checkMatrix(caller, 'key', key.weight, key.dOut, dIn);
-  checkMatrix(caller, 'value', value.weight, value.dOut, dIn);
+/** What is factored for each group. */
+function partsOf(input: JointInput): FactorizeInput[] {
+  const { key, value, dIn, moment, rank, groups = 1 } = input;
+  checkKeyValue('jointFactors', input);
+  checkGroups(groups, { rank, dK: key.dOut, dV: value.dOut });
+  const [dK, dV] = [key.dOut / groups, value.dOut / groups];
+  checkRank('jointFactors', rank / groups, dK + dV, dIn);
+  const [keyWeights, valueWeights] = [key, value].map((side) => weightsByGroup(side, groups));
+  return Array.from({ length: groups }, (_, group) => ({
+    weight: join([rowsOf(key, dIn, group * dK, dK), rowsOf(value, dIn, group * dV, dV)]),
+    dOut: dK + dV,
+    dIn,
+    moment,
+    outputWeights: keyWeights && valueWeights && [...keyWeights[group]!, ...valueWeights[group]!],
+    rank: rank / groups,
+  }));
+}
+
+function joined({ key, rank, groups = 1 }: JointInput, parts: readonly Factors[]): JointFactors {
+  const boundary = (key.dOut / groups) * (rank / groups);
+  return {
+    down: join(parts.map(({ down }) => down)),
+    upK: join(parts.map(({ up }) => up.subarray(0, boundary))),
+    upV: join(parts.map(({ up }) => up.subarray(boundary))),
+    eigenvalues: parts.map(({ eigenvalues }) => eigenvalues),
+    ...errorOf(parts),
+  };
 }
 
 function checkGroups(groups: number, sizes: Record<string, number>): void {
@@ -108,6 +89,28 @@ function checkGroups(groups: number, sizes: Record<string, number>): void {
       );
     }
   }
+}
+
+/** The blocks of each group's rows. @throws RangeError for a block of two groups. */
+function weightsByGroup(
+  { dOut, outputWeights }: Outputs,
+  groups: number,
+): OutputWeights[] | undefined {
+  if (!outputWeights) return undefined;
+  const found = Array.from({ length: groups }, (): Float64Array[] => []);
+  let row = 0;
+  for (const [i, size] of blockSizes('jointFactors', outputWeights, dOut).entries()) {
+    const group = Math.floor((row * groups) / Math.max(1, dOut));
+    row += size;
+    if (size === 0) continue;
+    if (row * groups > (group + 1) * dOut) {
+      throw new RangeError(
+        `jointFactors: outputWeights[${i}] must lie in one of ${groups} groups of ${dOut / groups} rows, got rows ${row - size} to ${row - 1}.`,
+      );
+    }
+    found[group]!.push(outputWeights[i]!);
+  }
+  return found;
 }
 
 function rowsOf({ weight }: Outputs, dIn: number, start: number, rows: number) {
