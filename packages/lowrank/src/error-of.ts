@@ -10,9 +10,7 @@ export interface FactorError {
   retainedEnergy: number;
 }
 
-export function errorOf(
-  parts: readonly Pick<FactorError, 'energy' | 'error'>[],
-): FactorError {
+export function errorOf(parts: readonly Pick<FactorError, 'energy' | 'error'>[]): FactorError {
   const energy = parts.reduce((sum, part) => sum + part.energy, 0);
   const error = parts.reduce((sum, part) => sum + part.error, 0);
   const share = energy > 0 ? error / energy : 0;

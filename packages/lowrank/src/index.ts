@@ -1,4 +1,4 @@
-export { errorOf } from './error-of';
+export { errorOf, type FactorError } from './error-of';
 export { type FactorizeInput, type Factors, factorize } from './factorize';
 export { type JointFactors, type JointInput, jointFactors, jointFactorsBy } from './joint-factors';
 export type { KeyValueInput, Outputs } from './key-value-input';

@@ -76,8 +76,7 @@ describe('output weights', () => {
 
   test.each([4, 12])('rank %i: no other factor has less of what is weighted', (rank) => {
     const input = { weight, dOut: 28, dIn: D, moment: moment(), rank };
-    const error = (factors: Factors) =>
-      weightedError(factors, weight, moment(), damped(blocks()));
+    const error = (factors: Factors) => weightedError(factors, weight, moment(), damped(blocks()));
     const best = error(factorize(la, { ...input, outputWeights: blocks() }));
     expect(best).toBeLessThan(0.95 * error(factorize(la, input)));
     // The optimum of Z W F, by SVD.

@@ -7,6 +7,7 @@ import {
   type AttentionObservation,
   type DecoderConfig,
   type DecoderLayer,
+  PADDING,
   yieldToEventLoop,
 } from '@mha2mla/mla-runtime';
 import {
@@ -16,8 +17,10 @@ import {
   type MklSums,
 } from '@mha2mla/partial-rope';
 import * as tf from '@tensorflow/tfjs-core';
+import { AttentionMoments } from './attention-moments';
 import { attentionSamples } from './attention-samples';
 import { advanceBatch, type CalibrationBatch } from './calibration-batch';
+import { headEffects, outputGrams } from './head-effects';
 import { type Modality, modalityMask } from './modality-mask';
 
 export interface LayerCalibration {
@@ -25,6 +28,8 @@ export interface LayerCalibration {
   /** The samples that MKL saw, for fitting what takes the place of the rotation. */
   samples: AttentionSample[];
   moments: Record<Modality, SecondMoment>;
+  /** What attention-aware factors need; absent unless asked for. */
+  attention?: AttentionMoments;
 }
 
 export interface CalibrateOptions {
@@ -34,6 +39,8 @@ export interface CalibrateOptions {
   attentionRows: number;
   /** Whether moments are needed. */
   moments: boolean;
+  /** Whether the attention's are needed, too; effects are those of the samples. */
+  attention?: boolean;
   /** Replace each batch's hidden states by the layer's output. */
   advance: boolean;
   signal?: AbortSignal;
@@ -51,6 +58,7 @@ export async function calibrateLayer(
     mkl: emptyMklSums(config),
     samples: [],
     moments: { vision: new SecondMoment(hiddenSize), text: new SecondMoment(hiddenSize) },
+    attention: options.attention ? new AttentionMoments(config) : undefined,
   };
   let samplesLeft = options.attentionSamples;
   for (const batch of batches) {
@@ -59,6 +67,7 @@ export async function calibrateLayer(
     const seen = observeLayer(layer, batch);
     try {
       if (options.moments) await addMoments(calibration.moments, seen.input, batch);
+      if (calibration.attention) await addQueries(calibration.attention, seen.query, batch);
       if (samplesLeft > 0) {
         const [query, key] = await Promise.all([seen.query.data(), seen.key.data()]);
         const samples = attentionSamples(
@@ -70,6 +79,9 @@ export async function calibrateLayer(
           samplesLeft,
         );
         for (const sample of samples) addMklScores(calibration.mkl, sample, config);
+        if (calibration.attention) {
+          await addEffects(config, calibration.attention, layer, seen.input, samples);
+        }
         calibration.samples.push(...samples);
         samplesLeft -= samples.length;
       }
@@ -110,5 +122,41 @@ async function addMoments(
     }
   } finally {
     flat.dispose();
+  }
+}
+
+/** Add the queries of all tokens that are not padding, head by head. */
+async function addQueries(
+  { queries }: AttentionMoments,
+  query: tf.Tensor3D,
+  { step }: CalibrationBatch,
+): Promise<void> {
+  const mask = step.layout.kinds.map((kind) => (kind === PADDING ? 0 : 1));
+  const byHead = tf.tidy(() => tf.split(tf.reshape(query, [mask.length, -1]), queries.length, 1));
+  try {
+    for (const [head, own] of byHead.entries()) await queries[head]!.add(own as tf.Tensor2D, mask);
+  } finally {
+    tf.dispose(byHead);
+  }
+}
+
+/** @param samples of the batch's first rows. */
+async function addEffects(
+  config: DecoderConfig,
+  attention: AttentionMoments,
+  { projections }: DecoderLayer,
+  input: tf.Tensor3D,
+  samples: readonly AttentionSample[],
+): Promise<void> {
+  const grams = tf.tidy(() => outputGrams(projections.get('self_attn.o_proj')!.weight(), config));
+  const values = tf.tidy(() =>
+    tf.unstack(projections.get('self_attn.v_proj')!.apply(input)).slice(0, samples.length),
+  );
+  try {
+    for (const [row, sample] of samples.entries()) {
+      attention.addEffects(await headEffects(config, sample, values[row] as tf.Tensor2D, grams));
+    }
+  } finally {
+    tf.dispose([grams, values]);
   }
 }

@@ -6,6 +6,7 @@ import { openSafetensors, type TensorEntry } from '@mha2mla/checkpoint';
 import { loadDecoderLayer } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
+import { attentionWeights } from './attention-weights';
 import { calibrateLayer } from './calibrate-layer';
 import type { CalibrationBatch } from './calibration-batch';
 import { choosePairs } from './choose-pairs';
@@ -77,8 +78,12 @@ async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeigh
   const pairs = choosePairs(config, plan, index, calibration);
   const unrotation = fitUnrotation(config, plan, pairs, calibration);
   const split = splitAttention(config, weights, pairs, unrotation);
+  const attention = calibration?.attention;
+  const outputWeights =
+    attention && (await attentionWeights(config, weights, pairs, unrotation, attention));
   const factored = await factorAttention(job.factorize, config, plan, split, calibration, {
     index,
+    outputWeights,
     signal,
   });
   const dtype = plan.dtype ?? layerDtype(stored);
@@ -103,7 +108,8 @@ async function calibrate(
     return await calibrateLayer(config, original, batches, {
       attentionSamples: plan.needsAttention ? ATTENTION_SAMPLES : 0,
       attentionRows: ATTENTION_ROWS,
-      moments: plan.init === 'activations' && plan.factor !== 'none',
+      moments: plan.init !== 'weights' && plan.factor !== 'none',
+      attention: plan.init === 'attention' && plan.factor !== 'none',
       advance: plan.propagate === 'original',
       signal,
     });

@@ -41,6 +41,10 @@ test.each<[ConvertOptions, Partial<ReturnType<typeof planConversion>>]>([
   ],
   [{ rank: 4, strategy: 'high', init: 'weights' }, { needsCalibration: false }],
   [
+    { rank: 4, strategy: 'high', init: 'attention' },
+    { needsAttention: true, needsCalibration: true },
+  ],
+  [
     { factor: 'none', strategy: 'low', unrotate: 'fitted' },
     { needsAttention: true, needsCalibration: true },
   ],

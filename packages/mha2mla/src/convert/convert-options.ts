@@ -25,8 +25,11 @@ export interface ConvertOptions {
   latentRanks?: LatentRanks;
   /** Which of K and V share a latent. Default `joint`. */
   factor?: 'joint' | 'split' | 'key' | 'value' | 'none';
-  /** Factors of the weights alone, or of what they do to activations (default). */
-  init?: 'weights' | 'activations';
+  /**
+   * Factors of the weights alone, of what they do to activations (default), or of what that does to
+   * the attention's output.
+   */
+  init?: 'weights' | 'activations' | 'attention';
   /** A latent for each modality (default), or one for both. */
   decouple?: boolean;
   /** Latents cut by groups of KV heads. Default 1, the joint latent. */
@@ -64,7 +67,7 @@ const CHOICES = {
   strategy: ['mkl', 'high', 'low', 'uniform'],
   unrotate: ['fitted', 'plain'],
   factor: ['joint', 'split', 'key', 'value', 'none'],
-  init: ['weights', 'activations'],
+  init: ['weights', 'activations', 'attention'],
   propagate: ['original', 'rope', 'converted'],
   layout: ['extended', 'reference'],
   dtype: ['BF16', 'F16', 'F32'],
@@ -82,7 +85,8 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
   const latentRanks = checkRanks(config, options, { factor, ropeDim, groups });
   const choosesByAttention = strategy === 'mkl' && options.ranks === undefined;
   const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
-  const seesActivations = init === 'activations' && factor !== 'none';
+  const seesActivations = init !== 'weights' && factor !== 'none';
+  const weighsAttention = init === 'attention' && factor !== 'none';
   const plan: ConversionPlan = {
     strategy,
     ropeDim,
@@ -101,7 +105,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     dtype: options.dtype,
     // As it will be read back, so that bits that there are not are told now.
     cache: parseCacheSetting({ cache: cacheBlock(options.cache ?? {}) }),
-    needsAttention: choosesByAttention || unrotate === 'fitted',
+    needsAttention: choosesByAttention || unrotate === 'fitted' || weighsAttention,
     needsCalibration: seesActivations || choosesByAttention || unrotate === 'fitted',
   };
   if (!choosesByAttention) checkPairs(config, plan);

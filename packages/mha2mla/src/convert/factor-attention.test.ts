@@ -7,6 +7,7 @@ import { llava, openVlm, type VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { memoryOutput } from '../output/result-output';
+import type { AttentionWeights } from './attention-weights';
 import { disposeBatch } from './calibration-batch';
 import { choosePairs } from './choose-pairs';
 import { type ConvertRunOptions, convertModel } from './convert-model';
@@ -37,7 +38,12 @@ function product(up: LayerTensor, down: LayerTensor): Float64Array {
 
 describe('factors of a layer', () => {
   /** Moments of random tokens, `count` for each modality; equal ones from equal seeds. */
-  async function factors(options: ConvertRunOptions, seeds: [number, number], count = 60) {
+  async function factors(
+    options: ConvertRunOptions,
+    seeds: [number, number],
+    count = 60,
+    outputWeights?: AttentionWeights,
+  ) {
     const source = await openTinyLlava({ bias: true });
     const config = source.config.decoder;
     const plan = planConversion(config, { strategy: 'low', ...options });
@@ -52,7 +58,8 @@ describe('factors of a layer', () => {
     const moments = { vision: await moment(seeds[0]), text: await moment(seeds[1]) };
     const mkl = emptyMklSums(config);
     const calibration = { mkl, samples: [], moments };
-    return factorAttention(inlineRunner, config, plan, split, calibration, { index: 0 });
+    const layer = { index: 0, outputWeights };
+    return factorAttention(inlineRunner, config, plan, split, calibration, layer);
   }
 
   test.each(['joint', 'split', 'key', 'value'] as const)(
@@ -117,6 +124,67 @@ describe('factors of a layer', () => {
     expect(reports.vision).toMatchObject({ tokens: count, usedFallback });
   });
 
+  test.each<ConvertRunOptions>([
+    {},
+    { groups: 2 },
+    { factor: 'split' },
+    { factor: 'key' },
+    { factor: 'value' },
+    { decouple: false },
+  ])('attention-aware with all weights alike is activation-aware: %o', async (options) => {
+    const blocks = (size: number, diagonal: (i: number) => number) =>
+      [0, 1].map(() =>
+        Float64Array.from({ length: size * size }, (_, i) => (i % (size + 1) ? 0 : diagonal(i))),
+      );
+    const alike = { key: blocks(6, () => 3), value: blocks(8, () => 3) };
+    const uneven = { key: blocks(6, (i) => 1 + i), value: blocks(8, (i) => 100 - i) };
+    const run = (init: ConvertRunOptions['init'], weights?: AttentionWeights) =>
+      factors({ rank: 5, init, ...options }, [1, 2], 60, weights);
+    const expected = await run('activations');
+    const found = await run('attention', alike);
+    const other = await run('attention', uneven);
+    for (const [name, { values }] of expected.tensors) {
+      // The latent's own scale is another, 3^½; its map is the same.
+      if (!/up_[kv].weight|down_/.test(name))
+        expect(found.tensors.get(name)!.values).toEqual(values);
+    }
+    const { vision } = expected.reports;
+    expect(found.reports.vision!.relativeError).toBeCloseTo(vision!.relativeError, 9);
+    expect(Math.abs(other.reports.vision!.relativeError - vision!.relativeError)).toBeGreaterThan(
+      1e-3,
+    );
+    for (const map of mapsOf(expected.tensors)) {
+      expectClose(mapsOf(found.tensors).get(map[0])!, map[1], { abs: 1e-6 });
+    }
+  });
+
+  /** up x down of each latent, by the name of its up. */
+  function mapsOf(tensors: ReadonlyMap<string, LayerTensor>): Map<string, Float64Array> {
+    const maps = new Map<string, Float64Array>();
+    for (const [name, up] of tensors) {
+      const [, folder, letter] = /(.*)\.up_([kv])\.weight$/.exec(name) ?? [];
+      const down =
+        tensors.get(`${folder}.down_kv.weight`) ?? tensors.get(`${folder}.down_${letter}.weight`);
+      if (!down) continue;
+      const groups = down.shape[0]! / up.shape[1]!;
+      for (let group = 0; group < groups; group++) {
+        maps.set(
+          `${name} ${group}`,
+          product(rowsOf(up, group, groups), rowsOf(down, group, groups)),
+        );
+      }
+    }
+    return maps;
+  }
+
+  function rowsOf({ shape, values }: LayerTensor, group: number, groups: number): LayerTensor {
+    const size = values.length / groups;
+    return {
+      shape: [shape[0]! / groups, shape[1]!],
+      values: values.subarray(group * size, (group + 1) * size),
+    };
+  }
+
   test('factors of the weights alone say that they saw no tokens', async () => {
     const { reports, tensors } = await factors({ rank: 5, init: 'weights' }, [1, 2]);
     expect(reports.text).toMatchObject({ tokens: 0, usedFallback: false });
@@ -127,6 +195,18 @@ describe('factors of a layer', () => {
 });
 
 describeBackends('the error that a conversion reports', () => {
+  /** Convert the tiny model. */
+  async function convert(original: VlmSource, options: ConvertRunOptions) {
+    const output = memoryOutput();
+    const shared = { calibration, strategy: 'low' } as const;
+    const report = await convertModel(original, output, { ...shared, ...options });
+    return { report, model: await openVlm(memoryStore(output.files), { families: [llava] }) };
+  }
+
+  async function read(source: VlmSource, name: string, shape: number[]): Promise<LayerTensor> {
+    return { shape, values: await source.weights.read(`layers.1.self_attn.${name}`, shape) };
+  }
+
   /** What a layer's attention reads in a model, [tokens, D] of a modality, batch after batch. */
   async function attentionInputs(model: VlmSource, index: number, modality: Modality) {
     const { decoder } = model.config;
@@ -160,17 +240,8 @@ describeBackends('the error that a conversion reports', () => {
     'is the one measured on the inputs, with those of the %s layers before',
     async (propagate) => {
       const original = await openTinyLlava({ bias: true });
-      const convert = async (options: ConvertRunOptions) => {
-        const output = memoryOutput();
-        const report = await convertModel(original, output, {
-          calibration,
-          strategy: 'low',
-          ...options,
-        });
-        return { report, model: await openVlm(memoryStore(output.files), { families: [llava] }) };
-      };
-      const { report, model } = await convert({ rank: 4, propagate });
-      const rope = (await convert({ factor: 'none' })).model;
+      const { report, model } = await convert(original, { rank: 4, propagate });
+      const rope = (await convert(original, { factor: 'none' })).model;
       const before = { original, rope, converted: model }[propagate];
       for (const [modality, folder] of [
         ['vision', 'kv_proj_img'],
@@ -180,14 +251,10 @@ describeBackends('the error that a conversion reports', () => {
         const tokens = x.length / D;
         let [error, energy] = [0, 0];
         for (const [name, rows] of Object.entries({ up_k: KEYS, up_v: VALUES })) {
-          const read = async (source: VlmSource, at: string, shape: number[]) => ({
-            shape,
-            values: await source.weights.read(`layers.1.self_attn.${at}.weight`, shape),
-          });
-          const whole = await read(rope, `kv_proj.${name}`, [rows, D]);
+          const whole = await read(rope, `kv_proj.${name}.weight`, [rows, D]);
           const factored = product(
-            await read(model, `${folder}.${name}`, [rows, 8]),
-            await read(model, `${folder}.down_kv`, [8, D]),
+            await read(model, `${folder}.${name}.weight`, [rows, 8]),
+            await read(model, `${folder}.down_kv.weight`, [8, D]),
           );
           const lost = factored.map((value, i) => value - whole.values[i]!);
           const energyOf = (map: Float64Array) =>
@@ -206,6 +273,42 @@ describeBackends('the error that a conversion reports', () => {
       }
     },
   );
+
+  test('by attention, is the one measured behind the output projection', async () => {
+    const original = await openTinyLlava({ bias: true });
+    const options = { rank: 4, factor: 'value', init: 'attention' } as const;
+    const { report, model } = await convert(original, { ...options, propagate: 'original' });
+    const whole = await read(original, 'v_proj.weight', [VALUES, D]);
+    const { values: output } = await read(original, 'o_proj.weight', [D, D]); // [D, 4 heads of 8]
+    for (const [modality, folder] of [
+      ['vision', 'kv_proj_img'],
+      ['text', 'kv_proj_text'],
+    ] as const) {
+      const x = await attentionInputs(original, 1, modality);
+      const factored = product(
+        await read(model, `${folder}.up_v.weight`, [VALUES, 8]),
+        await read(model, `${folder}.down_v.weight`, [8, D]),
+      );
+      const energyOf = (map: Float64Array) => {
+        const y = la.matmul(x, transpose(map, VALUES), x.length / D, D, VALUES);
+        let sum = 0;
+        for (let head = 0; head < 4; head++) {
+          const own = y.filter((_, i) => Math.floor((i % VALUES) / 8) === Math.floor(head / 2));
+          const wo = Float64Array.from(
+            { length: 8 * D },
+            (_, i) => output[(i % D) * D + 8 * head + Math.floor(i / D)]!,
+          );
+          for (const moved of la.matmul(own, wo, own.length / 8, 8, D)) sum += moved * moved;
+        }
+        return sum;
+      };
+      const lost = factored.map((value, i) => value - whole.values[i]!);
+      const share = energyOf(lost) / energyOf(new Float64Array(whole.values));
+      expect(share).toBeGreaterThan(0.01);
+      // The weight is damped by a thousandth of its mean.
+      expect(report.layers[1]![modality]!.relativeError ** 2 / share).toBeCloseTo(1, 2);
+    }
+  });
 });
 
 /** [rows, D] to [D, rows]. */

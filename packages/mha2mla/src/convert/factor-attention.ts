@@ -5,6 +5,7 @@
  */
 import { withFallback } from '@mha2mla/lowrank';
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import type { AttentionWeights } from './attention-weights';
 import type { LayerCalibration } from './calibrate-layer';
 import type { ConversionPlan } from './convert-options';
 import { factorJobs, joinFactors } from './factor-jobs';
@@ -14,7 +15,7 @@ import type { FactorRunner } from './run-factor-job';
 import type { Projected, SplitAttention } from './split-attention';
 
 export interface FactorReport {
-  /** Error of the outputs that were factored, relative to their energy. */
+  /** Error of what was factored, relative to its energy: of keys and values as `init` weighs them. */
   relativeError: number;
   retainedEnergy: number;
   /** Tokens whose activations were seen; 0 for factors of the weights alone. */
@@ -32,6 +33,7 @@ export interface FactoredAttention {
 /**
  * @param run where the factorisations are done; all of the layer's are given at once.
  * @param index of the layer.
+ * @param outputWeights what errors of keys and values cost, for init `attention`.
  */
 export async function factorAttention(
   run: FactorRunner,
@@ -39,7 +41,11 @@ export async function factorAttention(
   plan: ConversionPlan,
   { key, value }: Pick<SplitAttention, 'key' | 'value'>,
   calibration: LayerCalibration | undefined,
-  { index, signal }: { index: number; signal?: AbortSignal },
+  {
+    index,
+    outputWeights,
+    signal,
+  }: { index: number; outputWeights?: AttentionWeights; signal?: AbortSignal },
 ): Promise<FactoredAttention> {
   const tensors = new Map<string, LayerTensor>();
   const reports: FactoredAttention['reports'] = {};
@@ -53,7 +59,7 @@ export async function factorAttention(
     const rank = plan.latentRanks[modalities[0]!][index]!;
     const input = momentOf(plan, rank * config.numKeyValueHeads, calibration, modalities);
     const name = [`layer ${index}`, ...modalities].join(', ');
-    const job = { name, rank, moment: input?.moment };
+    const job = { name, rank, moment: input?.moment, outputWeights };
     const { tokens = 0, usedFallback = false } = input ?? {};
     return {
       folder,

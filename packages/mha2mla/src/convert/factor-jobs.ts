@@ -1,10 +1,18 @@
 /** Cut the factorisation of a layer's keys and values into jobs, and put their results together. */
-import { errorOf, type Outputs } from '@mha2mla/lowrank';
+import { errorOf, type FactorError, type Outputs, type OutputWeights } from '@mha2mla/lowrank';
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import type { AttentionWeights } from './attention-weights';
 import type { ConversionPlan } from './convert-options';
 import type { LayerTensor } from './layer-weights';
 import type { FactorJob, FactorResult } from './run-factor-job';
 import type { Projected, SplitAttention } from './split-attention';
+
+export interface FactorJobOptions {
+  name: string;
+  rank: number;
+  moment?: Float64Array;
+  outputWeights?: AttentionWeights;
+}
 
 /**
  * The jobs of one kind of input: one a group of KV heads with `joint`, keys and values apart with
@@ -12,12 +20,13 @@ import type { Projected, SplitAttention } from './split-attention';
  * @param name what failures name.
  * @param rank latent dims a KV head.
  * @param moment of the inputs, [dIn, dIn]; absent: factors of the weights alone.
+ * @param outputWeights what errors cost, a block a KV head; absent: the same everywhere.
  */
 export function factorJobs(
   { hiddenSize, numKeyValueHeads }: DecoderConfig,
   { factor, groups }: ConversionPlan,
   { key, value }: Pick<SplitAttention, 'key' | 'value'>,
-  { name, rank, moment }: { name: string; rank: number; moment?: Float64Array },
+  { name, rank, moment, outputWeights }: FactorJobOptions,
 ): FactorJob[] {
   const width = (rank * numKeyValueHeads) / groups;
   const job = (part: string, sides: Pick<FactorJob, 'key' | 'value'>): FactorJob => ({
@@ -27,23 +36,20 @@ export function factorJobs(
   if (factor === 'joint') {
     return Array.from({ length: groups }, (_, group) =>
       job(groups > 1 ? `, group ${group + 1} of ${groups}` : '', {
-        key: rowsOf(key, group, groups),
-        value: rowsOf(value, group, groups),
+        key: rowsOf(key, group, groups, outputWeights?.key),
+        value: rowsOf(value, group, groups, outputWeights?.value),
       }),
     );
   }
-  const keys = () => job(', keys', { key: rowsOf(key, 0, 1) });
-  const values = () => job(', values', { value: rowsOf(value, 0, 1) });
+  const keys = () => job(', keys', { key: rowsOf(key, 0, 1, outputWeights?.key) });
+  const values = () => job(', values', { value: rowsOf(value, 0, 1, outputWeights?.value) });
   if (factor === 'split') return [keys(), values()];
   return [factor === 'key' ? keys() : values()];
 }
 
-export interface JoinedFactors {
+export interface JoinedFactors extends FactorError {
   /** By name below the folder, such as `down_kv.weight`. */
   tensors: [string, LayerTensor][];
-  error: number;
-  relativeError: number;
-  retainedEnergy: number;
 }
 
 /** Lay the results of {@link factorJobs} out as converted checkpoints do. */
@@ -66,7 +72,7 @@ export function joinFactors(
       : results.flatMap(({ down, upK, upV }) => sideTensors(upK ? 'k' : 'v', down, upK ?? upV!));
   if (plan.factor === 'key') tensors.push(['up_v.weight', value.weight]);
   if (plan.factor === 'value') tensors.push(['up_k.weight', key.weight]);
-  return { tensors, ...errorOf(results.map(({ eigenvalues }) => ({ eigenvalues, rank }))) };
+  return { tensors, ...errorOf(results) };
 
   function sideTensors(letter: string, down: Float64Array, up: Float64Array) {
     return [
@@ -76,11 +82,18 @@ export function joinFactors(
   }
 }
 
-/** The rows of one of `groups` groups of heads. */
-function rowsOf({ weight }: Projected, group: number, groups: number): Outputs {
+/** The rows of one of `groups` groups of heads, and what their errors cost. */
+function rowsOf(
+  { weight }: Projected,
+  group: number,
+  groups: number,
+  blocks: OutputWeights | undefined,
+): Outputs {
   const [rows, width] = [weight.shape[0]! / groups, weight.shape[1]!];
   const values = weight.values.subarray(group * rows * width, (group + 1) * rows * width);
-  return { weight: values, dOut: rows };
+  const heads = (blocks?.length ?? 0) / groups;
+  const outputWeights = blocks?.slice(group * heads, (group + 1) * heads);
+  return { weight: values, dOut: rows, outputWeights };
 }
 
 /** Matrices of `width` columns one below the other, [rows, width] in f32. */

@@ -2,7 +2,13 @@
  * One factorisation of a layer: a pure function of values that a thread can be sent. A layer has
  * several (a modality, a group of heads, keys or values), none of which needs another.
  */
-import { factorize, jointFactors, type LinearAlgebra, type Outputs } from '@mha2mla/lowrank';
+import {
+  type Factors,
+  factorize,
+  jointFactors,
+  type LinearAlgebra,
+  type Outputs,
+} from '@mha2mla/lowrank';
 
 export interface FactorJob {
   /** What a failure names, such as `layer 3, vision, group 2 of 8`. */
@@ -16,15 +22,13 @@ export interface FactorJob {
   rank: number;
 }
 
-export interface FactorResult {
+export interface FactorResult extends Pick<Factors, 'energy' | 'error' | 'eigenvalues'> {
   /** [rank, dIn]. */
   down: Float64Array;
   /** [dK, rank], where keys share the latent. */
   upK?: Float64Array;
   /** [dV, rank], where values do. */
   upV?: Float64Array;
-  /** Descending; those from `rank` on are what was dropped. */
-  eigenvalues: Float64Array;
 }
 
 /** Runs the jobs of a layer, here or in threads. @returns their results, in the jobs' order. */
@@ -45,11 +49,12 @@ export function runFactorJob(la: LinearAlgebra, job: FactorJob): FactorResult {
 
 function factors(la: LinearAlgebra, { key, value, dIn, moment, rank }: FactorJob): FactorResult {
   if (key && value) {
-    const { down, upK, upV, eigenvalues } = jointFactors(la, { key, value, dIn, moment, rank });
-    return { down, upK, upV, eigenvalues: eigenvalues[0]! };
+    const joint = jointFactors(la, { key, value, dIn, moment, rank });
+    const { down, upK, upV, eigenvalues, energy, error } = joint;
+    return { down, upK, upV, eigenvalues: eigenvalues[0]!, energy, error };
   }
   const only = key ?? value;
   if (!only) throw new Error('expected keys or values, got neither.');
-  const { down, up, eigenvalues } = factorize(la, { ...only, dIn, moment, rank });
-  return { down, [key ? 'upK' : 'upV']: up, eigenvalues };
+  const { up, ...factors } = factorize(la, { ...only, dIn, moment, rank });
+  return { ...factors, [key ? 'upK' : 'upV']: up };
 }

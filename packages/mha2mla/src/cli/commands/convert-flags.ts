@@ -64,9 +64,11 @@ export function addConvertOptions(command: Command): Command {
       ]).default('joint'),
     )
     .addOption(
-      choice('--init <form>', 'what factors are fitted to', ['weights', 'activations']).default(
+      choice('--init <form>', 'what factors are fitted to', [
+        'weights',
         'activations',
-      ),
+        'attention',
+      ]).default('activations'),
     )
     .option('--no-decouple', 'one latent for both modalities')
     .option('--calibration <file>', 'DATA, or a pre-tokenised safetensors file')
