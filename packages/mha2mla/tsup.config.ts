@@ -7,7 +7,8 @@ export default defineConfig({
     index: 'src/index.ts',
     node: 'src/node.ts',
     cli: 'src/cli.ts',
-    // A thread's script, beside what starts it.
+    // Scripts of threads, beside what starts them.
+    'factor-worker': 'src/node/factor-worker.ts',
     'heal-worker': 'src/node/heal-worker.ts',
   },
 });

@@ -2,7 +2,7 @@ export { errorOf, type FactorError } from './error-of';
 export { type FactorizeInput, type Factors, factorize } from './factorize';
 export { type JointFactors, type JointInput, jointFactors, jointFactorsBy } from './joint-factors';
 export type { KeyValueInput, Outputs } from './key-value-input';
-export { type LinearAlgebra, loadLinearAlgebra } from './linear-algebra';
+export { compileLinearAlgebra, type LinearAlgebra, loadLinearAlgebra } from './linear-algebra';
 export type { OutputWeights } from './output-scaling';
 export { SecondMoment } from './second-moment';
 export { type SplitFactors, type SplitInput, splitFactors, splitFactorsBy } from './split-factors';

@@ -21,18 +21,30 @@ export interface LinearAlgebra {
   matmul(a: Float64Array, b: Float64Array, m: number, k: number, n: number): Float64Array;
 }
 
+let compiling: Promise<WebAssembly.Module> | undefined;
 let loading: Promise<LinearAlgebra> | undefined;
 
-/** Load the module, once a thread. Operations throw RangeError on values that are not finite. */
-export function loadLinearAlgebra(): Promise<LinearAlgebra> {
-  loading ??= compile();
+/** Compile the module, once a thread. A worker that is sent it need not compile it again. */
+export function compileLinearAlgebra(): Promise<WebAssembly.Module> {
+  compiling ??= WebAssembly.compile(Uint8Array.from(atob(WASM_BASE64), (c) => c.charCodeAt(0)));
+  return compiling;
+}
+
+/**
+ * Load the module, once a thread. Operations throw RangeError on values that are not finite.
+ * @param module that another thread has compiled.
+ */
+export function loadLinearAlgebra(module?: WebAssembly.Module): Promise<LinearAlgebra> {
+  loading ??= instantiate(module ?? compileLinearAlgebra());
   return loading;
 }
 
-async function compile(): Promise<LinearAlgebra> {
-  const bytes = Uint8Array.from(atob(WASM_BASE64), (char) => char.charCodeAt(0));
-  const { module, instance } = await WebAssembly.instantiate(bytes);
-  let first: WebAssembly.Instance | undefined = instance;
+async function instantiate(
+  compiled: WebAssembly.Module | Promise<WebAssembly.Module>,
+): Promise<LinearAlgebra> {
+  const module = await compiled;
+  // Without waiting for it, pages refuse to instantiate a module of this size.
+  let first: WebAssembly.Instance | undefined = await WebAssembly.instantiate(module);
   return bindLinearAlgebra(() => {
     const next = first ?? new WebAssembly.Instance(module);
     first = undefined;

@@ -25,6 +25,7 @@ test('its Node entry exports these names and no others', () => {
     'FAMILIES',
     'decodeImage',
     'drawAgainstBytes',
+    'factorPool',
     'folderOutput',
     'loadQuestions',
     'openModelFolder',

@@ -5,6 +5,7 @@ export {
   type ConvertOptions,
   planConversion,
 } from './convert/convert-options';
+export type { FactorJob, FactorResult, FactorRunner } from './convert/run-factor-job';
 export {
   type CalibrationOptions,
   calibrationBatches,

@@ -1,4 +1,5 @@
 export { decodeImage } from './node/decode-image';
+export { type FactorPoolOptions, factorPool } from './node/factor-pool';
 export { type FolderOutput, folderOutput } from './node/folder-output';
 export { loadQuestions, readPicture, readVideo } from './node/load-data';
 export { FAMILIES, type OpenModel, openModelFolder } from './node/open-model';

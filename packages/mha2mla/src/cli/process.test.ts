@@ -1,13 +1,13 @@
 /** What only a process of its own shows: signals, pipes, exit status. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fixture } from '@mha2mla/testing';
-import { build, type Plugin } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Bundle, bundleSources } from './testing/bundle-sources';
 import { folderBytes } from './testing/folder-bytes';
 
 const MODEL = fixture('models/llava');
@@ -15,45 +15,20 @@ const DATA = fixture('models/scenes/test.jsonl');
 const PACKAGE = fixture('packages/mha2mla');
 /** A second, and what a busy machine needs to get round to it. */
 const SOON_MS = 2500;
-let bundle: string;
+let bundle: Bundle;
 let root: string;
-
-/** Our packages from their sources, others from where npm has put them. */
-const sources: Plugin = {
-  name: 'sources',
-  setup({ onResolve }) {
-    onResolve({ filter: /^@mha2mla\// }, ({ path }) => {
-      const [, name, entry = 'index'] = path.split('/');
-      return { path: fixture(`packages/${name}/src/${entry}.ts`) };
-    });
-    onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
-      kind === 'entry-point' ? undefined : { path, external: true },
-    );
-  },
-};
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'mha2mla-process-'));
-  const cache = join(PACKAGE, 'node_modules/.cache');
-  await mkdir(cache, { recursive: true });
-  bundle = await mkdtemp(join(cache, 'cli-'));
-  await writeFile(join(bundle, 'package.json'), '{ "type": "module" }');
-  await build({
-    entryPoints: {
-      cli: join(PACKAGE, 'src/cli.ts'),
-      'heal-worker': join(PACKAGE, 'src/node/heal-worker.ts'),
-    },
-    outdir: bundle,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    plugins: [sources],
+  bundle = await bundleSources({
+    cli: 'cli.ts',
+    'factor-worker': 'node/factor-worker.ts',
+    'heal-worker': 'node/heal-worker.ts',
   });
 });
 afterAll(async () => {
   await rm(root, { recursive: true });
-  await rm(bundle, { recursive: true });
+  await bundle.remove();
 });
 
 interface Running {
@@ -65,7 +40,7 @@ interface Running {
 }
 
 function start(argv: readonly string[], env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [join(bundle, 'cli.js'), ...argv], {
+  const child = spawn(process.execPath, [join(bundle.folder, 'cli.js'), ...argv], {
     env: { ...process.env, ...env },
   });
   const running: Running = {

@@ -27,6 +27,7 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   videoAsText?: boolean;
   layout: NonNullable<ConvertOptions['layout']>;
   dtype?: 'bf16' | 'f16' | 'f32';
+  workers?: number;
   resume?: boolean;
 }
 
@@ -89,6 +90,7 @@ export function addConvertOptions(command: Command): Command {
       ]).default('extended'),
     )
     .addOption(choice('--dtype <type>', 'stored precision', ['bf16', 'f16', 'f32']))
+    .option('--workers <n>', 'threads that factor a layer (default one a core)', integer(1))
     .option('--resume', 'go on with an unfinished run');
 }
 

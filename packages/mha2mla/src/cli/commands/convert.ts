@@ -5,6 +5,7 @@ import type { ConversionReport } from '../../convert/conversion-report';
 import { convertModel } from '../../convert/convert-model';
 import { planConversion } from '../../convert/convert-options';
 import { calibrationBatches, readCalibrationFile } from '../../data/calibration-samples';
+import { factorPool } from '../../node/factor-pool';
 import { folderOutput } from '../../node/folder-output';
 import { loadQuestions } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
@@ -50,6 +51,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
           const report = await convertModel(source, output, {
             ...options,
             calibration,
+            factorize: factorPool({ workers: flags.workers }),
             signal: context.signal,
             onProgress: context.terminal.progress,
           });

@@ -1,0 +1,110 @@
+/**
+ * Worker threads that run the factor jobs of a layer, as many at once as asked. They end with the
+ * layer: wasm memory never shrinks, and a thread's end gives it back. What a job computes does not
+ * depend on the thread, so any number of them gives the same bytes.
+ */
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { compileLinearAlgebra } from '@mha2mla/lowrank';
+import { inlineRunner } from '../convert/inline-runner';
+import type { FactorJob, FactorResult, FactorRunner } from '../convert/run-factor-job';
+import { shareArrays } from './share-arrays';
+
+export type FactorReply = { result: FactorResult } | { error: Error };
+
+export interface FactorPoolOptions {
+  /** Threads at most. Default one a core. */
+  workers?: number;
+  /** Megaflops of a job, below which its layer is factored on this thread. */
+  smallJob?: number;
+}
+
+/** Some 20 ms of work: a thread takes ten times that to start. */
+const SMALL_MFLOP = 256;
+
+/**
+ * @returns a runner for `convertModel`.
+ * @throws (the runner) Error naming the job that failed, or whose thread was lost; the signal's
+ *   reason when aborted. No thread is left behind.
+ */
+export function factorPool({
+  workers = availableParallelism(),
+  smallJob = SMALL_MFLOP,
+}: FactorPoolOptions = {}): FactorRunner {
+  return async (jobs, signal) => {
+    if (jobs.every((job) => megaflops(job) < smallJob)) return inlineRunner(jobs, signal);
+    const workerData = await compileLinearAlgebra();
+    const threads = Array.from({ length: Math.min(workers, jobs.length) }, () =>
+      startThread(workerData),
+    );
+    const share = shareArrays();
+    const results: FactorResult[] = [];
+    const queue = jobs.entries(); // one for all threads: each takes the next job
+    const work = async (thread: Worker) => {
+      for (const [i, job] of queue) {
+        signal?.throwIfAborted();
+        results[i] = await ask(thread, job, share(job), signal);
+      }
+    };
+    try {
+      await Promise.all(threads.map(work));
+      return results;
+    } finally {
+      await Promise.all(threads.map((thread) => thread.terminate()));
+    }
+  };
+}
+
+/** Of the products that dominate: W S, then its Gram matrix. */
+function megaflops({ key, value, dIn }: FactorJob): number {
+  const dOut = (key?.dOut ?? 0) + (value?.dOut ?? 0);
+  return (2 * dOut * dIn * (dIn + dOut)) / 1e6;
+}
+
+function startThread(workerData: WebAssembly.Module): Worker {
+  const thread = new Worker(new URL('./factor-worker.js', import.meta.url), { workerData });
+  // An idle thread that is lost takes no work with it; without a listener it would end the process.
+  thread.on('error', () => {});
+  return thread;
+}
+
+/** @param values what is sent, `job` with its arrays where the thread can read them. */
+function ask(
+  thread: Worker,
+  { name }: FactorJob,
+  values: FactorJob,
+  signal: AbortSignal | undefined,
+): Promise<FactorResult> {
+  return new Promise((resolve, reject) => {
+    const settle = (reply: FactorReply) => {
+      forget();
+      if ('error' in reply) reject(reply.error);
+      else resolve(reply.result);
+    };
+    const fail = (cause: unknown) => {
+      forget();
+      reject(cause);
+    };
+    const lost = (cause: Error) => fail(lostThread(name, cause.message, cause));
+    const ended = (code: number) => fail(lostThread(name, `its end with code ${code}`));
+    const aborted = () => fail(signal!.reason);
+    const forget = () => {
+      thread.off('message', settle).off('error', lost).off('exit', ended);
+      signal?.removeEventListener('abort', aborted);
+    };
+    if (thread.threadId === -1) {
+      fail(lostThread(name, 'its end before'));
+      return;
+    }
+    thread.on('message', settle).on('error', lost).on('exit', ended);
+    signal?.addEventListener('abort', aborted);
+    thread.postMessage(values);
+  });
+}
+
+function lostThread(name: string, got: string, cause?: Error): Error {
+  return new Error(
+    `factorPool: a thread must answer for the factor of ${name}, got ${got}. Layers that were finished are kept: resume, with fewer workers where memory ran out.`,
+    { cause },
+  );
+}
