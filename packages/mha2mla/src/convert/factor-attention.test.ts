@@ -185,6 +185,16 @@ describe('factors of a layer', () => {
     };
   }
 
+  test.each<ConvertRunOptions>([{}, { groups: 2 }, { factor: 'split' }, { factor: 'value' }])(
+    'the spectrum holds the error of the rank that was taken: %o',
+    async (options) => {
+      const { reports } = await factors({ rank: 5, ...options }, [1, 2]);
+      const { relativeError, spectrum } = reports.vision!;
+      expect(spectrum.tail[spectrum.ranks.indexOf(5)]).toBeCloseTo(relativeError ** 2, 9);
+      expect(spectrum.tail.at(-1)).toBe(0);
+    },
+  );
+
   test('factors of the weights alone say that they saw no tokens', async () => {
     const { reports, tensors } = await factors({ rank: 5, init: 'weights' }, [1, 2]);
     expect(reports.text).toMatchObject({ tokens: 0, usedFallback: false });

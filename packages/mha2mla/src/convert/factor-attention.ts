@@ -12,6 +12,7 @@ import { factorJobs, joinFactors } from './factor-jobs';
 import type { LayerTensor } from './layer-weights';
 import type { Modality } from './modality-mask';
 import type { FactorRunner } from './run-factor-job';
+import type { Spectrum } from './spectrum';
 import type { Projected, SplitAttention } from './split-attention';
 
 export interface FactorReport {
@@ -22,6 +23,8 @@ export interface FactorReport {
   tokens: number;
   /** Whether a modality with too few tokens leaned on the other. */
   usedFallback: boolean;
+  /** What latents of other widths would have dropped. */
+  spectrum: Spectrum;
 }
 
 export interface FactoredAttention {
@@ -78,8 +81,8 @@ export async function factorAttention(
     for (const [part, tensor] of found.tensors) tensors.set(`self_attn.${folder}.${part}`, tensor);
     addBias(tensors, `${folder}.up_k`, key);
     addBias(tensors, `${folder}.up_v`, value);
-    const { relativeError, retainedEnergy } = found;
-    const report = { relativeError, retainedEnergy, tokens, usedFallback };
+    const { relativeError, retainedEnergy, spectrum } = found;
+    const report = { relativeError, retainedEnergy, tokens, usedFallback, spectrum };
     for (const modality of modalities) reports[modality] = report;
   }
   return { tensors, reports };

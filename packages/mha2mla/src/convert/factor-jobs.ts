@@ -5,6 +5,7 @@ import type { AttentionWeights } from './attention-weights';
 import type { ConversionPlan } from './convert-options';
 import type { LayerTensor } from './layer-weights';
 import type { FactorJob, FactorResult } from './run-factor-job';
+import { type Spectrum, spectrumOf } from './spectrum';
 import type { Projected, SplitAttention } from './split-attention';
 
 export interface FactorJobOptions {
@@ -28,9 +29,9 @@ export function factorJobs(
   { key, value }: Pick<SplitAttention, 'key' | 'value'>,
   { name, rank, moment, outputWeights }: FactorJobOptions,
 ): FactorJob[] {
-  const width = (rank * numKeyValueHeads) / groups;
+  const heads = numKeyValueHeads / groups;
   const job = (part: string, sides: Pick<FactorJob, 'key' | 'value'>): FactorJob => ({
-    ...{ name: name + part, dIn: hiddenSize, moment, rank: width },
+    ...{ name: name + part, dIn: hiddenSize, moment, heads, rank: rank * heads },
     ...sides,
   });
   if (factor === 'joint') {
@@ -48,6 +49,7 @@ export function factorJobs(
 }
 
 export interface JoinedFactors extends FactorError {
+  spectrum: Spectrum;
   /** By name below the folder, such as `down_kv.weight`. */
   tensors: [string, LayerTensor][];
 }
@@ -59,7 +61,7 @@ export function joinFactors(
   jobs: readonly FactorJob[],
   results: readonly FactorResult[],
 ): JoinedFactors {
-  const { dIn, rank } = jobs[0]!;
+  const { dIn, rank, heads } = jobs[0]!;
   const stack = (pick: (result: FactorResult) => Float64Array | undefined, width: number) =>
     stackRows(results.map(pick), width);
   const tensors: [string, LayerTensor][] =
@@ -72,7 +74,11 @@ export function joinFactors(
       : results.flatMap(({ down, upK, upV }) => sideTensors(upK ? 'k' : 'v', down, upK ?? upV!));
   if (plan.factor === 'key') tensors.push(['up_v.weight', value.weight]);
   if (plan.factor === 'value') tensors.push(['up_k.weight', key.weight]);
-  return { tensors, ...errorOf(results) };
+  const parts = results.map(({ eigenvalues, energy }, i) => {
+    const { key: keys, value: values } = jobs[i]!;
+    return { eigenvalues, energy, width: Math.min(dIn, (keys?.dOut ?? 0) + (values?.dOut ?? 0)) };
+  });
+  return { tensors, spectrum: spectrumOf(parts, heads), ...errorOf(results) };
 
   function sideTensors(letter: string, down: Float64Array, up: Float64Array) {
     return [

@@ -19,6 +19,9 @@ export interface FactorJob {
   dIn: number;
   /** Second moment of the inputs, [dIn, dIn]. Default the identity. */
   moment?: Float64Array;
+  /** KV heads that the latent serves. */
+  heads: number;
+  /** Of the latent. */
   rank: number;
 }
 
