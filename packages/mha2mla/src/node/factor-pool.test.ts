@@ -34,14 +34,33 @@ const outputs = (rows: number, seed: number) => ({
   dOut: rows,
 });
 
+/** Latents of one KV head each. */
+const head = { heads: 1 };
+
 /** A layer's: both modalities, groups, keys alone, values alone, without a moment. */
 function jobs(): FactorJob[] {
   return [
-    { name: 'layer 3, vision', key: outputs(10, 1), value: outputs(16, 2), dIn, moment, rank: 5 },
-    { name: 'layer 3, text', key: outputs(10, 1), value: outputs(16, 2), dIn, moment, rank: 7 },
-    { name: 'layer 3, text, keys', key: outputs(10, 3), dIn, moment, rank: 4 },
-    { name: 'layer 3, text, values', value: outputs(16, 4), dIn, rank: 4 },
-    { name: 'layer 3, wide', value: outputs(40, 5), dIn, moment, rank: 3 },
+    {
+      name: 'layer 3, vision',
+      key: outputs(10, 1),
+      value: outputs(16, 2),
+      dIn,
+      moment,
+      ...head,
+      rank: 5,
+    },
+    {
+      name: 'layer 3, text',
+      key: outputs(10, 1),
+      value: outputs(16, 2),
+      dIn,
+      moment,
+      ...head,
+      rank: 7,
+    },
+    { name: 'layer 3, text, keys', key: outputs(10, 3), dIn, moment, ...head, rank: 4 },
+    { name: 'layer 3, text, values', value: outputs(16, 4), dIn, ...head, rank: 4 },
+    { name: 'layer 3, wide', value: outputs(40, 5), dIn, moment, ...head, rank: 3 },
   ];
 }
 
