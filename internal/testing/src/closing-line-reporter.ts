@@ -11,6 +11,8 @@ export default class ClosingLineReporter implements Reporter {
         const state = test.result().state;
         if (state === 'passed' || state === 'failed' || state === 'skipped') count[state]++;
       }
+      // A hook that fails leaves its suite's tests skipped.
+      for (const suite of module.children.allSuites()) count.failed += suite.errors().length;
       // A file that fails to load has no tests, yet has failed.
       if (tests === 0 && module.state() === 'failed') count.failed++;
     }

@@ -6,3 +6,4 @@ export { joinSafetensors, splitSafetensors } from './fuzz/safetensors-parts';
 export { expectNoLeak } from './no-leak';
 export { gaussian } from './random';
 export { type FixtureTensor, readSafetensors } from './read-safetensors';
+export { tensorFlowMissing } from './tensorflow';

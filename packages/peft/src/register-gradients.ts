@@ -2,8 +2,9 @@
  * TensorFlow.js keeps the gradients of its kernels apart from the kernels, and the Node build of
  * tfjs-core registers none ("gradient function not found for BatchMatMul"). These are the gradients
  * that training a decoder needs, written for speed on wasm and registered on the engine of the
- * application (its registry is shared by all copies). Gradients that exist are left alone, except
- * those of the matrix product and of gather, which are slow or missing kernels on wasm.
+ * application (its registry is shared by all copies). Gradients that exist, which `@tensorflow/tfjs`
+ * and so tfjs-node bring along, are left alone, except those of the matrix product, of gather and of
+ * where, which are slow or missing kernels on wasm, and two that are wrong there.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { binaryGradients } from './gradients/binary';
@@ -14,15 +15,17 @@ import { shapeGradients } from './gradients/shape';
 import { sliceGradients } from './gradients/slice';
 import { unaryGradients } from './gradients/unary';
 
-let registered = false;
+/** tfjs-core 4.22: wrong shape for a second operand that is broadcast; an error for a single part. */
+const WRONG_ELSEWHERE: string[] = [tf.SquaredDifference, tf.SplitV];
 
 /**
- * Register the gradients of the kernels that training uses. Done once: later calls return at once.
+ * Register the gradients of the kernels that training uses. Later calls return at once, unless an
+ * import has replaced them since.
  * `valueAndGrads` calls it; call it yourself before `tf.grads` or `tf.variableGrads`.
  */
 export function registerGradients(): void {
-  if (registered) return;
-  registered = true;
+  const [first] = matMulGradients;
+  if (tf.getGradient(first!.kernelName) === first) return;
   const own = [
     ...binaryGradients,
     ...reductionGradients,
@@ -31,7 +34,8 @@ export function registerGradients(): void {
     ...unaryGradients,
   ];
   for (const config of own) {
-    if (tf.getGradient(config.kernelName) == null) tf.registerGradient(config);
+    const replaces = WRONG_ELSEWHERE.includes(config.kernelName);
+    if (replaces || tf.getGradient(config.kernelName) == null) tf.registerGradient(config);
   }
   for (const config of [...matMulGradients, ...selectionGradients]) tf.registerGradient(config);
 }

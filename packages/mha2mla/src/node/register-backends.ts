@@ -1,41 +1,37 @@
 /** Import the TensorFlow.js backends that a run may use; an application's choice, made here. */
 import { chooseBackend } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
+import { importTensorFlow } from './import-tensorflow';
 
 export const BACKENDS = ['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
 export type BackendChoice = (typeof BACKENDS)[number];
 
 /**
- * Make a backend the current one.
+ * Make a backend the current one. With `auto` that is tensorflow where one of its packages is
+ * installed, else wasm; one that is installed and does not load is warned about.
  * @returns its name.
  * @throws Error when the choice is not installed or does not start.
  */
 export async function useBackend(choice: BackendChoice = 'auto'): Promise<string> {
   // Its warnings are about development builds and would mix with results.
   tf.enableProdMode();
-  if (choice === 'auto') await importTensorFlow().catch(() => {}); // an optional peer
-  if (choice === 'tensorflow') await importTensorFlow();
+  if (choice === 'auto' || choice === 'tensorflow') await registerTensorFlow(choice);
   await import('@tensorflow/tfjs-backend-wasm');
   await import('@tensorflow/tfjs-backend-cpu');
   return chooseBackend(choice);
 }
 
-const NATIVE = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
-
-/** TensorFlow's native library, where the user has installed it: the GPU's before the CPU's. */
-async function importTensorFlow(): Promise<void> {
-  let cause: unknown;
-  for (const name of NATIVE) {
-    try {
-      await import(name);
-      return;
-    } catch (error) {
-      cause = error;
-    }
+async function registerTensorFlow(choice: 'auto' | 'tensorflow'): Promise<void> {
+  const missing = await importTensorFlow();
+  if (missing === undefined) return;
+  const { broken, cause } = missing;
+  if (choice === 'auto') {
+    for (const why of broken) process.emitWarning(`${why}. Running without it.`);
+    return;
   }
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const got = broken.length > 0 ? broken.join('; ') : 'neither';
   throw new Error(
-    `useBackend: tensorflow needs ${NATIVE.join(' or ')}, got none that loads: ${why}. Install one of them, or choose another backend.`,
+    `useBackend: tensorflow needs @tensorflow/tfjs-node or @tensorflow/tfjs-node-gpu installed, got ${got}. Run npm install @tensorflow/tfjs-node, or choose another backend.`,
     { cause },
   );
 }
