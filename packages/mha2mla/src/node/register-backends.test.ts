@@ -7,7 +7,7 @@ import { useBackend } from './register-backends';
 vi.mock('./import-tensorflow', { spy: true });
 
 const missing = tensorFlowMissing();
-const why = missing === undefined ? '' : ` (${missing})`;
+const why = missing === undefined ? '' : ` [tensorflow: ${missing}]`;
 
 test.each(['cpu', 'wasm'] as const)('%s is made the current backend', async (name) => {
   expect(await useBackend(name)).toBe(name);
@@ -43,11 +43,14 @@ test('a backend that is not there is refused, and the current one stays', async 
 });
 
 // Last: once its backend is registered, nothing takes it back.
-test.skipIf(missing)(`tensorflow is found by name, and before all others by auto${why}`, async () => {
-  expect(await useBackend('tensorflow')).toBe('tensorflow');
-  await useBackend('cpu');
-  expect(await useBackend()).toBe('tensorflow');
-  const product = tf.matMul(tf.ones([2, 3]), tf.ones([3, 1]));
-  expect([...(await product.data())]).toEqual([3, 3]);
-  product.dispose();
-});
+test.skipIf(missing)(
+  `tensorflow is found by name, and before all others by auto${why}`,
+  async () => {
+    expect(await useBackend('tensorflow')).toBe('tensorflow');
+    await useBackend('cpu');
+    expect(await useBackend()).toBe('tensorflow');
+    const product = tf.matMul(tf.ones([2, 3]), tf.ones([3, 1]));
+    expect([...(await product.data())]).toEqual([3, 3]);
+    product.dispose();
+  },
+);
