@@ -6,14 +6,17 @@ test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
     'calibrationBatches',
     'convertModel',
+    'embedReferences',
     'evaluate',
     'healModel',
     'memoryOutput',
+    'packReferences',
     'parseConversations',
     'planConversion',
     'planHealing',
     'questionOf',
     'readCalibrationFile',
+    'scoreReferences',
     'traceModel',
     'writeHealed',
   ]);

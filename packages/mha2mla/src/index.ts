@@ -13,7 +13,14 @@ export {
 } from './data/calibration-samples';
 export { type Conversation, parseConversations } from './data/conversation';
 export { type Question, questionOf } from './data/question';
+export { type EmbeddedReferences, embedReferences } from './evaluate/embed-references';
 export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate/evaluate';
+export { type PackedReferences, packReferences } from './evaluate/pack-references';
+export {
+  type ReferenceScore,
+  type ScoreOptions,
+  scoreReferences,
+} from './evaluate/score-references';
 export { type HealReport, type HealRun, healModel } from './heal/heal-model';
 export { type HealOptions, type HealPlan, planHealing } from './heal/heal-options';
 export type { HealState } from './heal/heal-state';

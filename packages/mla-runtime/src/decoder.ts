@@ -55,7 +55,7 @@ export class Decoder {
    * Run whole prompts through all layers, handing the thread back between layers.
    * @param inputsEmbeds [B, L, D]; stays the caller's.
    * @returns the last layer's output [B, L, D], before the final norm; the caller disposes it.
-   * @throws the signal's reason when aborted.
+   * @throws the signal's reason when aborted; RangeError where rows that branch shall fill a cache.
    */
   async prefill(
     inputsEmbeds: tf.Tensor3D,
@@ -63,6 +63,11 @@ export class Decoder {
     { cache, signal, onHidden, onProgress }: DecoderPrefillOptions = {},
   ): Promise<tf.Tensor3D> {
     signal?.throwIfAborted();
+    if (cache && step.branches) {
+      throw new RangeError(
+        'prefill: a cache holds one continuation a row, got rows that branch. Leave the cache out.',
+      );
+    }
     cache?.reservePrompt(step.layout);
     let hidden = withoutPadding(inputsEmbeds, step);
     try {

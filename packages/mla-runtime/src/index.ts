@@ -20,7 +20,13 @@ export type { Projection } from './projection';
 export { rmsNorm } from './rms-norm';
 export { applyRotary, type RotaryTable, rotaryAngles, rotaryFrequencies } from './rotary';
 export { argMax, type SamplingOptions, sampleToken } from './sample';
-export { type DecodeStep, decodeStep, type PrefillStep, prefillStep } from './step';
+export {
+  type DecodeStep,
+  decodeStep,
+  type PrefillStep,
+  type PrefillStepOptions,
+  prefillStep,
+} from './step';
 export { PADDING, TEXT, type TokenLayout, textLayout, tokenLayout, VISION } from './token-layout';
 export type { WeightReader } from './weight-reader';
 export { yieldToEventLoop } from './yield-to-event-loop';

@@ -3,6 +3,7 @@
  * step is made from a layout, a decode step from the cache that it extends.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { branchMask } from './attention/branch-mask';
 import { causalMask, MASKED } from './attention/causal-attention';
 import type { DecoderCache } from './cache/decoder-cache';
 import type { DecoderConfig } from './decoder-config';
@@ -16,11 +17,21 @@ export interface PrefillStep {
   readonly causal: tf.Tensor2D;
   /** [B, 1, 1, L], 0 or MASKED; absent when nothing is padded. */
   readonly padding?: tf.Tensor4D;
+  /** [B, 1, L, L], MASKED where a key is of another branch; absent when rows do not branch. */
+  readonly branches?: tf.Tensor4D;
   /** [B, L, 1], 1 where a token is vision; absent when all tokens are of one modality. */
   readonly vision?: tf.Tensor3D;
   /** The modality of all tokens, where there is but one. */
   readonly only?: 'vision' | 'text';
   dispose(): void;
+}
+
+export interface PrefillStepOptions {
+  /**
+   * Several continuations of one beginning in a row, [B * L]: 0 on the trunk, which all see, else
+   * the number of a branch, which sees the trunk and itself. Such a row fills no cache.
+   */
+  branches?: Int32Array;
 }
 
 export interface DecodeStep {
@@ -39,8 +50,10 @@ export function prefillStep(
   layout: TokenLayout,
   positionIds: Int32Array,
   config: DecoderConfig,
+  options: PrefillStepOptions = {},
 ): PrefillStep {
   const { batch, length, kinds } = layout;
+  const branches = options.branches && branchMask(options.branches, [batch, length]);
   const rotary = rotaryTable(positionIds, [batch, length], config);
   const hasVision = kinds.includes(VISION);
   const hasText = kinds.includes(TEXT);
@@ -64,9 +77,10 @@ export function prefillStep(
     rotary,
     causal,
     padding,
+    branches,
     vision,
     only,
-    dispose: () => tf.dispose({ ...rotary, causal, padding, vision }),
+    dispose: () => tf.dispose({ ...rotary, causal, padding, branches, vision }),
   };
 }
 

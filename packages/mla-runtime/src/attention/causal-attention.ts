@@ -13,6 +13,7 @@ export const MASKED = -1e9;
 export interface AttentionMasks {
   causal: tf.Tensor2D;
   padding?: tf.Tensor4D;
+  branches?: tf.Tensor4D;
 }
 
 /**
@@ -20,14 +21,15 @@ export interface AttentionMasks {
  * @param key [B, L, K, H]; N is a multiple of K.
  * @param value [B, L, K, V].
  * @param masks `causal` from {@link causalMask}; `padding` [B, 1, 1, L], 0 or {@link MASKED}, absent
- *   when no key is padded.
+ *   when no key is padded; `branches` [B, 1, L, L], MASKED where a key is of another branch than its
+ *   query, absent when rows do not branch.
  * @returns [B, L, N * V]; the caller disposes it.
  */
 export function causalAttention(
   query: tf.Tensor4D,
   key: tf.Tensor4D,
   value: tf.Tensor4D,
-  { causal, padding }: AttentionMasks,
+  { causal, padding, branches }: AttentionMasks,
   scale: number,
 ): tf.Tensor3D {
   const [batch, length, heads] = query.shape;
@@ -58,6 +60,9 @@ export function causalAttention(
       let scores = tf.reshape(stackedMatMul(q, k), [batch, heads, rows, end]);
       scores = tf.add(scores, tf.slice(causal, [0, lastStart(length) - start], [rows, end]));
       if (padding) scores = tf.add(scores, tf.slice(padding, [0, 0, 0, 0], [batch, 1, 1, end]));
+      if (branches) {
+        scores = tf.add(scores, tf.slice(branches, [0, 0, start, 0], [batch, 1, rows, end]));
+      }
       const weights = tf.reshape(tf.softmax(scores), q.shape.slice(0, 3).concat(end));
       return tf.reshape(stackedMatMul(weights, v), [batch, heads, rows, valueDim]);
     }

@@ -1,0 +1,35 @@
+import { type PrefillStep, prefillStep, tokenLayout } from '@mha2mla/mla-runtime';
+import type { VisionLanguageModel } from '@mha2mla/vlm-adapters';
+import type * as tf from '@tensorflow/tfjs-core';
+import type { PackedReferences } from './pack-references';
+
+/** Packed questions as any decoder takes them that shares the model's vision tower and embeddings. */
+export interface EmbeddedReferences extends PackedReferences {
+  /** [B, L, D]. */
+  readonly inputsEmbeds: tf.Tensor3D;
+  readonly step: PrefillStep;
+  dispose(): void;
+}
+
+/** Look at the pictures once, for however many decoders. The caller disposes the result. */
+export function embedReferences(
+  model: Pick<VisionLanguageModel, 'config' | 'embed'>,
+  packed: PackedReferences,
+): EmbeddedReferences {
+  const { inputs, positionIds, branches } = packed;
+  const { inputIds, attentionMask, batch, length } = inputs;
+  const vision = new Set(model.config.visionTokenIds);
+  const isVision = (id: number) => vision.has(id);
+  const layout = tokenLayout(inputIds, attentionMask, [batch, length], isVision);
+  const inputsEmbeds = model.embed(inputs);
+  const step = prefillStep(layout, positionIds, model.config.decoder, { branches });
+  return {
+    ...packed,
+    inputsEmbeds,
+    step,
+    dispose: () => {
+      inputsEmbeds.dispose();
+      step.dispose();
+    },
+  };
+}
