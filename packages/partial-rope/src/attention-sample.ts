@@ -23,6 +23,8 @@ export interface AttentionSample {
   rowIsVision: Uint8Array;
   /** 0 where a key is padding, [T]. Default: none is. */
   keyMask?: Uint8Array;
+  /** 1 where the key's token is vision, [T]; only MKL that is split by keys asks for it. */
+  keyIsVision?: Uint8Array;
 }
 
 /** Indices of the sampled rows that see a key which is no padding. */
@@ -45,7 +47,8 @@ export function checkSample(
   const half = headDim / 2;
   const rows = sample.rowColumn.length;
   const keys = sample.keyCos.length / half;
-  const { query, key, queryCos, querySin, keyCos, keySin, rowIsVision, keyMask } = sample;
+  const { query, key, queryCos, querySin, keyCos, keySin, rowIsVision, keyMask, keyIsVision } =
+    sample;
   const expected: [string, ArrayLike<number> | undefined, number][] = [
     ['query', query, numAttentionHeads * rows * headDim],
     ['queryCos', queryCos, rows * half],
@@ -55,6 +58,7 @@ export function checkSample(
     ['key', key, numKeyValueHeads * keys * headDim],
     ['rowIsVision', rowIsVision, rows],
     ['keyMask', keyMask, keys],
+    ['keyIsVision', keyIsVision, keys],
   ];
   for (const [name, values, length] of expected) {
     if (values && values.length !== length) {

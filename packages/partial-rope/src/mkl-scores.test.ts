@@ -2,7 +2,7 @@ import { expectClose, gaussian } from '@mha2mla/testing';
 import { describe, expect, test } from 'vitest';
 import type { AttentionSample } from './attention-sample';
 import { addMklScores, type MklOptions } from './mkl-scores';
-import { emptyMklSums, mklScores } from './mkl-sums';
+import { emptyMklSums, type MklSums, mklScores } from './mkl-sums';
 import { ranksFromScores } from './ranks';
 
 const ROWS = 9;
@@ -240,9 +240,11 @@ describe('addMklScores', () => {
 });
 
 describe('mklScores', () => {
-  const sums = {
+  const sums: MklSums = {
+    split: 'rows',
     vision: Float64Array.of(2, 4),
     text: Float64Array.of(30, 10),
+    between: Float64Array.of(100, 200),
     visionRows: 2,
     textRows: 10,
   };

@@ -16,6 +16,7 @@ import {
   type HeadCounts,
   rowsThatSeeKeys,
 } from './attention-sample';
+import { evenlySpaced } from './evenly-spaced';
 import type { RopePairs } from './rope-pairs';
 import { RotatedKeys } from './rotated-keys';
 import { solvePositiveDefinite } from './solve-positive-definite';
@@ -72,7 +73,7 @@ export function addUnrotation(
   const rows = sample.rowColumn.length;
   const group = numAttentionHeads / numKeyValueHeads;
   const keys = new RotatedKeys(headDim, sample.keyCos.length / (headDim / 2));
-  const seen = evenly(rowsThatSeeKeys(sample), maxRows);
+  const seen = evenlySpaced(rowsThatSeeKeys(sample), maxRows);
   for (let head = 0; head < numAttentionHeads; head++) {
     const keyHead = Math.floor(head / group);
     if (head % group === 0) keys.set(sample, keyHead);
@@ -81,14 +82,6 @@ export function addUnrotation(
       work.addRow(sample, head * rows + row, row, sums.gram[head]!, sums.target[head]!);
     }
   }
-}
-
-/** At most `count` of the rows, evenly spaced, the last always among them. */
-function evenly(rows: readonly number[], count: number): readonly number[] {
-  if (rows.length <= count) return rows;
-  return rows.filter(
-    (_, i) => Math.floor(((i + 1) * count) / rows.length) > Math.floor((i * count) / rows.length),
-  );
 }
 
 /**
