@@ -41,6 +41,13 @@ function decimal(value: string): number {
   return Number.isFinite(number) ? number : Number.NaN;
 }
 
+/** Counts as in `4,6,6`, or `proportional`. */
+export function countsBySection(value: string): number[] | 'proportional' {
+  if (value === 'proportional') return value;
+  if (/^\d{1,4}(,\d{1,4})*$/.test(value)) return value.split(',').map(Number);
+  throw new InvalidArgumentError('It must be pairs of each section, as in 4,6,6, or proportional.');
+}
+
 /** Collect an option that may be given several times. */
 export function collect(value: string, before: string[] = []): string[] {
   return [...before, value];

@@ -37,6 +37,7 @@ export function attentionSamples(
       rowColumn: Int32Array.from(columns),
       rowIsVision: Uint8Array.from(columns, (column) => (own[column] === VISION ? 1 : 0)),
       keyMask: own.map((kind) => (kind === PADDING ? 0 : 1)),
+      keyIsVision: own.map((kind) => (kind === VISION ? 1 : 0)),
     };
   });
 }

@@ -1,6 +1,6 @@
 /**
- * See what a layer does to the calibration samples, in one pass over its input: MKL scores of its
- * rotary pairs, and per modality the second moments of what its K and V projections read.
+ * See what a layer does to the calibration samples, in one pass over its input: samples of its
+ * attention, and per modality the second moments of what its K and V projections read.
  */
 import { SecondMoment } from '@mha2mla/lowrank';
 import {
@@ -10,12 +10,7 @@ import {
   PADDING,
   yieldToEventLoop,
 } from '@mha2mla/mla-runtime';
-import {
-  type AttentionSample,
-  addMklScores,
-  emptyMklSums,
-  type MklSums,
-} from '@mha2mla/partial-rope';
+import type { AttentionSample } from '@mha2mla/partial-rope';
 import * as tf from '@tensorflow/tfjs-core';
 import { AttentionMoments } from './attention-moments';
 import { attentionSamples } from './attention-samples';
@@ -24,8 +19,7 @@ import { headEffects, outputGrams } from './head-effects';
 import { type Modality, modalityMask } from './modality-mask';
 
 export interface LayerCalibration {
-  mkl: MklSums;
-  /** The samples that MKL saw, for fitting what takes the place of the rotation. */
+  /** For choosing rotary pairs, and for fitting what takes the place of the others' rotation. */
   samples: AttentionSample[];
   moments: Record<Modality, SecondMoment>;
   /** What attention-aware factors need; absent unless asked for. */
@@ -55,7 +49,6 @@ export async function calibrateLayer(
 ): Promise<LayerCalibration> {
   const { hiddenSize } = config;
   const calibration: LayerCalibration = {
-    mkl: emptyMklSums(config),
     samples: [],
     moments: { vision: new SecondMoment(hiddenSize), text: new SecondMoment(hiddenSize) },
     attention: options.attention ? new AttentionMoments(config) : undefined,
@@ -78,7 +71,6 @@ export async function calibrateLayer(
           options.attentionRows,
           samplesLeft,
         );
-        for (const sample of samples) addMklScores(calibration.mkl, sample, config);
         if (calibration.attention) {
           await addEffects(config, calibration.attention, layer, seen.input, samples);
         }

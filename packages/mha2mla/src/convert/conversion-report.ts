@@ -11,12 +11,16 @@ export interface LayerReport {
   text?: FactorReport;
   /** Per KV head, the pairs that keep their rotation. */
   ropePairs: number[][];
+  /** Per KV head, the scores of all its pairs, where these were chosen by scores; the highest first. */
+  pairScores?: number[][];
 }
 
 export interface ConversionReport {
   family: string;
   options: Record<string, unknown>;
   layers: LayerReport[];
+  /** Pairs that turn with time, height and width, in this order, where the model has M-RoPE. */
+  mropeSection?: readonly number[];
   /** Bytes a token over all layers, half vision and half text, as the cache is stored. */
   cacheBytesPerToken: { original: number; converted: number };
 }
@@ -36,12 +40,14 @@ export function buildReport(
       ranks: ranks ? 'given' : undefined,
       ...(rank === undefined ? { latentRanks } : { rank }),
     },
-    layers: layers.map(({ layer, vision, text, ropePairs }) => ({
+    layers: layers.map(({ layer, vision, text, ropePairs, pairScores }) => ({
       layer,
       vision,
       text,
       ropePairs,
+      pairScores,
     })),
+    mropeSection: config.mropeSection,
     cacheBytesPerToken: {
       original: cacheBytesPerToken(config, source.weights).text,
       converted: (vision + text) / 2,

@@ -18,10 +18,11 @@ import { isReplaced, readLayer, type StoredLayer, storedLayer } from './layer-so
 import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
 import { propagateLayer } from './propagate-layer';
 import type { FactorRunner } from './run-factor-job';
+import { scorePairs } from './score-pairs';
 import { splitAttention } from './split-attention';
 import { layerDtype, roundLayer, shardName, writeLayer } from './write-layer';
 
-/** Samples whose attention is looked at, and query rows of each: what MKL and the fit need to settle. */
+/** Samples whose attention is looked at, and query rows of each: what scores and the fit need to settle. */
 const ATTENTION_SAMPLES = 32;
 const ATTENTION_ROWS = 64;
 
@@ -75,7 +76,9 @@ async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeigh
   const { source, output, plan, index, signal } = job;
   const config = source.config.decoder;
   const calibration = plan.needsCalibration ? await calibrate(job, weights) : undefined;
-  const pairs = choosePairs(config, plan, index, calibration);
+  const samples = calibration?.samples ?? [];
+  const scores = await scorePairs(config, plan, samples, job.signal);
+  const pairs = choosePairs(config, plan, index, scores);
   const unrotation = fitUnrotation(config, plan, pairs, calibration);
   const split = splitAttention(config, weights, pairs, unrotation);
   const attention = calibration?.attention;
@@ -93,8 +96,21 @@ async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeigh
     castAll: plan.dtype !== undefined,
   });
   const ropePairs = pairs.map((head) => [...head]);
-  const record: LayerRecord = { layer: index, ...factored.reports, ropePairs, entries };
+  const record: LayerRecord = {
+    layer: index,
+    ...factored.reports,
+    ropePairs,
+    pairScores: scores && byHead(scores, config.numKeyValueHeads),
+    entries,
+  };
   return { record, pairs, fresh };
+}
+
+function byHead(scores: Float64Array, heads: number): number[][] {
+  const half = scores.length / heads;
+  return Array.from({ length: heads }, (_, head) => [
+    ...scores.subarray(head * half, (head + 1) * half),
+  ]);
 }
 
 /** See what the original layer does to the samples. */

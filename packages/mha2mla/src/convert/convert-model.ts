@@ -46,7 +46,7 @@ export async function convertModel(
     : original;
   if (plan.needsCalibration && calibration.length === 0) {
     throw new RangeError(
-      'convertModel: calibration samples are needed by strategy mkl, unrotate fitted and init activations or attention, got none.',
+      'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted and init activations or attention, got none.',
     );
   }
   const batches = plan.needsCalibration ? await embedCalibration(source, calibration, signal) : [];

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type ConvertOptions, planConversion } from './convert-options';
+import { type ConversionPlan, type ConvertOptions, planConversion } from './convert-options';
 import { openTinyLlava } from './tiny-llava';
 
 const { decoder: config } = (await openTinyLlava()).config; // D 32, 4 heads, 2 KV heads of 8 dims
@@ -9,7 +9,11 @@ const ranks = Uint8Array.from({ length: 2 * 2 * 8 }, (_, i) => i % 4);
 test('fills in the defaults', () => {
   expect(planConversion(config, { rank: 4 })).toEqual({
     strategy: 'mkl',
+    mklVariant: 'unrotate',
+    mklSplit: 'rows',
+    visionWeight: 0.5,
     ropeDim: 2,
+    sectionQuotas: undefined,
     uniformStart: 0,
     ranks: undefined,
     unrotate: 'fitted',
@@ -29,7 +33,7 @@ test('fills in the defaults', () => {
   });
 });
 
-test.each<[ConvertOptions, Partial<ReturnType<typeof planConversion>>]>([
+test.each<[ConvertOptions, Partial<ConversionPlan>]>([
   [{ factor: 'none' }, { rank: 0, needsAttention: true, needsCalibration: true }],
   [
     { rank: 4, ranks, ropeDim: 4 },
@@ -40,6 +44,10 @@ test.each<[ConvertOptions, Partial<ReturnType<typeof planConversion>>]>([
     { needsAttention: false, needsCalibration: true },
   ],
   [{ rank: 4, strategy: 'high', init: 'weights' }, { needsCalibration: false }],
+  ...(['norm2', 'greedy'] as const).map((strategy): [ConvertOptions, Partial<ConversionPlan>] => [
+    { rank: 4, strategy, init: 'weights' },
+    { unrotate: 'fitted', needsAttention: true, needsCalibration: true },
+  ]),
   [
     { rank: 4, strategy: 'high', init: 'attention' },
     { needsAttention: true, needsCalibration: true },
@@ -113,15 +121,60 @@ test('the latent of all KV heads is at most as wide as the model', () => {
   expect(planConversion(mha, { rank: 14, groups: 2 }).rank).toBe(14);
 });
 
-test.each(['strategy', 'unrotate', 'factor', 'init', 'propagate', 'dtype'])(
-  'a %s that there is not is a RangeError',
-  (name) => {
-    const options: ConvertOptions = { rank: 4, ...{ [name]: 'fastest' } };
-    expect(() => planConversion(config, options)).toThrow(
-      new RegExp(`^planConversion: ${name} must be one of .*, got "fastest"`),
-    );
-  },
-);
+test.each([
+  'strategy',
+  'mklVariant',
+  'mklSplit',
+  'unrotate',
+  'factor',
+  'init',
+  'propagate',
+  'dtype',
+])('a %s that there is not is a RangeError', (name) => {
+  const options: ConvertOptions = { rank: 4, ...{ [name]: 'fastest' } };
+  expect(() => planConversion(config, options)).toThrow(
+    new RegExp(`^planConversion: ${name} must be one of .*, got "fastest"`),
+  );
+});
+
+const withSections = { ...config, mropeSection: [1, 1, 2] };
+
+test.each([
+  ['proportional', [1, 0, 1]],
+  [
+    [0, 0, 2],
+    [0, 0, 2],
+  ],
+] as const)('section quotas %j are counts a section in the plan', (sectionQuotas, expected) => {
+  const options = { ropeDim: 4, rank: 4, sectionQuotas };
+  expect(planConversion(withSections, options).sectionQuotas).toEqual(expected);
+});
+
+test.each<[ConvertOptions, RegExp]>([
+  [{ sectionQuotas: [2, 0, 0] }, /quota 0 must be at most its section's 1 pairs, got 2/],
+  [{ sectionQuotas: [1, 1, 1] }, /quotas must be 3 counts that sum to ropeDim \/ 2 = 2, got/],
+  [{ sectionQuotas: [0, 0, 2], strategy: 'uniform', uniformStart: 1 }, /uniformStart < 1/],
+  [
+    { strategy: 'high', mklVariant: 'zero' },
+    /mklVariant needs pairs chosen by mkl, got strategy h/,
+  ],
+  [
+    { strategy: 'norm2', visionWeight: 1 },
+    /visionWeight needs pairs chosen by mkl, got strategy n/,
+  ],
+  [{ ranks, mklSplit: 'keys' }, /mklSplit needs pairs chosen by mkl, got given ranks/],
+  [{ visionWeight: Number.NaN }, /visionWeight must lie in \[0, 1\], got NaN/],
+])('%j is refused', (options, message) => {
+  const plan = () => planConversion(withSections, { ropeDim: 4, rank: 4, ...options });
+  expect(plan).toThrow(RangeError);
+  expect(plan).toThrow(message);
+});
+
+test('section quotas need sections', () => {
+  expect(() => planConversion(config, { rank: 4, sectionQuotas: 'proportional' })).toThrow(
+    /sectionQuotas need a model with M-RoPE/,
+  );
+});
 
 test('a cache setting is checked', () => {
   const cache = { kvBits: 4, groupSize: 0 } as const;

@@ -3,10 +3,27 @@ import type { CacheOptions, DecoderConfig } from '@mha2mla/mla-runtime';
 import { cacheBlock, parseCacheSetting } from '@mha2mla/vlm-adapters';
 import { choosePairs } from './choose-pairs';
 import { checkLatentRanks, type LatentRanks, uniformRankOf, uniformRanks } from './latent-ranks';
+import {
+  checkMklChoice,
+  checkSectionQuotas,
+  choosesByScores,
+  type MklChoice,
+} from './pair-options';
 
 export interface ConvertOptions {
   /** How rotary pairs are chosen. Default `mkl`. */
-  strategy?: 'mkl' | 'high' | 'low' | 'uniform';
+  strategy?: 'mkl' | 'norm2' | 'greedy' | 'high' | 'low' | 'uniform';
+  /** What `mkl` does to a pair: take its rotation (default), or the pair itself. */
+  mklVariant?: 'unrotate' | 'zero';
+  /** Whose modality tells the divergences of `mkl` apart: the row's (default), or the keys'. */
+  mklSplit?: 'rows' | 'keys';
+  /** Weight of vision in the scores of `mkl`, in [0, 1]. Default a half. */
+  visionWeight?: number;
+  /**
+   * Pairs that keep their rotation of each section of M-RoPE (time, height, width), chosen in each by
+   * itself; `proportional` to their sizes. Default: the sections play no part.
+   */
+  sectionQuotas?: readonly number[] | 'proportional';
   /** Dims a head that keep their rotation, even. Default a quarter of the head. */
   ropeDim?: number;
   /** First pair of `uniform`. Default 0. */
@@ -16,7 +33,7 @@ export interface ConvertOptions {
   /**
    * What takes the place of a rotation: `plain` as if every key stood where the query stands (the
    * reference), `fitted` a constant turn and scale of the query's pair, fitted to the attention.
-   * Default `fitted` where pairs are chosen by `mkl`, else `plain`.
+   * Default `fitted` where pairs are chosen by scores of the attention, else `plain`.
    */
   unrotate?: 'fitted' | 'plain';
   /** Latent dims a KV head; with `split`, for K and for V each. Needed unless `factor` is `none`. */
@@ -52,11 +69,16 @@ export interface ConvertOptions {
   cache?: CacheOptions;
 }
 
-export interface ConversionPlan extends Required<Omit<ConvertOptions, 'ranks' | 'rank' | 'dtype'>> {
+/** Options that stay `undefined` where they play no part. */
+type Optional = 'ranks' | 'rank' | 'dtype' | 'sectionQuotas' | keyof MklChoice;
+
+export interface ConversionPlan
+  extends Required<Omit<ConvertOptions, Optional>>,
+    Pick<ConvertOptions, 'ranks' | 'dtype' | keyof MklChoice> {
   /** The one rank of all latents; absent where `latentRanks` differ. */
   rank?: number;
-  ranks?: Uint8Array;
-  dtype?: ConvertOptions['dtype'];
+  /** Pairs to keep of each section. */
+  sectionQuotas?: readonly number[];
   /** Whether activations have to be seen. */
   needsCalibration: boolean;
   /** Whether queries and keys have to be seen, too. */
@@ -64,7 +86,9 @@ export interface ConversionPlan extends Required<Omit<ConvertOptions, 'ranks' | 
 }
 
 const CHOICES = {
-  strategy: ['mkl', 'high', 'low', 'uniform'],
+  strategy: ['mkl', 'norm2', 'greedy', 'high', 'low', 'uniform'],
+  mklVariant: ['unrotate', 'zero'],
+  mklSplit: ['rows', 'keys'],
   unrotate: ['fitted', 'plain'],
   factor: ['joint', 'split', 'key', 'value', 'none'],
   init: ['weights', 'activations', 'attention'],
@@ -83,13 +107,15 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
   const ropeDim = checkRopeDim(config, options);
   const groups = checkGroups(config, options, factor);
   const latentRanks = checkRanks(config, options, { factor, ropeDim, groups });
-  const choosesByAttention = strategy === 'mkl' && options.ranks === undefined;
+  const choosesByAttention = choosesByScores(strategy) && options.ranks === undefined;
   const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
   const seesActivations = init !== 'weights' && factor !== 'none';
   const weighsAttention = init === 'attention' && factor !== 'none';
   const plan: ConversionPlan = {
     strategy,
+    ...checkMklChoice(options, strategy),
     ropeDim,
+    sectionQuotas: checkSectionQuotas(config, options, ropeDim),
     uniformStart: options.uniformStart ?? 0,
     ranks: options.ranks,
     unrotate,

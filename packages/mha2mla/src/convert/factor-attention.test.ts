@@ -1,7 +1,6 @@
 import { memoryStore } from '@mha2mla/checkpoint';
 import { type LinearAlgebra, loadLinearAlgebra, SecondMoment } from '@mha2mla/lowrank';
 import { loadDecoderLayer } from '@mha2mla/mla-runtime';
-import { emptyMklSums } from '@mha2mla/partial-rope';
 import { describeBackends, expectClose, gaussian } from '@mha2mla/testing';
 import { llava, openVlm, type VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
@@ -56,8 +55,7 @@ describe('factors of a layer', () => {
       return own;
     };
     const moments = { vision: await moment(seeds[0]), text: await moment(seeds[1]) };
-    const mkl = emptyMklSums(config);
-    const calibration = { mkl, samples: [], moments };
+    const calibration = { samples: [], moments };
     const layer = { index: 0, outputWeights };
     return factorAttention(inlineRunner, config, plan, split, calibration, layer);
   }

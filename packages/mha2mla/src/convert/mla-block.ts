@@ -1,6 +1,7 @@
 import { cacheBlock } from '@mha2mla/vlm-adapters';
 import type { LayerRecord } from './convert-layer';
 import type { ConversionPlan } from './convert-options';
+import { choosesByScores } from './pair-options';
 
 type Block = Record<string, unknown>;
 
@@ -47,7 +48,10 @@ function referenceBlock(plan: ConversionPlan): Block {
 }
 
 function publishedKeys(plan: ConversionPlan): Block {
-  const version = plan.ranks ? 'mkl' : plan.strategy;
+  const { strategy, ranks, sectionQuotas } = plan;
+  // Its name for whatever a rank file says.
+  const followsFromConfig = !choosesByScores(strategy) && !ranks && !sectionQuotas;
+  const version = followsFromConfig ? strategy : 'mkl';
   return {
     is_gqa2mha2mla: false,
     low_rank: plan.rank ?? null,

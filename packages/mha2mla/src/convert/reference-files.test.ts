@@ -81,6 +81,17 @@ describe('layout reference', () => {
     expect(written.files.has('stage1_config.json')).toBe(false);
   });
 
+  test('pairs chosen by other scores are in a rank file, too, by the name that means one', async () => {
+    const written = await convert({ rank: 4, strategy: 'norm2', layout: 'reference' });
+    expect(blockOf(written)).toMatchObject({
+      partial_rope_version: 'mkl',
+      qk_tensor_path: 'ranks.pth',
+    });
+    const extended = await convert({ rank: 4, strategy: 'norm2' });
+    expect(blockOf(extended)).toMatchObject({ partial_rope_version: 'mkl', qk_tensor_path: null });
+    expect(pairsOf(written)).toEqual(pairsOf(extended));
+  });
+
   test('pairs that follow from the config need no rank file', async () => {
     const written = await convert({ rank: 4, strategy: 'uniform', layout: 'reference' });
     expect(blockOf(written)).toMatchObject({ qk_tensor_path: null });

@@ -3,14 +3,14 @@
  * model between its two stages. Both are named relative to the model's folder, which Python must be
  * run in.
  */
-import { concatBytes, encodeRankFile } from '@mha2mla/checkpoint';
-import { ranksFromScores } from '@mha2mla/partial-rope';
+import { encodeRankFile } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, writeJson } from '../output/result-output';
 import type { LayerRecord } from './convert-layer';
 import type { ConversionPlan } from './convert-options';
 import { convertedConfig } from './converted-config';
 import { RANK_FILE, STAGE1_CONFIG, stage1Block } from './mla-block';
+import { rankFileOf } from './rank-file-of';
 
 /** Write those that `block`, the config's, names. */
 export async function writeReferenceFiles(
@@ -21,26 +21,11 @@ export async function writeReferenceFiles(
   block: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   if (block.qk_tensor_path !== null) {
-    const { numHiddenLayers, numKeyValueHeads, headDim } = config.decoder;
-    const ranks = layers.map(({ ropePairs }) => ranksOf(ropePairs, headDim));
-    const bytes = encodeRankFile({
-      ranks: concatBytes(ranks),
-      shape: [numHiddenLayers, numKeyValueHeads, headDim],
-    });
+    const bytes = encodeRankFile(rankFileOf(layers, config.decoder.headDim));
     await output.write(RANK_FILE, (sink) => sink.write(bytes));
   }
   if ('stage1_path' in block) {
     const stage1 = convertedConfig(config.source.raw, plan, stage1Block(plan));
     await writeJson(output, STAGE1_CONFIG, stage1);
   }
-}
-
-/** Ranks of one layer: pairs that keep their rotation first, each part in ascending order. */
-function ranksOf(ropePairs: readonly (readonly number[])[], headDim: number): Uint8Array {
-  const half = headDim / 2;
-  const scores = new Float64Array(ropePairs.length * half);
-  for (const [head, pairs] of ropePairs.entries()) {
-    for (const pair of pairs) scores[head * half + pair] = 1;
-  }
-  return ranksFromScores(scores, ropePairs.length);
 }

@@ -7,11 +7,15 @@ import type { ConvertOptions } from '../../convert/convert-options';
 import { fileDigest } from '../../node/file-digest';
 import { modelDigest } from '../../node/open-model';
 import type { CommonFlags } from '../context';
-import { integer } from '../option-values';
+import { countsBySection, integer, nonNegative } from '../option-values';
 import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
 
 export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   strategy: NonNullable<ConvertOptions['strategy']>;
+  mklVariant?: ConvertOptions['mklVariant'];
+  mklSplit?: ConvertOptions['mklSplit'];
+  visionWeight?: number;
+  sectionQuotas?: ConvertOptions['sectionQuotas'];
   ropeDim?: number;
   uniformStart: number;
   unrotate?: ConvertOptions['unrotate'];
@@ -24,6 +28,7 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   samples: number;
   propagate: NonNullable<ConvertOptions['propagate']>;
   ranks?: string;
+  saveRanks?: string;
   videoAsText?: boolean;
   layout: NonNullable<ConvertOptions['layout']>;
   dtype?: 'bf16' | 'f16' | 'f32';
@@ -36,18 +41,45 @@ export function addConvertOptions(command: Command): Command {
     .addOption(
       choice('--strategy <name>', 'how rotary pairs are chosen', [
         'mkl',
+        'norm2',
+        'greedy',
         'high',
         'low',
         'uniform',
       ]).default('mkl'),
     )
-    .option('--rope-dim <n>', 'dims a head that keep RoPE, even (default a quarter)', integer(0))
-    .option('--uniform-start <n>', 'first pair of --strategy uniform', integer(0), 0)
     .addOption(
-      choice('--unrotate <form>', 'what takes the place of a rotation (default fitted with mkl)', [
-        'fitted',
-        'plain',
+      choice(
+        '--mkl-variant <form>',
+        'what mkl takes: the rotation, or the pair (default unrotate)',
+        ['unrotate', 'zero'],
+      ),
+    )
+    .addOption(
+      choice('--mkl-split <by>', 'whose modality tells divergences apart (default rows)', [
+        'rows',
+        'keys',
       ]),
+    )
+    .option('--vision-weight <w>', 'weight of vision in mkl, 0 to 1 (default 0.5)', nonNegative(1))
+    .option(
+      '--section-quotas <t,h,w>',
+      'pairs to keep of each M-RoPE section, or proportional',
+      countsBySection,
+    )
+    .option('--rope-dim <n>', 'dims a head that keep RoPE, even (default a quarter)', integer(0))
+    .option(
+      '--uniform-start <n>',
+      'first pair of --strategy uniform, in each section',
+      integer(0),
+      0,
+    )
+    .addOption(
+      choice(
+        '--unrotate <form>',
+        'what takes the place of a rotation (default fitted with scores)',
+        ['fitted', 'plain'],
+      ),
     )
     .option(
       '--rank <n>',
@@ -82,6 +114,7 @@ export function addConvertOptions(command: Command): Command {
       ]).default('converted'),
     )
     .option('--ranks <file>', 'a given rank file, .safetensors or the .pth of the reference')
+    .option('--save-ranks <file>', 'write the ranks that were used, .safetensors or .pth')
     .option('--video-as-text', 'video tokens take the text branch, as the reference has it')
     .addOption(
       choice('--layout <form>', 'keys and files: ours, or what the Python reference loads', [
@@ -100,7 +133,9 @@ function choice(flag: string, description: string, values: string[]): Option {
 
 export async function convertOptions(flags: ConvertFlags): Promise<ConvertOptions> {
   const { strategy, ropeDim, uniformStart, unrotate, rank, groups, factor, init } = flags;
+  const { mklVariant, mklSplit, visionWeight, sectionQuotas } = flags;
   return {
+    ...{ mklVariant, mklSplit, visionWeight, sectionQuotas },
     ...{ strategy, ropeDim, uniformStart, unrotate, rank, groups, factor, init },
     propagate: flags.propagate,
     videoAsText: flags.videoAsText,

@@ -128,6 +128,8 @@ test('a run that goes on gives the bytes of one that was not stopped', async () 
     ['--rank', '10'],
     ['--samples', '9'],
     ['--rope-dim', '4'],
+    ['--mkl-split', 'keys'],
+    ['--vision-weight', '1'],
     ['--kv-bits', '4'],
     ['--no-decouple', ''],
   ] as const) {
@@ -155,3 +157,36 @@ test('pre-tokenised samples and a given rank file are read', async () => {
   const config = JSON.parse(await readFile(join(at('fixture'), 'config.json'), 'utf8'));
   expect(config.mha2mla).toBeDefined();
 });
+
+test.each(['pth', 'safetensors'])(
+  'quotas hold in each section of M-RoPE, and the ranks that are saved as .%s choose alike',
+  async (form) => {
+    const family = 'fixtures/hf/qwen2_5_vl';
+    const run = async (name: string, ...argv: string[]) => {
+      const shared = ['--rope-dim', '16', '--factor', 'none', '--unrotate', 'plain'];
+      const checkpoint = fixture(`${family}/checkpoint`);
+      const all = ['convert', checkpoint, at(name), '--quiet', '--json', ...shared, ...argv];
+      const { status, stdout, stderr } = await runInProcess(all);
+      expect([status, stderr]).toEqual([0, '']);
+      return JSON.parse(stdout);
+    };
+    const file = at(`ranks.${form}`);
+    const scored = await run(
+      ...[`scored ${form}`, '--strategy', 'norm2', '--section-quotas', '1,3,4'],
+      ...['--calibration', fixture(`${family}/mha2mla/calibration.safetensors`), '--samples', '2'],
+      ...['--save-ranks', file],
+    );
+    const [t, h, w] = scored.mropeSection;
+    for (const { ropePairs } of scored.layers) {
+      for (const pairs of ropePairs as number[][]) {
+        const ends = [t, t + h, t + h + w];
+        expect(ends.map((end) => pairs.filter((pair) => pair < end).length)).toEqual([1, 4, 8]);
+      }
+    }
+    const given = await run(`given ${form}`, '--ranks', file);
+    const pairsOf = ({ layers }: typeof scored) =>
+      layers.map(({ ropePairs }: { ropePairs: number[][] }) => ropePairs);
+    expect(pairsOf(given)).toEqual(pairsOf(scored));
+    await rm(file);
+  },
+);

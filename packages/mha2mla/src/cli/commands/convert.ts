@@ -4,6 +4,7 @@ import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
 import type { ConversionReport } from '../../convert/conversion-report';
 import { convertModel } from '../../convert/convert-model';
 import { planConversion } from '../../convert/convert-options';
+import { rankFileOf } from '../../convert/rank-file-of';
 import { calibrationBatches, readCalibrationFile } from '../../data/calibration-samples';
 import { factorPool } from '../../node/factor-pool';
 import { folderOutput } from '../../node/folder-output';
@@ -12,6 +13,7 @@ import { withModelFolder } from '../../node/open-model';
 import { useBackend } from '../../node/register-backends';
 import type { Context } from '../context';
 import type { AddCommand } from '../program';
+import { assertRanksPlace, saveRanks } from '../save-ranks';
 import { asUsage, UsageError } from '../usage-error';
 import {
   addConvertOptions,
@@ -32,6 +34,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
       const context = contextOf(flags);
       const { resume = false } = flags;
       await assertWritableTarget(out, { resume });
+      if (flags.saveRanks !== undefined) await assertRanksPlace(flags.saveRanks);
       await withModelFolder(folder, {}, async (source) => {
         const options = await convertOptions(flags);
         const plan = asUsage(() => planConversion(source.config.decoder, options));
@@ -55,6 +58,10 @@ export const addConvert: AddCommand = (program, contextOf) => {
             signal: context.signal,
             onProgress: context.terminal.progress,
           });
+          if (flags.saveRanks !== undefined) {
+            const { headDim } = source.config.decoder;
+            await saveRanks(flags.saveRanks, rankFileOf(report.layers, headDim));
+          }
           context.result(documentOf(report), () => describe(report));
         } finally {
           await output.close();
@@ -70,7 +77,7 @@ async function loadCalibration(
 ): Promise<ModelInputs[]> {
   if (calibration === undefined) {
     throw new UsageError(
-      'convert: --calibration DATA is needed by --strategy mkl, --unrotate fitted and --init activations, got none. Give samples, or use --strategy high --init weights.',
+      'convert: --calibration DATA is needed by --strategy mkl, norm2 and greedy, --unrotate fitted and --init activations, got none. Give samples, or use --strategy high --init weights.',
     );
   }
   const processor = await source.family.loadProcessor(source.config, source.store);

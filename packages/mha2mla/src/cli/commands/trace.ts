@@ -1,11 +1,10 @@
-import { lstat } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { openSafetensors, writeSafetensors } from '@mha2mla/checkpoint';
 import { atomicWriteFile, fileSource } from '@mha2mla/checkpoint/node';
 import { Option } from 'commander';
 import { withModelFolder } from '../../node/open-model';
 import { readModelInputs } from '../../trace/read-model-inputs';
 import { type Trace, traceModel } from '../../trace/trace-model';
+import { assertFilePlace } from '../assert-file-place';
 import type { CommonFlags } from '../context';
 import { integer } from '../option-values';
 import type { AddCommand } from '../program';
@@ -40,7 +39,7 @@ export const addTrace: AddCommand = (program, contextOf) => {
       const { signal, terminal, result } = context;
       const { attention, generate } = flags;
       return withModelFolder(folder, flags, async (source) => {
-        await assertFilePlace(flags.output);
+        await assertFilePlace('trace: --output', flags.output);
         const inputs = await readInputs(flags.inputs);
         await withModel(source, flags, context, async (model) => {
           terminal.progress({ phase: 'trace', loaded: 0, total: 1 });
@@ -54,14 +53,6 @@ export const addTrace: AddCommand = (program, contextOf) => {
       });
     });
 };
-
-/** Before anything runs: the folder must be there, and no folder have the file's name. */
-async function assertFilePlace(path: string): Promise<void> {
-  await lstat(dirname(path));
-  const present = await lstat(path).catch(() => undefined);
-  if (!present?.isDirectory()) return;
-  throw new Error(`trace: --output must name a file, got the folder ${JSON.stringify(path)}.`);
-}
 
 async function readInputs(path: string) {
   const source = await fileSource(path, path);
