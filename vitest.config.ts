@@ -15,10 +15,10 @@ export default defineConfig({
     ],
   },
   test: {
-    // Examples start processes that take both cores: after the rest, some of which watches the clock.
+    // Examples and benchmarks start processes that take both cores: after the rest, some of which watches the clock.
     projects: [
       project('packages', '{packages,internal}/*/src/**/*.test.ts', 0),
-      project('examples', 'examples/*/*.test.ts', 1),
+      project('examples', '{examples,bench}/*/*.test.ts', 1),
     ],
     pool: 'forks',
     maxWorkers: 2,

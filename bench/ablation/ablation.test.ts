@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { CellStore } from './cell-store.js';
+import { ablationCells } from './cells.js';
+import { accuracyDifference, nllDifference } from './paired.js';
+
+const SCRIPT = fileURLToPath(new URL('./ablation.js', import.meta.url));
+
+function runSmoke(): Promise<{ code: number | null; output: string; log: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [SCRIPT, '--smoke', '--backend', 'wasm']);
+    let [output, log] = ['', ''];
+    child.stdout.on('data', (part) => {
+      output += part;
+    });
+    child.stderr.on('data', (part) => {
+      log += part;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, output, log }));
+  });
+}
+
+test('the ablation in small: laws hold, and what is there is not done again', async () => {
+  const { code, output, log } = await runSmoke();
+  const { laws, failures } = JSON.parse(output);
+  expect(failures, log).toEqual([]);
+  expect(Object.entries(laws).filter(([, holds]) => !holds)).toEqual([]);
+  expect(Object.keys(laws).length).toBeGreaterThan(4);
+  expect(code).toBe(0);
+}, 180_000);
+
+describe('cells', () => {
+  const cells = ablationCells(['llava', 'llava_next', 'qwen2_5_vl']);
+
+  test('hold every share that is asked for, with both tables at each', () => {
+    for (const table of ['strategy', 'init']) {
+      for (const family of ['llava', 'llava_next', 'qwen2_5_vl']) {
+        const shares = new Set(
+          cells
+            .filter((cell) => cell.table === table && cell.family === family && cell.seed === 0)
+            .map(({ ropeDim, rank }) => (100 * (ropeDim + rank)) / 64),
+        );
+        for (const share of [37.5, 25, 18.75, 12.5]) expect(shares).toContain(share);
+        expect(shares.has(6.25)).toBe(family === 'llava');
+      }
+    }
+  });
+
+  test('that mean the same conversion are one file, others are others', async () => {
+    const store = await CellStore.open('out/ablation');
+    const find = (table: string, row: string) =>
+      cells.find((cell) => cell.table === table && cell.row === row && cell.family === 'llava')!;
+    const best = await store.pathOf(find('strategy', 'mkl, fitted'));
+    expect(await store.pathOf(find('init', 'activations, decoupled'))).toBe(best);
+    expect(await store.pathOf(find('init', 'activations, joint'))).not.toBe(best);
+    expect(await store.pathOf({ ...find('strategy', 'mkl, fitted'), seed: 1 })).not.toBe(best);
+  });
+});
+
+describe('paired differences', () => {
+  const pictures = (answers: string[]) =>
+    answers.map((exact) => ({ exact, nll: exact.split('0').length, tokens: 2 * exact.length }));
+
+  test('are those of the questions, and nothing where all answers are alike', () => {
+    const a = pictures(['1101', '0111', '1111']);
+    const b = pictures(['1000', '0111', '0011']);
+    expect(accuracyDifference([a], [b]).mean).toBeCloseTo(4 / 12, 12);
+    expect(nllDifference([a], [b]).mean).toBeCloseTo(-4 / 24, 12);
+    expect(accuracyDifference([a], [a])).toEqual({ mean: 0, low: 0, high: 0 });
+  });
+
+  test('have intervals by picture: questions about one picture are one observation', () => {
+    const spread = pictures(Array.from({ length: 64 }, (_, i) => (i % 4 === 0 ? '0111' : '1111')));
+    const bundled = pictures(
+      Array.from({ length: 64 }, (_, i) => (i % 16 === 0 ? '0000' : '1111')),
+    );
+    const all = pictures(Array.from({ length: 64 }, () => '1111'));
+    const [one, four] = [spread, bundled].map((own) => accuracyDifference([all], [own]));
+    expect(one!.mean).toBeCloseTo(four!.mean, 12);
+    const width = ({ low, high }: { low: number; high: number }) => high - low;
+    // Four times the clusters' spread at a fourth of them: sqrt(15 / 16 * 16 / (3 / 4 * 4)).
+    expect(width(four!) / width(one!)).toBeCloseTo(Math.sqrt(5), 6);
+    expect(accuracyDifference([all, all], [spread, bundled]).mean).toBeCloseTo(1 / 16, 12);
+  });
+});

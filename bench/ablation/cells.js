@@ -1,0 +1,127 @@
+/**
+ * What is measured: one conversion a cell. Rows of two tables, at points of the cache's size, with
+ * calibration sets. Rows rather than the product: strategies at the best init, inits at the best
+ * strategy; then how the bytes are divided between rotary keys and latents.
+ */
+
+/** The best strategy and the best init that are known: what the other table is measured with. */
+const BEST = { strategy: 'mkl', unrotate: 'fitted', init: 'activations', decouple: true };
+
+/** [rotary dims a head, latent dims a KV head], shares of the bytes of a head of 32: 37.5 % down. */
+const BUDGET_POINTS = [
+  [8, 16],
+  [8, 8],
+  [8, 4],
+  [4, 4],
+];
+/** Of the model with as many KV heads as heads: 6.25 %. */
+const MHA_POINT = [2, 2];
+/** Where the low rank bites: latents of 12 to 24 dims in all, the rotary part as wide as it is above. */
+const BITE_POINTS = { llava: [3, 2], llava_next: [12, 6], qwen2_5_vl: [12, 6] };
+/** The same bytes with other rotary parts. */
+const WIDTH_POINTS = [
+  ...[12, 4, 2, 0].map((ropeDim) => [ropeDim, 16 - ropeDim]),
+  ...[4, 2, 0].map((ropeDim) => [ropeDim, 12 - ropeDim]),
+  ...[6, 2, 0].map((ropeDim) => [ropeDim, 8 - ropeDim]),
+];
+
+const PLAIN = ['high', 'low', 'uniform', 'norm2', 'mkl'];
+const STRATEGY_ROWS = {
+  ...Object.fromEntries(PLAIN.map((strategy) => [strategy, { strategy, unrotate: 'plain' }])),
+  ...Object.fromEntries(
+    PLAIN.map((strategy) => [`${strategy}, fitted`, { strategy, unrotate: 'fitted' }]),
+  ),
+  'mkl zero, fitted': { mklVariant: 'zero' },
+  'mkl keys, fitted': { mklSplit: 'keys' },
+  greedy: { strategy: 'greedy', unrotate: 'plain' },
+  'greedy, fitted': { strategy: 'greedy' },
+};
+
+const INITS = ['weights', 'activations', 'attention'];
+
+/** @param {string} family @returns {Record<string, object>} */
+function initRows(family) {
+  const rows = {};
+  for (const groups of family === 'llava' ? [1, 2, 6] : [1]) {
+    for (const init of INITS) {
+      for (const decouple of [true, false]) {
+        const name = [init, decouple ? 'decoupled' : 'joint', groups > 1 && `${groups} groups`];
+        // One group goes unsaid, so that rows of both tables which are the same are one cell.
+        rows[name.filter(Boolean).join(', ')] = { init, decouple, ...(groups > 1 && { groups }) };
+      }
+    }
+  }
+  return {
+    ...rows,
+    'activations, decoupled, centered': { init: 'activations', center: true },
+    'attention, decoupled, centered': { init: 'attention', center: true },
+    'best, calibrated on the original': { propagate: 'original' },
+  };
+}
+
+/** Rows that claims are about: measured with every calibration set. */
+const SEEDED = new Set([
+  ...['uniform', 'mkl', 'norm2', 'greedy'].flatMap((row) => [row, `${row}, fitted`]),
+  ...INITS.flatMap((init) => [`${init}, decoupled`, `${init}, joint`]),
+]);
+
+/**
+ * @typedef {{ family: string, table: string, row: string, ropeDim: number, rank: number,
+ *   seed: number, options: object }} Cell
+ */
+
+/**
+ * Cells in the order in which they are worth measuring: all rows with the first calibration set,
+ * then the rows of claims with the others.
+ * @param {readonly string[]} families
+ * @returns {Cell[]}
+ */
+export function ablationCells(families) {
+  const cells = [0, 1, 2].flatMap((seed) =>
+    families.flatMap((family) => [
+      ...tableCells('strategy', STRATEGY_ROWS, family, seed),
+      ...tableCells('init', initRows(family), family, seed),
+    ]),
+  );
+  const widths = families.flatMap((family) =>
+    WIDTH_POINTS.map((point) => cellOf('width', `${point[0]} rotary dims`, {}, family, point, 0)),
+  );
+  return [...cells.filter(({ seed }) => seed === 0), ...widths, ...cells.filter(isExtra)];
+}
+
+function isExtra({ seed, row, rank, ropeDim }) {
+  // 37.5 % tells nothing apart, and one point where the rank bites is as good as two.
+  return seed > 0 && SEEDED.has(row) && rank <= 8 && !(ropeDim === 8 && [3, 6].includes(rank));
+}
+
+function tableCells(table, rows, family, seed) {
+  const points = [
+    ...BUDGET_POINTS,
+    ...(family === 'llava' ? [MHA_POINT] : []),
+    ...BITE_POINTS[family].map((rank) => [8, rank]),
+  ];
+  return points.flatMap((point) =>
+    Object.entries(rows).map(([row, options]) => cellOf(table, row, options, family, point, seed)),
+  );
+}
+
+function cellOf(table, row, options, family, [ropeDim, rank], seed) {
+  return { family, table, row, ropeDim, rank, seed, options: { ...BEST, ...options } };
+}
+
+/**
+ * A few cells that show laws in seconds: everything kept is the original, in whatever form; the
+ * more is kept, the nearer.
+ * @returns {Cell[]}
+ */
+export function smokeCells() {
+  const whole = { unrotate: 'plain', strategy: 'high' };
+  const cell = (row, options, point) => cellOf('smoke', row, options, 'llava', point, 0);
+  return [
+    cell('all, weights', { ...whole, init: 'weights' }, [32, 32]),
+    cell('all, joint', { ...whole, decouple: false }, [32, 32]),
+    cell('half', { ...whole, init: 'weights' }, [32, 16]),
+    cell('mkl', {}, [8, 4]),
+    cell('joint', { decouple: false }, [8, 4]),
+  ];
+}

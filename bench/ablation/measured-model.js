@@ -1,0 +1,141 @@
+/**
+ * A small model, the questions as it sees them, and what the original answers: made once, shared by
+ * all conversions, since none of them touches the vision tower or the embeddings.
+ */
+
+import { join } from 'node:path';
+import { memoryStore } from '@mha2mla/checkpoint';
+import { loadDecoder } from '@mha2mla/mla-runtime';
+import { openVlm, VisionLanguageModel } from '@mha2mla/vlm-adapters';
+import {
+  calibrationBatches,
+  convertModel,
+  embedReferences,
+  memoryOutput,
+  packReferences,
+  scoreReferences,
+} from 'mha2mla';
+import { FAMILIES, openModelFolder } from 'mha2mla/node';
+import { askedQuestions, calibrationSet, MODELS } from './questions.js';
+
+/** Pictures that run together: a few megabytes of scores. */
+const ROWS = 10;
+
+export class MeasuredModel {
+  /** @type {Map<number, Promise<object[]>>} */
+  #calibrations = new Map();
+
+  /**
+   * @param {string} family
+   * @param {number} [pictures] most pictures that are asked about.
+   */
+  static async load(family, pictures) {
+    const { source, close } = await openModelFolder(join(MODELS, family));
+    const processor = await source.family.loadProcessor(source.config, source.store);
+    const model = await VisionLanguageModel.load(source);
+    const asked = await askedQuestions(pictures);
+    const batches = [];
+    for (let start = 0; start < asked.length; start += ROWS) {
+      const packed = await packReferences(source, processor, asked.slice(start, start + ROWS));
+      batches.push(embedReferences(model, packed));
+    }
+    const measured = new MeasuredModel();
+    Object.assign(measured, { source, close, processor, asked, batches });
+    const { scores, outputs } = await measured.#score(model.decoder);
+    measured.outputs = outputs;
+    measured.original = measured.#summarise(scores);
+    model.dispose();
+    return measured;
+  }
+
+  /**
+   * Convert and ask.
+   * @param {import('./cells.js').Cell} cell
+   */
+  async measure({ options, ropeDim, rank, seed }) {
+    const started = performance.now();
+    const output = memoryOutput();
+    const report = await convertModel(this.source, output, {
+      ...options,
+      ropeDim,
+      rank,
+      dtype: 'F32', // so that only the method tells cells apart
+      calibration: await this.#calibration(seed),
+    });
+    const converted = await openVlm(memoryStore(output.files), { families: FAMILIES });
+    const decoder = await loadDecoder(converted.config.decoder, converted.weights);
+    const convertSeconds = (performance.now() - started) / 1000;
+    const { scores, outputs } = await this.#score(decoder);
+    decoder.dispose();
+    const bytes = report.cacheBytesPerToken;
+    return {
+      share: bytes.converted / bytes.original,
+      ...this.#summarise(scores),
+      outputError: relativeError(outputs, this.outputs),
+      factorError: factorError(report),
+      convertSeconds,
+      seconds: (performance.now() - started) / 1000,
+    };
+  }
+
+  async dispose() {
+    for (const batch of this.batches) batch.dispose();
+    await this.close();
+  }
+
+  #calibration(seed) {
+    if (!this.#calibrations.has(seed)) {
+      const prepare = async () => calibrationBatches(this.processor, await calibrationSet(seed));
+      this.#calibrations.set(seed, prepare());
+    }
+    return this.#calibrations.get(seed);
+  }
+
+  /** Scores of all questions, and what the head reads at each answer token. */
+  async #score(decoder) {
+    const [scores, outputs] = [[], []];
+    for (const batch of this.batches) {
+      const onOutput = (output) => outputs.push(output.dataSync());
+      scores.push(...(await scoreReferences(decoder, batch, { onOutput })));
+    }
+    return { scores, outputs };
+  }
+
+  /** By picture, so that intervals can be taken by picture. */
+  #summarise(scores) {
+    const rest = scores.values();
+    const pictures = this.asked.map((questions) => {
+      const own = questions.map(() => rest.next().value);
+      return {
+        exact: own.map(({ exact }) => (exact ? '1' : '0')).join(''),
+        nll: own.reduce((sum, { nll }) => sum + nll, 0),
+        tokens: own.reduce((sum, { tokens }) => sum + tokens, 0),
+      };
+    });
+    const total = (pick) => scores.reduce((sum, score) => sum + pick(score), 0);
+    return {
+      accuracy: total(({ exact }) => Number(exact)) / scores.length,
+      nll: total(({ nll }) => nll) / total(({ tokens }) => tokens),
+      pictures,
+    };
+  }
+}
+
+/** |a - b|² / |b|². */
+function relativeError(actual, expected) {
+  let [error, energy] = [0, 0];
+  for (const [i, values] of expected.entries()) {
+    for (const [j, value] of values.entries()) {
+      error += (actual[i][j] - value) ** 2;
+      energy += value ** 2;
+    }
+  }
+  return error / energy;
+}
+
+/** Means over the layers of what the factors say that they lose of what they factor. */
+function factorError({ layers }) {
+  const mean = (modality) =>
+    layers.reduce((sum, layer) => sum + (layer[modality]?.relativeError ?? 0), 0) / layers.length;
+  return { vision: mean('vision'), text: mean('text') };
+}

@@ -1,0 +1,22 @@
+/** A process that measures cells one by one, as it is told; models are loaded when first needed. */
+import { useBackend } from 'mha2mla/node';
+import { MeasuredModel } from './measured-model.js';
+
+const [choice, pictures] = process.argv.slice(2);
+const backend = await useBackend(choice);
+/** @type {Map<string, Promise<MeasuredModel>>} */
+const models = new Map();
+
+process.on('message', async (cell) => {
+  try {
+    const { family, options } = cell;
+    const limit = pictures === undefined ? undefined : Number(pictures);
+    if (!models.has(family)) models.set(family, MeasuredModel.load(family, limit));
+    const model = await models.get(family);
+    const result = options ? await model.measure(cell) : model.original;
+    process.send({ result: { backend, ...result } });
+  } catch (error) {
+    process.send({ error: error instanceof Error ? error.stack : String(error) });
+  }
+});
+process.send({ ready: true });
