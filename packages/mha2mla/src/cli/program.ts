@@ -5,6 +5,7 @@ import { addEval } from './commands/eval';
 import { addGenerate } from './commands/generate';
 import { addHeal } from './commands/heal';
 import { addInspect } from './commands/inspect';
+import { addReport } from './commands/report';
 import { addTrace } from './commands/trace';
 import type { CommonFlags, Context } from './context';
 import { failureLine } from './failure';
@@ -21,6 +22,7 @@ const COMMANDS: readonly AddCommand[] = [
   addEval,
   addGenerate,
   addTrace,
+  addReport,
 ];
 
 export function createProgram(contextOf: ContextOf, streams: CliStreams): Command {

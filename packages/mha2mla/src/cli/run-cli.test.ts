@@ -27,12 +27,12 @@ function expectFailure({ status, stdout, stderr }: CliRun, code: number, message
   expect(status).toBe(code);
 }
 
-const COMMANDS = ['inspect', 'convert', 'heal', 'eval', 'generate', 'trace'];
+const COMMANDS = ['inspect', 'convert', 'heal', 'eval', 'generate', 'trace', 'report'];
 
 describe('help', () => {
   test.each(COMMANDS)('%s --help says what it does, with an example', async (command) => {
     const { status, stdout, stderr } = await runInProcess([command, '--help']);
-    expect(stdout).toMatch(new RegExp(`^Usage: mha2mla ${command} \\[options\\] <model>`));
+    expect(stdout).toMatch(new RegExp(`^Usage: mha2mla ${command} \\[options\\] <(model|run)`));
     expect(stdout).toMatch(new RegExp(`Example:\n  mha2mla ${command} [A-Z]`));
     for (const option of ['--json', '--quiet', '--help']) expect(stdout).toContain(option);
     expect([status, stderr]).toEqual([0, '']);

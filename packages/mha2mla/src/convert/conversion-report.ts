@@ -18,6 +18,8 @@ export interface LayerReport {
 export interface ConversionReport {
   family: string;
   options: Record<string, unknown>;
+  /** Of a head; half of it are rotary pairs. */
+  headDim: number;
   layers: LayerReport[];
   /** Pairs that turn with time, height and width, in this order, where the model has M-RoPE. */
   mropeSection?: readonly number[];
@@ -40,6 +42,7 @@ export function buildReport(
       ranks: ranks ? 'given' : undefined,
       ...(rank === undefined ? { latentRanks } : { rank }),
     },
+    headDim: config.headDim,
     layers: layers.map(({ layer, vision, text, ropePairs, pairScores }) => ({
       layer,
       vision,

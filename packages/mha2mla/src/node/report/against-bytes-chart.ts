@@ -2,6 +2,7 @@ import type { CustomSeriesOption, EChartsOption, LineSeriesOption } from 'echart
 import type { BytesSeries, DrawAgainstBytesOptions } from './draw-against-bytes';
 import { label } from './escape-html';
 import { legend, legendRows } from './legend';
+import { bytesText, numberText, percentText } from './number-text';
 import { color, seriesColor } from './palette';
 import { apart, roundTicks, type ValueAxis, valueAxis } from './value-axis';
 
@@ -44,7 +45,14 @@ export function againstBytesChart(
 function lineOf(name: string, index: number, data: number[][]): LineSeriesOption {
   return {
     type: 'line',
-    ...{ name, data, silent: true, symbol: SYMBOLS[index % SYMBOLS.length], symbolSize: 9 },
+    ...{
+      name,
+      data,
+      silent: true,
+
+      symbol: SYMBOLS[index % SYMBOLS.length],
+      symbolSize: 9,
+    },
     itemStyle: { color: seriesColor(index) },
     // The ninth series has the colour of the first.
     lineStyle: { color: seriesColor(index), width: 2, type: index < 8 ? 'solid' : 'dashed' },
@@ -91,10 +99,11 @@ function bytesAxis(series: readonly BytesSeries[], unit: 'percent' | 'bytes'): V
   const logs = found.map(Math.log2).sort((a, b) => a - b);
   const pad = Math.max(0.15, 0.05 * (logs.at(-1)! - logs[0]!));
   const [min, max] = [logs[0]! - pad, logs.at(-1)! + pad];
-  const text = (value: number) => String(Number((2 ** value).toPrecision(4)));
+  const percent = unit === 'percent';
   return {
-    name: unit === 'percent' ? "% of the original's cache" : 'cache bytes a token',
-    ...{ min, max, ticks: apart(logs, TICK_GAP * (max - min)), format: text },
+    name: percent ? "% of the original's cache" : 'cache bytes a token',
+    ...{ min, max, ticks: apart(logs, TICK_GAP * (max - min)) },
+    format: (log) => (percent ? numberText(2 ** log) : bytesText(2 ** log)),
   };
 }
 
@@ -119,10 +128,9 @@ function valuesAxis(
     ? [Math.max(0, low - pad), Math.min(1, high + pad)]
     : [low - pad, high + pad];
   const ticks = roundTicks(from, to);
-  const write = (value: number) => String(Number(value.toPrecision(3)));
   const format = (at: number) => {
     const value = valueScale === 'log' ? 10 ** at : at;
-    return valueUnit === 'percent' ? `${write(100 * value)} %` : write(value);
+    return valueUnit === 'percent' ? percentText(value) : numberText(value);
   };
   return { min: ticks[0]!, max: ticks.at(-1)!, ticks, format };
 }

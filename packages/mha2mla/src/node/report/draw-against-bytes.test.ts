@@ -56,7 +56,7 @@ test('intervals are drawn for the points that have one: a line and two ends', as
 test('who cannot see it reads the figures; the original is a level with its name', async () => {
   const svg = await drawAgainstBytes(SERIES, { ...TITLE, original: { value: 0.95 } });
   expect(svg).toContain('<title id="bytes-title">Accuracy of a small model</title>');
-  expect(svg).toContain('mkl: 60.0 % at 12.5 %, 80.0 % at 25 %, 90.0 % at 50 %.');
+  expect(svg).toContain('mkl: 60 % at 12.5 %, 80 % at 25 %, 90 % at 50 %.');
   expect(svg).toContain('>original</text>');
   expect(svg).toContain('stroke-dasharray');
 });

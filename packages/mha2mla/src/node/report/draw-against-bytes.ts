@@ -3,6 +3,7 @@
  * level. Bytes run on a logarithmic scale, where halving is one step anywhere.
  */
 import { againstBytesChart } from './against-bytes-chart';
+import { numberText, percentText } from './number-text';
 import { withLightColors } from './palette';
 import { renderSvg } from './render-svg';
 
@@ -93,15 +94,11 @@ function checkSeries(
 
 function describe(series: readonly BytesSeries[], options: DrawAgainstBytesOptions): string {
   const { bytesUnit = 'percent', valueUnit = 'percent', valueLabel = 'accuracy' } = options;
-  const value = (v: number) => (valueUnit === 'percent' ? `${(100 * v).toFixed(1)} %` : fine(v));
-  const bytes = (v: number) => (bytesUnit === 'percent' ? `${fine(v)} %` : `${fine(v)} bytes`);
+  const value = valueUnit === 'percent' ? percentText : numberText;
+  const unit = bytesUnit === 'percent' ? '%' : 'bytes';
   const lines = series.map(({ name, points }) => {
-    const figures = points.map((point) => `${value(point.value)} at ${bytes(point.bytes)}`);
+    const figures = points.map((one) => `${value(one.value)} at ${numberText(one.bytes)} ${unit}`);
     return `${name}: ${figures.join(', ')}.`;
   });
   return [`${valueLabel} against cache bytes.`, ...lines].join(' ');
-}
-
-function fine(value: number): string {
-  return String(Number(value.toPrecision(4)));
 }

@@ -57,6 +57,7 @@ async function loadCharts() {
     components.GridComponent,
     components.LegendComponent,
     components.MarkLineComponent,
+    components.TitleComponent,
     renderers.SVGRenderer,
   ]);
   core.setPlatformAPI({

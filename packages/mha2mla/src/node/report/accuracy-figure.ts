@@ -1,0 +1,76 @@
+/** Accuracy against cache bytes, of all results of `eval` that tell both. */
+import { drawAgainstBytes } from './draw-against-bytes';
+import type { Figure } from './figure';
+import { bytesText, numberText, percentText } from './number-text';
+import type { EvaluationData, PlotData, RunData } from './run-data';
+
+const SIZE = { width: 560, height: 360 };
+
+export async function accuracyFigure(
+  runs: readonly RunData[],
+  id: string,
+): Promise<Figure | undefined> {
+  const found = runs.flatMap(({ name, evaluations }) => {
+    const told = evaluations.filter(({ cacheBytesPerToken = 0 }) => cacheBytesPerToken > 0);
+    return told.length > 0 ? [{ name, evaluations: told }] : [];
+  });
+  if (found.length === 0) return undefined;
+  const title = 'Accuracy against cache bytes';
+  const series = found.map(({ name, evaluations }) => ({
+    name,
+    points: evaluations.map((one) => ({
+      bytes: one.cacheBytesPerToken!,
+      value: one.accuracy,
+      interval: wilson(one),
+    })),
+  }));
+  return {
+    title,
+    caption:
+      'Exact matches of greedy answers, with 95 % intervals (Wilson) that take questions as independent; halving the bytes is the same step anywhere.',
+    drawings: [
+      await drawAgainstBytes(series, { ...SIZE, title, bytesUnit: 'bytes', target: 'page', id }),
+    ],
+    table: {
+      head: ['run', 'result', 'questions', 'accuracy', 'interval', 'nll', 'bytes a token'],
+      rows: found.flatMap(({ name, evaluations }) =>
+        evaluations.map((one) => [
+          ...[name, one.name, bytesText(one.questions), percentText(one.accuracy)],
+          wilson(one).map(percentText).join(' to '),
+          one.nll === undefined ? '' : numberText(one.nll),
+          bytesText(one.cacheBytesPerToken!),
+        ]),
+      ),
+    },
+  };
+}
+
+/** Plots that a file brings, such as those of an ablation. */
+export async function plotFigure({ series, options }: PlotData, id: string): Promise<Figure> {
+  const { title, valueLabel = 'accuracy', valueUnit = 'percent' } = options;
+  const write = valueUnit === 'percent' ? percentText : numberText;
+  return {
+    title,
+    caption: `${valueLabel} against the bytes of the cache.`,
+    drawings: [await drawAgainstBytes(series, { ...options, ...SIZE, target: 'page', id })],
+    table: {
+      head: ['series', 'bytes', valueLabel, 'interval'],
+      rows: series.flatMap(({ name, points }) =>
+        points.map(({ bytes, value, interval }) => [
+          ...[name, numberText(bytes), write(value)],
+          interval ? interval.map(write).join(' to ') : '',
+        ]),
+      ),
+    },
+  };
+}
+
+/** The score interval of a share: it stays within [0, 1], and is right at 0 and 1 too. */
+function wilson({ accuracy, questions }: EvaluationData): [low: number, high: number] {
+  const z2 = 1.959964 ** 2;
+  const middle = (accuracy + z2 / (2 * questions)) / (1 + z2 / questions);
+  const spread =
+    Math.sqrt((z2 / questions) * (accuracy * (1 - accuracy) + z2 / (4 * questions))) /
+    (1 + z2 / questions);
+  return [Math.max(0, middle - spread), Math.min(1, middle + spread)];
+}

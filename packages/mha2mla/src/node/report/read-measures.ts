@@ -1,0 +1,83 @@
+/** Reads what was measured of a model: `heal.json`, results of `eval --json`, plots of an ablation. */
+import type { BytesPoint, DrawAgainstBytesOptions } from './draw-against-bytes';
+import {
+  elements,
+  integerOf,
+  type JsonValue,
+  member,
+  numberOf,
+  numbersOf,
+  optional,
+  required,
+  textOf,
+  wordOf,
+} from './json-value';
+import type { EvaluationData, PlotData } from './run-data';
+
+/** Healings run for thousands of updates. */
+const MAX_UPDATES = 10_000_000;
+const MAX_PLOTS = 64;
+const MAX_SERIES = 64;
+const MAX_POINTS = 1000;
+
+/** @returns the loss of each update. */
+export function readLosses(heal: JsonValue): number[] {
+  return numbersOf(required(heal, 'losses'), MAX_UPDATES);
+}
+
+export function readEvaluation(result: JsonValue, name: string): EvaluationData {
+  return {
+    name,
+    questions: integerOf(required(result, 'questions'), 1, Number.MAX_SAFE_INTEGER),
+    accuracy: numberOf(required(result, 'accuracy'), 0, 1),
+    nll: optional(member(result, 'nll'), (nll) => numberOf(nll)),
+    cacheBytesPerToken: optional(member(result, 'cacheBytesPerToken'), (bytes) => numberOf(bytes)),
+  };
+}
+
+/** Scores against bytes, as `drawAgainstBytes` takes them: `{plots: [{title, series, …}]}`. */
+export function readPlots(document: JsonValue): PlotData[] {
+  return elements(required(document, 'plots'), MAX_PLOTS).map((plot) => ({
+    series: elements(required(plot, 'series'), MAX_SERIES).map((one) => ({
+      name: textOf(required(one, 'name')),
+      points: elements(required(one, 'points'), MAX_POINTS).map(readPoint),
+    })),
+    options: readPlotOptions(plot),
+  }));
+}
+
+function readPoint(point: JsonValue): BytesPoint {
+  const interval = optional(member(point, 'interval'), (found) => {
+    const bounds = numbersOf(found, 2, -Number.MAX_VALUE);
+    if (bounds.length === 2) return [bounds[0]!, bounds[1]!] as const;
+    throw new RangeError(
+      `report: ${found.place} must be [low, high], got ${bounds.length} values.`,
+    );
+  });
+  const [bytes, value] = [required(point, 'bytes'), required(point, 'value')];
+  return { bytes: numberOf(bytes), value: anyNumber(value), interval };
+}
+
+function readPlotOptions(plot: JsonValue): DrawAgainstBytesOptions {
+  return {
+    title: textOf(required(plot, 'title')),
+    bytesUnit: optional(member(plot, 'bytesUnit'), (unit) =>
+      wordOf(unit, ['percent', 'bytes'] as const),
+    ),
+    valueLabel: optional(member(plot, 'valueLabel'), textOf),
+    valueUnit: optional(member(plot, 'valueUnit'), (unit) =>
+      wordOf(unit, ['percent', 'number'] as const),
+    ),
+    valueScale: optional(member(plot, 'valueScale'), (scale) =>
+      wordOf(scale, ['linear', 'log'] as const),
+    ),
+    original: optional(member(plot, 'original'), (level) => ({
+      name: optional(member(level, 'name'), textOf),
+      value: anyNumber(required(level, 'value')),
+    })),
+  };
+}
+
+function anyNumber(found: JsonValue): number {
+  return numberOf(found, -Number.MAX_VALUE);
+}
