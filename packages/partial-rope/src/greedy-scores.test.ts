@@ -127,6 +127,15 @@ test('of a sample as many rows are taken as asked for, the last among them', () 
   );
 });
 
+test('one KV head alone has the scores that it has among all', () => {
+  const all = greedyScores(samples, counts);
+  const apart = [0, 1].map((keyHead) => greedyScores(samples, counts, { keyHead }));
+  expect([...apart[0]!, ...apart[1]!]).toEqual([...all]);
+  expect(() => greedyScores(samples, counts, { keyHead: 2 })).toThrow(
+    'greedyScores: keyHead must be one of 2 KV heads, got 2.',
+  );
+});
+
 test('padding may hold NaN; a key that counts may not', () => {
   const dirty = (column: number) => ({
     ...samples[0]!,

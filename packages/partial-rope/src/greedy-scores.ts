@@ -14,19 +14,27 @@ import { evenlySpaced } from './evenly-spaced';
 import { RotatedKeys } from './rotated-keys';
 import { RowChanges } from './row-changes';
 
+export interface GreedyOptions {
+  /**
+   * Most rows of a sample, evenly spaced. Time grows with scores × (H / 2)², memory with scores ×
+   * H / 2 × 4 bytes, the scores those of a KV head: its query heads × rows × the keys that they see.
+   */
+  maxRows?: number;
+  /** Score this KV head alone, so that heads can be shared out, or paused between. Default all. */
+  keyHead?: number;
+}
+
 /**
  * Score pairs by the step at which greedy selection rotates them.
- * @param maxRows most rows of a sample, evenly spaced. Time grows with scores × (H / 2)², and memory
- *   with scores × H / 2 × 4 bytes, the scores those of a KV head: its query heads, rows, seen keys.
- * @returns scores [K * H / 2]: E|s_partial - s_full| before a pair is rotated, those ahead of it
- *   rotated and the others not; where a later error is larger, a hair more than that, so that
- *   scores fall in the order of the choice.
+ * @returns scores [K * H / 2], or [H / 2] of one KV head: E|s_partial - s_full| before a pair is
+ *   rotated, those ahead of it rotated and the others not; where a later error is larger, a hair
+ *   more than that, so that scores fall in the order of the choice.
  * @throws RangeError when array lengths do not fit, nothing is seen, or scores are not finite.
  */
 export function greedyScores(
   samples: readonly AttentionSample[],
   counts: HeadCounts,
-  { maxRows = Number.POSITIVE_INFINITY }: { maxRows?: number } = {},
+  { maxRows = Number.POSITIVE_INFINITY, keyHead }: GreedyOptions = {},
 ): Float64Array {
   for (const sample of samples) checkSample('greedyScores', sample, counts);
   const { numKeyValueHeads, headDim } = counts;
@@ -35,10 +43,16 @@ export function greedyScores(
   if (seen.every((rows) => rows.length === 0)) {
     throw new RangeError('greedyScores: expected rows, got none.');
   }
-  const scores = new Float64Array(numKeyValueHeads * half);
-  for (let keyHead = 0; keyHead < numKeyValueHeads; keyHead++) {
-    const changes = changesOf(samples, seen, counts, keyHead);
-    scores.set(greedyHead(changes, keyHead), keyHead * half);
+  const all = Array.from({ length: numKeyValueHeads }, (_, head) => head);
+  const heads = keyHead === undefined ? all : all.filter((head) => head === keyHead);
+  if (heads.length === 0) {
+    throw new RangeError(
+      `greedyScores: keyHead must be one of ${numKeyValueHeads} KV heads, got ${keyHead}.`,
+    );
+  }
+  const scores = new Float64Array(heads.length * half);
+  for (const [i, head] of heads.entries()) {
+    scores.set(greedyHead(changesOf(samples, seen, counts, head), head), i * half);
   }
   return scores;
 }

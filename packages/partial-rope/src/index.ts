@@ -1,6 +1,6 @@
 export { applyUnrotation } from './apply-unrotation';
 export type { AttentionSample, HeadCounts } from './attention-sample';
-export { greedyScores } from './greedy-scores';
+export { type GreedyOptions, greedyScores } from './greedy-scores';
 export { addMklScores, type MklOptions } from './mkl-scores';
 export { type EmptyMklSumsOptions, emptyMklSums, type MklSums, mklScores } from './mkl-sums';
 export { addNorm2, emptyNorm2Sums, type Norm2Sums, norm2Scores } from './norm2-scores';

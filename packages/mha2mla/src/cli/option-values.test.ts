@@ -4,6 +4,7 @@ import {
   bits,
   bitsByModality,
   collect,
+  countsBySection,
   integer,
   nonNegative,
   pattern,
@@ -23,6 +24,8 @@ describe('values that are meant', () => {
     ['bits by modality', bitsByModality('4'), 4],
     ['bits by modality', bitsByModality('vision=4,text=8'), { vision: 4, text: 8 }],
     ['bits by modality', bitsByModality('text=16'), { text: 16 }],
+    ['counts', countsBySection('4,0,12'), [4, 0, 12]],
+    ['counts', countsBySection('proportional'), 'proportional'],
     ['list', collect('b', collect('a')), ['a', 'b']],
   ])('%s', (_, value, expected) => {
     expect(value).toEqual(expected);
@@ -40,6 +43,12 @@ describe('values that cannot be meant are refused, with what they must be', () =
     ['pattern', pattern, ['(', '[a', '*'], 'regular expression'],
     ['bits', bits, ['', '2', '32', '4.0', 'four'], 'one of 4, 8, 16'],
     ['bits by modality', bitsByModality, ['', '3', 'vision=5'], 'one of 4, 8, 16'],
+    [
+      'counts',
+      countsBySection,
+      ['', 'x', '4;6', '4,,6', '4,-6', '4.5', '4,', '99999'],
+      'as in 4,6,6',
+    ],
     [
       'bits by modality',
       bitsByModality,

@@ -77,9 +77,9 @@ async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeigh
   const config = source.config.decoder;
   const calibration = plan.needsCalibration ? await calibrate(job, weights) : undefined;
   const samples = calibration?.samples ?? [];
-  const scores = await scorePairs(config, plan, samples, job.signal);
+  const scores = await scorePairs(config, plan, samples, signal);
   const pairs = choosePairs(config, plan, index, scores);
-  const unrotation = fitUnrotation(config, plan, pairs, calibration);
+  const unrotation = await fitUnrotation(config, plan, pairs, calibration, signal);
   const split = splitAttention(config, weights, pairs, unrotation);
   const attention = calibration?.attention;
   const outputWeights =

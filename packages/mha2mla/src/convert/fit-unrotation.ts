@@ -1,4 +1,4 @@
-import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import { type DecoderConfig, yieldToEventLoop } from '@mha2mla/mla-runtime';
 import {
   addUnrotation,
   emptyUnrotationSums,
@@ -13,16 +13,19 @@ import type { ConversionPlan } from './convert-options';
 const FITTED_SCORES = 4800;
 
 /** What the query's other pairs are multiplied by, or `undefined` where they stay as they are. */
-export function fitUnrotation(
+export async function fitUnrotation(
   config: DecoderConfig,
   plan: ConversionPlan,
   pairs: RopePairs,
   calibration: LayerCalibration | undefined,
-): Unrotation | undefined {
+  signal?: AbortSignal,
+): Promise<Unrotation | undefined> {
   if (plan.unrotate === 'plain') return undefined;
   if (!calibration) throw new Error('fitUnrotation: expected calibration, got none.');
   const sums = emptyUnrotationSums(pairs, config);
   for (const sample of calibration.samples) {
+    await yieldToEventLoop();
+    signal?.throwIfAborted();
     const keys = sample.keyCos.length / (config.headDim / 2);
     addUnrotation(sums, sample, { maxRows: Math.ceil(FITTED_SCORES / keys) });
   }

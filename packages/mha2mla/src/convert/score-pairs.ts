@@ -13,7 +13,7 @@ import type { ConversionPlan } from './convert-options';
 
 /**
  * Scores of a KV head that greedy selection looks at, of each sample: some eight rows of a picture
- * and a question. It holds them for all samples at once, 4 bytes a score and pair.
+ * and a question. It holds those of all samples at once, 4 bytes a score and pair.
  */
 const GREEDY_SCORES = 4800;
 
@@ -64,11 +64,16 @@ async function greedy(...[config, , samples, signal]: Parameters<Method>) {
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   const group = numAttentionHeads / numKeyValueHeads;
   const keys = Math.max(...samples.map(({ keyCos }) => keyCos.length / (headDim / 2)));
-  await pause(signal);
-  return greedyScores(samples, config, { maxRows: Math.ceil(GREEDY_SCORES / (group * keys)) });
+  const maxRows = Math.ceil(GREEDY_SCORES / (group * keys));
+  const scores = new Float64Array((numKeyValueHeads * headDim) / 2);
+  for (let keyHead = 0; keyHead < numKeyValueHeads; keyHead++) {
+    await pause(signal);
+    scores.set(greedyScores(samples, config, { maxRows, keyHead }), (keyHead * headDim) / 2);
+  }
+  return scores;
 }
 
-/** Let timers and signals be heard between samples. */
+/** Let timers and signals be heard. */
 async function pause(signal: AbortSignal | undefined): Promise<void> {
   await yieldToEventLoop();
   signal?.throwIfAborted();
