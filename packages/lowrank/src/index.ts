@@ -1,3 +1,9 @@
+export {
+  type AllocateOptions,
+  allocateRanks,
+  type RankAllocation,
+  type RankCurve,
+} from './allocate-ranks';
 export { errorOf, type FactorError } from './error-of';
 export { type FactorizeInput, type Factors, factorize } from './factorize';
 export { type JointFactors, type JointInput, jointFactors, jointFactorsBy } from './joint-factors';
