@@ -72,8 +72,9 @@ async function resumeLayer(job: LayerJob, name: string): Promise<LayerRecord> {
   return record;
 }
 
-async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeights) {
-  const { source, output, plan, index, signal } = job;
+/** Calibrate a layer, choose its pairs, and factor what is not rotated. */
+export async function factorLayer(job: Omit<LayerJob, 'output'>, weights: LayerWeights) {
+  const { source, plan, index, signal } = job;
   const config = source.config.decoder;
   const calibration = plan.needsCalibration ? await calibrate(job, weights) : undefined;
   const samples = calibration?.samples ?? [];
@@ -89,6 +90,12 @@ async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeigh
     outputWeights,
     signal,
   });
+  return { pairs, scores, split, factored };
+}
+
+async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeights) {
+  const { source, output, plan, index } = job;
+  const { pairs, scores, split, factored } = await factorLayer(job, weights);
   const dtype = plan.dtype ?? layerDtype(stored);
   const fresh = roundLayer(new Map([...split.rotary, ...factored.tensors]), dtype, stored.prefix);
   const entries = await writeLayer(source, output, shardOf(job), stored, fresh, {
@@ -100,7 +107,7 @@ async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeigh
     layer: index,
     ...factored.reports,
     ropePairs,
-    pairScores: scores && byHead(scores, config.numKeyValueHeads),
+    pairScores: scores && byHead(scores, source.config.decoder.numKeyValueHeads),
     entries,
   };
   return { record, pairs, fresh };
@@ -115,7 +122,7 @@ function byHead(scores: Float64Array, heads: number): number[][] {
 
 /** See what the original layer does to the samples. */
 async function calibrate(
-  { source, plan, batches, index, signal }: LayerJob,
+  { source, plan, batches, index, signal }: Omit<LayerJob, 'output'>,
   weights: LayerWeights,
 ) {
   const config = source.config.decoder;

@@ -16,6 +16,8 @@ import { convertLayer, type LayerRecord, recordName } from './convert-layer';
 import { type ConvertOptions, planConversion } from './convert-options';
 import { embedCalibration } from './embed-calibration';
 import { inlineRunner } from './inline-runner';
+import { measureName } from './measure-layers';
+import { planRanks, sharesOut } from './plan-ranks';
 import type { FactorRunner } from './run-factor-job';
 import { writeFrame } from './write-frame';
 
@@ -25,7 +27,7 @@ export interface ConvertRunOptions extends ConvertOptions {
   /** Where factorisations are done. Default on this thread; `mha2mla/node` has `factorPool`. */
   factorize?: FactorRunner;
   signal?: AbortSignal;
-  onProgress?: (progress: { phase: 'convert'; loaded: number; total: number }) => void;
+  onProgress?: (progress: { phase: 'measure' | 'convert'; loaded: number; total: number }) => void;
 }
 
 /**
@@ -39,23 +41,25 @@ export async function convertModel(
 ): Promise<ConversionReport> {
   const { calibration = [], factorize = inlineRunner, signal, onProgress } = options;
   const config = original.config.decoder;
-  const plan = planConversion(config, options);
+  const given = planConversion(config, options);
   assertComplete(original);
-  const source = plan.videoAsText
+  const source = given.videoAsText
     ? { ...original, config: videoAsText(original.config) }
     : original;
-  if (plan.needsCalibration && calibration.length === 0) {
+  if (given.needsCalibration && calibration.length === 0) {
     throw new RangeError(
       'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted and init activations or attention, got none.',
     );
   }
+  const run = { source, output, factorize, signal };
+  const plan = await planRanks({ ...run, plan: given, calibration, onProgress });
   const batches = plan.needsCalibration ? await embedCalibration(source, calibration, signal) : [];
   const records: LayerRecord[] = [];
   const total = config.numHiddenLayers;
   try {
     for (let index = 0; index < total; index++) {
       signal?.throwIfAborted();
-      records.push(await convertLayer({ source, output, plan, factorize, batches, index, signal }));
+      records.push(await convertLayer({ ...run, plan, batches, index }));
       onProgress?.({ phase: 'convert', loaded: index + 1, total });
     }
   } finally {
@@ -63,6 +67,7 @@ export async function convertModel(
   }
   const report = buildReport(config, source, plan, records);
   await writeFrame(source, output, plan, records, report);
-  await output.finish(records.map(({ layer }) => recordName(layer)));
+  const scratch = sharesOut(given) ? [recordName, measureName] : [recordName];
+  await output.finish(records.flatMap(({ layer }) => scratch.map((name) => name(layer))));
   return report;
 }

@@ -19,6 +19,7 @@ test('fills in the defaults', () => {
     unrotate: 'fitted',
     rank: 4,
     latentRanks: { vision: [4, 4], text: [4, 4] },
+    allocation: 'uniform',
     factor: 'joint',
     init: 'activations',
     decouple: true,

@@ -9,6 +9,8 @@ import {
   choosesByScores,
   type MklChoice,
 } from './pair-options';
+import { planKvBudget } from './plan-kv-budget';
+import { widestRank } from './widest-rank';
 
 export interface ConvertOptions {
   /** How rotary pairs are chosen. Default `mkl`. */
@@ -40,6 +42,16 @@ export interface ConvertOptions {
   rank?: number;
   /** A rank for each layer and modality; takes the place of `rank`. */
   latentRanks?: LatentRanks;
+  /**
+   * Share of the original cache's bytes, above 0 to 1; takes the place of `rank`, and lowers the
+   * default `ropeDim` where rotary keys would take more than half.
+   */
+  kvBudget?: number;
+  /**
+   * How a budget is shared by layers and modalities: `uniform` one rank for all (default),
+   * `measured` by what each latent would lose of the original's activations.
+   */
+  allocation?: 'uniform' | 'measured';
   /** Which of K and V share a latent. Default `joint`. */
   factor?: 'joint' | 'split' | 'key' | 'value' | 'none';
   /**
@@ -70,11 +82,11 @@ export interface ConvertOptions {
 }
 
 /** Options that stay `undefined` where they play no part. */
-type Optional = 'ranks' | 'rank' | 'dtype' | 'sectionQuotas' | keyof MklChoice;
+type Optional = 'ranks' | 'rank' | 'kvBudget' | 'dtype' | 'sectionQuotas' | keyof MklChoice;
 
 export interface ConversionPlan
   extends Required<Omit<ConvertOptions, Optional>>,
-    Pick<ConvertOptions, 'ranks' | 'dtype' | keyof MklChoice> {
+    Pick<ConvertOptions, 'ranks' | 'kvBudget' | 'dtype' | keyof MklChoice> {
   /** The one rank of all latents; absent where `latentRanks` differ. */
   rank?: number;
   /** Pairs to keep of each section. */
@@ -93,6 +105,7 @@ const CHOICES = {
   factor: ['joint', 'split', 'key', 'value', 'none'],
   init: ['weights', 'activations', 'attention'],
   propagate: ['original', 'rope', 'converted'],
+  allocation: ['uniform', 'measured'],
   layout: ['extended', 'reference'],
   dtype: ['BF16', 'F16', 'F32'],
 } as const;
@@ -104,9 +117,13 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
   }
   checkChoices(options);
   const { strategy = 'mkl', factor = 'joint', init = 'activations' } = options;
-  const ropeDim = checkRopeDim(config, options);
   const groups = checkGroups(config, options, factor);
-  const latentRanks = checkRanks(config, options, { factor, ropeDim, groups });
+  // As it will be read back, so that bits that there are not are told now.
+  const cache = parseCacheSetting({ cache: cacheBlock(options.cache ?? {}) });
+  const bought = fitBudget(config, options, { factor, groups, cache });
+  const ropeDim = bought?.ropeDim ?? checkRopeDim(config, options);
+  const given = bought ? { ...options, rank: bought.rank } : options;
+  const latentRanks = checkRanks(config, given, { factor, ropeDim, groups });
   const choosesByAttention = choosesByScores(strategy) && options.ranks === undefined;
   const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
   const seesActivations = init !== 'weights' && factor !== 'none';
@@ -121,6 +138,8 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     unrotate,
     rank: uniformRankOf(latentRanks),
     latentRanks,
+    kvBudget: options.kvBudget,
+    allocation: options.allocation ?? 'uniform',
     factor,
     init,
     decouple: options.decouple ?? true,
@@ -129,8 +148,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     videoAsText: options.videoAsText ?? options.layout === 'reference',
     layout: options.layout ?? 'extended',
     dtype: options.dtype,
-    // As it will be read back, so that bits that there are not are told now.
-    cache: parseCacheSetting({ cache: cacheBlock(options.cache ?? {}) }),
+    cache,
     needsAttention: choosesByAttention || unrotate === 'fitted' || weighsAttention,
     needsCalibration: seesActivations || choosesByAttention || unrotate === 'fitted',
   };
@@ -142,9 +160,9 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
 
 /** What has no key in the reference's config would be lost without a word. */
 function checkReference({ groups, rank, cache, ...plan }: ConversionPlan): void {
-  const { videoAsText, decouple, factor } = plan;
+  const { videoAsText, decouple, factor, allocation } = plan;
   const wrong = Object.entries({
-    'one rank for all latents': rank !== undefined,
+    'one rank for all latents': rank !== undefined && allocation === 'uniform',
     'groups=1': groups === 1,
     'no cache bits': Object.keys(cache).length === 0,
     'videoAsText=true': videoAsText,
@@ -184,6 +202,27 @@ function checkRopeDim({ headDim }: DecoderConfig, options: ConvertOptions): numb
     );
   }
   return ropeDim;
+}
+
+/** Rotary dims and the rank that a budget buys, where one is given. */
+function fitBudget(
+  config: DecoderConfig,
+  options: ConvertOptions,
+  form: Pick<ConversionPlan, 'factor' | 'groups' | 'cache'>,
+): { ropeDim: number; rank: number } | undefined {
+  const { kvBudget, rank, latentRanks, strategy, decouple = true } = options;
+  if (kvBudget === undefined) return undefined;
+  if (rank !== undefined || latentRanks !== undefined || form.factor === 'none') {
+    const got = form.factor === 'none' ? 'factor none' : `rank=${rank ?? 'a table'}`;
+    throw new RangeError(`planConversion: kvBudget chooses the ranks of latents, got ${got}, too.`);
+  }
+  const most = checkRopeDim(config, options);
+  const lower = Array.from({ length: most / 2 }, (_, i) => most - 2 * i).filter(
+    (ropeDim) => strategy !== 'uniform' || config.headDim % ropeDim === 0,
+  );
+  const limitRope = options.ropeDim === undefined;
+  const ropeDims = limitRope ? lower : [most];
+  return planKvBudget(config, { ...form, decouple }, kvBudget, { ropeDims, limitRope });
 }
 
 function checkGroups(
@@ -233,16 +272,6 @@ function checkRanks(
   throw new RangeError(
     `planConversion: rank must be an integer from 1 to ${widest} (latent dims a KV head), got ${rank}.`,
   );
-}
-
-/** The rank beyond which a latent is wider than what it factors, or than the model. */
-function widestRank(
-  { headDim, hiddenSize, numKeyValueHeads }: DecoderConfig,
-  { factor, ropeDim, groups }: Pick<ConversionPlan, 'factor' | 'ropeDim' | 'groups'>,
-): number {
-  const nope = headDim - ropeDim;
-  const rows = { key: nope, split: nope, value: headDim, joint: nope + headDim, none: 0 }[factor];
-  return Math.min(rows, Math.floor((hiddenSize * groups) / numKeyValueHeads));
 }
 
 /** Choose the pairs that need no data, so that ranks or a start that do not fit are told at once. */

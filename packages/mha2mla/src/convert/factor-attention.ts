@@ -31,6 +31,8 @@ export interface FactoredAttention {
   /** By name below `layers.N.`. */
   tensors: Map<string, LayerTensor>;
   reports: Partial<Record<Modality, FactorReport>>;
+  /** What each rank up to the plan's would lose; empty where there are no latents. */
+  errors: Partial<Record<Modality, number[]>>;
 }
 
 /**
@@ -52,10 +54,11 @@ export async function factorAttention(
 ): Promise<FactoredAttention> {
   const tensors = new Map<string, LayerTensor>();
   const reports: FactoredAttention['reports'] = {};
+  const errors: FactoredAttention['errors'] = {};
   if (plan.factor === 'none') {
     addProjected(tensors, 'kv_proj.up_k', key);
     addProjected(tensors, 'kv_proj.up_v', value);
-    return { tensors, reports };
+    return { tensors, reports, errors };
   }
   const folders = foldersOf(plan).map(([folder, modalities]) => {
     // Modalities that share a latent have one rank.
@@ -83,9 +86,12 @@ export async function factorAttention(
     addBias(tensors, `${folder}.up_v`, value);
     const { relativeError, retainedEnergy, spectrum } = found;
     const report = { relativeError, retainedEnergy, tokens, usedFallback, spectrum };
-    for (const modality of modalities) reports[modality] = report;
+    for (const modality of modalities) {
+      reports[modality] = report;
+      errors[modality] = found.errors;
+    }
   }
-  return { tensors, reports };
+  return { tensors, reports, errors };
 }
 
 function foldersOf({ decouple }: ConversionPlan): [string, Modality[]][] {

@@ -52,6 +52,8 @@ export interface JoinedFactors extends FactorError {
   spectrum: Spectrum;
   /** By name below the folder, such as `down_kv.weight`. */
   tensors: [string, LayerTensor][];
+  /** What each rank from 0 to that of the jobs (dims a KV head) would lose; at 0 all energy. */
+  errors: number[];
 }
 
 /** Lay the results of {@link factorJobs} out as converted checkpoints do. */
@@ -78,7 +80,8 @@ export function joinFactors(
     const { key: keys, value: values } = jobs[i]!;
     return { eigenvalues, energy, width: Math.min(dIn, (keys?.dOut ?? 0) + (values?.dOut ?? 0)) };
   });
-  return { tensors, spectrum: spectrumOf(parts, heads), ...errorOf(results) };
+  const errors = errorsByRank(results, rank, heads);
+  return { tensors, errors, spectrum: spectrumOf(parts, heads), ...errorOf(results) };
 
   function sideTensors(letter: string, down: Float64Array, up: Float64Array) {
     return [
@@ -86,6 +89,17 @@ export function joinFactors(
       [`up_${letter}.weight`, stackRows([up], rank)],
     ] as [string, LayerTensor][];
   }
+}
+
+/** Errors of latents of 0, `step`, … `width` dims: what `width` loses, and what is cut off below. */
+function errorsByRank(results: readonly FactorResult[], width: number, step: number): number[] {
+  const errors = [errorOf(results).error];
+  for (let end = width; end > 0; end -= step) {
+    const cut = results.flatMap(({ eigenvalues }) => [...eigenvalues.subarray(end - step, end)]);
+    // Rounding leaves those of a singular moment below 0.
+    errors.push(errors.at(-1)! + cut.reduce((sum, value) => sum + Math.max(0, value), 0));
+  }
+  return errors.reverse();
 }
 
 /** The rows of one of `groups` groups of heads, and what their errors cost. */

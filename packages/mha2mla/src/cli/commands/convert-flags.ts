@@ -7,7 +7,7 @@ import type { ConvertOptions } from '../../convert/convert-options';
 import { fileDigest } from '../../node/file-digest';
 import { modelDigest } from '../../node/open-model';
 import type { CommonFlags } from '../context';
-import { countsBySection, integer, nonNegative } from '../option-values';
+import { countsBySection, integer, nonNegative, positive } from '../option-values';
 import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
 
 export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
@@ -20,6 +20,8 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   uniformStart: number;
   unrotate?: ConvertOptions['unrotate'];
   rank?: number;
+  kvBudget?: number;
+  allocation: NonNullable<ConvertOptions['allocation']>;
   groups: number;
   factor: NonNullable<ConvertOptions['factor']>;
   init: NonNullable<ConvertOptions['init']>;
@@ -86,6 +88,17 @@ export function addConvertOptions(command: Command): Command {
       'latent dims a KV head; with --factor split, for K and V each',
       integer(1),
     )
+    .option(
+      '--kv-budget <share>',
+      "share of the original cache's bytes; ranks are chosen, and rotary dims lowered where they would take half of it",
+      positive(1),
+    )
+    .addOption(
+      choice('--allocation <form>', 'how --kv-budget is shared by layers and modalities', [
+        'uniform',
+        'measured',
+      ]).default('uniform'),
+    )
     .option('--groups <n>', 'latents cut by KV heads', integer(1), 1)
     .addOption(
       choice('--factor <form>', 'what shares a latent', [
@@ -132,11 +145,11 @@ function choice(flag: string, description: string, values: string[]): Option {
 }
 
 export async function convertOptions(flags: ConvertFlags): Promise<ConvertOptions> {
-  const { strategy, ropeDim, uniformStart, unrotate, rank, groups, factor, init } = flags;
-  const { mklVariant, mklSplit, visionWeight, sectionQuotas } = flags;
+  const { strategy, ropeDim, uniformStart, unrotate, rank, kvBudget, groups, factor, init } = flags;
+  const { mklVariant, mklSplit, visionWeight, sectionQuotas, allocation } = flags;
   return {
-    ...{ mklVariant, mklSplit, visionWeight, sectionQuotas },
-    ...{ strategy, ropeDim, uniformStart, unrotate, rank, groups, factor, init },
+    ...{ mklVariant, mklSplit, visionWeight, sectionQuotas, allocation },
+    ...{ strategy, ropeDim, uniformStart, unrotate, rank, kvBudget, groups, factor, init },
     propagate: flags.propagate,
     videoAsText: flags.videoAsText,
     layout: flags.layout,

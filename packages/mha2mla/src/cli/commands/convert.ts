@@ -4,6 +4,7 @@ import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
 import type { ConversionReport } from '../../convert/conversion-report';
 import { convertModel } from '../../convert/convert-model';
 import { planConversion } from '../../convert/convert-options';
+import { sharesOut } from '../../convert/plan-ranks';
 import { rankFileOf } from '../../convert/rank-file-of';
 import { calibrationBatches, readCalibrationFile } from '../../data/calibration-samples';
 import { factorPool } from '../../node/factor-pool';
@@ -46,7 +47,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
         const output = await folderOutput(out, { resume, fingerprint });
         context.resumable();
         context.terminal.progress({
-          phase: 'convert',
+          phase: sharesOut(plan) ? 'measure' : 'convert',
           loaded: 0,
           total: source.config.decoder.numHiddenLayers,
         });

@@ -1,0 +1,63 @@
+/** Share a budget of cache bytes among the latents of all layers and modalities, as measured. */
+import { allocateRanks, type RankCurve } from '@mha2mla/lowrank';
+import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import type { ConversionPlan } from './convert-options';
+import { type LatentRanks, uniformRanks } from './latent-ranks';
+import type { MeasuredLayer } from './measure-layers';
+import type { Modality } from './modality-mask';
+import { budgetBytes } from './plan-kv-budget';
+import { plannedCacheBytes } from './planned-cache-bytes';
+
+/** How far ranks may be from the one that all could have: beyond, predictions are poor (decision 3). */
+const SPREAD = 2;
+
+/** Highest rank that measuring has to look at. */
+export function highestRank(rank: number, widest: number): number {
+  return Math.min(widest, SPREAD * rank);
+}
+
+/**
+ * @param plan of a budget, with the one rank that fits it.
+ * @param measured every layer.
+ */
+export function allocateLatents(
+  config: DecoderConfig,
+  plan: ConversionPlan & { rank: number; kvBudget: number },
+  measured: readonly MeasuredLayer[],
+): LatentRanks {
+  const { rank, decouple } = plan;
+  const modalities: Modality[] = decouple ? ['vision', 'text'] : ['vision'];
+  const curves = modalities.flatMap((modality) => {
+    const bytes = bytesByRank(config, plan, modality, measured[0]!.errors[modality]!.length);
+    return measured.map((layer) => curveOf(layer, modality, bytes));
+  });
+  const { ranks } = allocateRanks(curves, {
+    budget: budgetBytes(config, plan.kvBudget),
+    floor: Math.ceil(rank / SPREAD),
+    cap: SPREAD * rank,
+  });
+  const layers = measured.length;
+  const vision = ranks.slice(0, layers);
+  return { vision, text: decouple ? ranks.slice(layers) : vision };
+}
+
+/** Shares of the layer's energy, which make layers of different scales alike. */
+function curveOf({ errors }: MeasuredLayer, modality: Modality, bytes: number[]): RankCurve {
+  const own = errors[modality]!;
+  const energy = own[0]!;
+  return { errors: energy > 0 ? own.map((error) => error / energy) : own, bytes };
+}
+
+/** Bytes of one layer's latent and rotary keys in the half of the tokens that are of a modality. */
+function bytesByRank(
+  config: DecoderConfig,
+  plan: ConversionPlan,
+  modality: Modality,
+  count: number,
+): number[] {
+  return Array.from({ length: count }, (_, rank) => {
+    const form = { ...plan, latentRanks: uniformRanks(rank, 1) };
+    const bytes = plannedCacheBytes({ ...config, numHiddenLayers: 1 }, form);
+    return plan.decouple ? bytes[modality] / 2 : (bytes.vision + bytes.text) / 2;
+  });
+}
