@@ -98,6 +98,35 @@ describe.each(SIZES)('at size %i', (n) => {
     expectQr(new Float64Array(m * n), m, n);
   });
 
+  test.each([0, 1, Math.floor(n / 3)])('eigh: the %i largest are those of all', (top) => {
+    if (top > n) return expect(() => la.eigh(symmetric(n, n), n, top)).toThrow(RangeError);
+    const a = symmetric(n, n);
+    const [all, some] = [la.eigh(a, n), la.eigh(a, n, top)];
+    expect(some.values).toEqual(all.values);
+    expectClose(some.vectors, all.vectors.subarray(0, top * n), tolerance(n));
+  });
+
+  test.each([n, 2 * n + 1])('implicitQr: Q b is that of qr, m = %i', (m) => {
+    const a = rectangular(m, n, n, Math.ceil(n / 2));
+    const { r, applyQ } = la.implicitQr(a, m, n);
+    const explicit = la.qr(a, m, n);
+    expect(r).toEqual(explicit.r);
+    for (const k of [0, 1, n]) {
+      const b = random(n * k, k + 5);
+      expectClose(applyQ(b, k), product(explicit.q, b, m, n, k), tolerance(10 * m));
+    }
+  });
+
+  test.each([1, Math.floor(n / 2), n + 3])('congruence: T S Tᵀ, %i rows', (rows) => {
+    const [t, s] = [unit(random(rows * n, n)), symmetric(n, n + 1)];
+    const expected = product(product(t, s, rows, n, n), transpose(t, rows, n), rows, n, rows);
+    const found = la.congruence(t, s, rows, n);
+    expectClose(found, expected, tolerance(n * n));
+    expect(found).toEqual(transpose(found, rows, rows));
+    const upper = s.map((value, i) => (i % Math.max(1, n) < Math.floor(i / n) ? 99 : value));
+    expect(la.congruence(t, upper, rows, n)).toEqual(found);
+  });
+
   test.each([Math.floor(n / 2), n, n + 9])('svd: U S Vᵀ is A, m = %i', (m) => {
     expectSvd(rectangular(m, n, n), m, n);
     expectSvd(rectangular(m, n, n, Math.ceil(Math.min(m, n) / 3)), m, n);
@@ -155,6 +184,8 @@ test('operands stay as they were', () => {
   la.qr(a, 6, 6);
   la.svd(a, 6, 6);
   la.matmul(a, a, 6, 6, 6);
+  la.implicitQr(a, 6, 6).applyQ(a, 6);
+  la.congruence(a, a, 6, 6);
   expect(a).toEqual(copy);
 });
 
@@ -167,6 +198,16 @@ describe('refusals name the operation and what it got', () => {
     ['eigh', () => la.eigh(new Float64Array(3), 2), 'eigh: a must be [2, 2], got 3 values.'],
     ['eigh', () => la.eigh(new Float64Array(1), -1), 'eigh: a must be [-1, -1], got 1 values.'],
     ['qr', () => la.qr(new Float64Array(6), 2, 3), 'qr: m must be at least n, got m=2, n=3.'],
+    [
+      'eigh',
+      () => la.eigh(new Float64Array(4), 2, 3),
+      'eigh: top must be an integer from 0 to n=2, got 3.',
+    ],
+    [
+      'congruence',
+      () => la.congruence(new Float64Array(2), new Float64Array(3), 1, 2),
+      'congruence: s must be [2, 2], got 3 values.',
+    ],
     [
       'svd',
       () => la.svd(Float64Array.of(1, Number.NaN), 1, 2),

@@ -9,16 +9,26 @@ import { type WasmExports, wasmCalls } from './wasm-calls';
 
 export interface LinearAlgebra {
   /**
-   * Eigenvalues of a symmetric [n, n] matrix, descending, and its eigenvectors [n, n], a row each.
-   * Only the upper triangle is read.
+   * Eigenvalues of a symmetric [n, n] matrix, descending, and the eigenvectors of the `top` largest
+   * (default all), [top, n], a row each. Only the upper triangle is read.
    */
-  eigh(a: Float64Array, n: number): { values: Float64Array; vectors: Float64Array };
+  eigh(a: Float64Array, n: number, top?: number): { values: Float64Array; vectors: Float64Array };
   /** Thin QR of a [m, n], m >= n: q [m, n] with orthonormal columns, r [n, n] upper triangular. */
   qr(a: Float64Array, m: number, n: number): { q: Float64Array; r: Float64Array };
+  /** The same with q never formed: `applyQ` gives q b, [m, k], for b [n, k]. */
+  implicitQr(a: Float64Array, m: number, n: number): ImplicitQr;
   /** Thin SVD of a [m, n], k = min(m, n): u [m, k], s [k] descending, v [n, k]. */
   svd(a: Float64Array, m: number, n: number): { u: Float64Array; s: Float64Array; v: Float64Array };
   /** a [m, k] times b [k, n]. */
   matmul(a: Float64Array, b: Float64Array, m: number, k: number, n: number): Float64Array;
+  /** t s tᵀ for t [rows, cols] and a symmetric s [cols, cols], of which the upper triangle is read. */
+  congruence(t: Float64Array, s: Float64Array, rows: number, cols: number): Float64Array;
+}
+
+export interface ImplicitQr {
+  /** [n, n], upper triangular. */
+  r: Float64Array;
+  applyQ(b: Float64Array, k: number): Float64Array;
 }
 
 let compiling: Promise<WebAssembly.Module> | undefined;
@@ -56,31 +66,32 @@ async function instantiate(
 export function bindLinearAlgebra(instantiate: () => WasmExports): LinearAlgebra {
   const call = wasmCalls(instantiate);
   return {
-    eigh(a, n) {
+    eigh(a, n, top = n) {
       checkMatrix('eigh', 'a', a, n, n);
+      if (!Number.isSafeInteger(top) || top < 0 || top > n) {
+        throw new RangeError(`eigh: top must be an integer from 0 to n=${n}, got ${top}.`);
+      }
       const scale = safeScale(a);
       const [vectors, values] = call({
         name: 'eigh',
         operands: [times(a, scale), n],
-        peak: 5.2,
-        run: (wasm, [matrix, out]) => wasm.la_eigh(n, matrix!, out!),
+        peak: 5.4,
+        run: (wasm, [matrix, out]) => wasm.la_eigh(n, top, matrix!, out!),
         results: [0, 1],
       });
       // Column-major columns are row-major rows; ascending becomes descending.
-      return { values: times(values!, 1 / scale).reverse(), vectors: reverseRows(vectors!, n) };
+      return {
+        values: times(values!, 1 / scale).reverse(),
+        vectors: reverseRows(vectors!.subarray(0, top * n), n),
+      };
     },
     qr(a, m, n) {
-      checkMatrix('qr', 'a', a, m, n);
-      if (m < n) throw new RangeError(`qr: m must be at least n, got m=${m}, n=${n}.`);
-      const [q, r] = call({
-        name: 'qr',
-        operands: [transpose(a, m, n), m * n, n * n],
-        peak: 2.1,
-        run: (wasm, [matrix, left, right]) => wasm.la_qr(m, n, matrix!, left!, right!),
-        results: [1, 2],
-      });
-      return { q: transpose(q!, n, m), r: transpose(r!, n, n) };
+      const { r, applyQ } = implicitQr('qr', a, m, n);
+      const identity = new Float64Array(n * n);
+      for (let i = 0; i < n; i++) identity[i * (n + 1)] = 1;
+      return { q: applyQ(identity, n), r };
     },
+    implicitQr: (a, m, n) => implicitQr('implicitQr', a, m, n),
     svd(a, m, n) {
       checkMatrix('svd', 'a', a, m, n);
       const k = Math.min(m, n);
@@ -113,7 +124,50 @@ export function bindLinearAlgebra(instantiate: () => WasmExports): LinearAlgebra
       });
       return product!;
     },
+    congruence(t, s, rows, cols) {
+      checkMatrix('congruence', 't', t, rows, cols);
+      checkMatrix('congruence', 's', s, cols, cols);
+      if (rows === 0 || cols === 0) return new Float64Array(rows * rows);
+      const [product] = call({
+        name: 'congruence',
+        operands: [transpose(t, rows, cols), s, rows * rows],
+        peak: 1.5,
+        run: (wasm, [left, middle, out]) => wasm.la_congruence(rows, cols, left!, middle!, out!),
+        results: [2],
+      });
+      return product!;
+    },
   };
+
+  function implicitQr(name: string, a: Float64Array, m: number, n: number): ImplicitQr {
+    checkMatrix(name, 'a', a, m, n);
+    if (m < n) throw new RangeError(`${name}: m must be at least n, got m=${m}, n=${n}.`);
+    if (n === 0) return { r: new Float64Array(0), applyQ: (_, k) => new Float64Array(m * k) };
+    const scale = safeScale(a);
+    const [reflectors, coefficients, r] = call({
+      name,
+      operands: [times(transpose(a, m, n), scale), (wasm) => n * wasm.la_qr_block(m, n), n * n],
+      peak: 1.3,
+      run: (wasm, [matrix, factors, right]) => wasm.la_qr(m, n, matrix!, factors!, right!),
+      results: [0, 1, 2],
+    });
+    return {
+      r: times(transpose(r!, n, n), 1 / scale),
+      applyQ(b, k) {
+        checkMatrix('applyQ', 'b', b, n, k);
+        if (k === 0) return new Float64Array(0);
+        const [out] = call({
+          name: 'applyQ',
+          operands: [reflectors!, coefficients!, transpose(b, n, k), m * k],
+          peak: 1.3,
+          run: (wasm, [matrix, factors, right, product]) =>
+            wasm.la_apply_q(m, n, k, matrix!, factors!, right!, product!),
+          results: [3],
+        });
+        return transpose(out!, k, m);
+      },
+    };
+  }
 }
 
 /**
@@ -132,8 +186,10 @@ function times(a: Float64Array, scale: number): Float64Array {
   return scale === 1 ? a : a.map((value) => value * scale);
 }
 
-function reverseRows(a: Float64Array, n: number): Float64Array {
+function reverseRows(a: Float64Array, width: number): Float64Array {
   const out = new Float64Array(a.length);
-  for (let i = 0; i < n; i++) out.set(a.subarray(i * n, (i + 1) * n), (n - 1 - i) * n);
+  for (let at = 0; at < a.length; at += width) {
+    out.set(a.subarray(at, at + width), a.length - width - at);
+  }
   return out;
 }

@@ -8,8 +8,19 @@ export interface WasmExports {
   memory: WebAssembly.Memory;
   la_alloc(bytes: number): number;
   la_free(pointer: number, bytes: number): void;
-  la_eigh(n: number, a: number, values: number): number;
-  la_qr(m: number, n: number, a: number, q: number, r: number): number;
+  la_eigh(n: number, top: number, a: number, values: number): number;
+  la_qr(m: number, n: number, a: number, coefficients: number, r: number): undefined;
+  la_qr_block(m: number, n: number): number;
+  la_apply_q(
+    m: number,
+    n: number,
+    k: number,
+    reflectors: number,
+    coefficients: number,
+    b: number,
+    out: number,
+  ): undefined;
+  la_congruence(rows: number, cols: number, t: number, s: number, out: number): undefined;
   la_svd(m: number, n: number, a: number, u: number, s: number, v: number): number;
   la_matmul(m: number, k: number, n: number, a: number, b: number, c: number): undefined;
 }
@@ -17,8 +28,8 @@ export interface WasmExports {
 export interface WasmCall {
   /** Operation that the messages name. */
   name: string;
-  /** Values to copy in, or the length of an array that is written. */
-  operands: readonly (Float64Array | number)[];
+  /** Values to copy in, or the length of an array that is written, which the module may know. */
+  operands: readonly (Float64Array | number | ((wasm: WasmExports) => number))[];
   /** Peak of memory over that of the operands, as measured on matrices of 1000 and more. */
   peak: number;
   /** @returns 0 or undefined on success, 1 without convergence. */
@@ -35,7 +46,12 @@ const HINT = 'Use groups of KV heads to make matrices smaller.';
 /** @param instantiate gives a new instance, at first and after each trap. */
 export function wasmCalls(instantiate: () => WasmExports): (call: WasmCall) => Float64Array[] {
   let instance: WasmExports | undefined;
-  return ({ name, operands, peak, run, results }) => {
+  return ({ name, operands: given, peak, run, results }) => {
+    const operands = given.map((operand) => {
+      if (typeof operand !== 'function') return operand;
+      instance ??= instantiate();
+      return operand(instance);
+    });
     const sizes = operands.map((o) => 8 * (typeof o === 'number' ? o : o.length));
     const total = sizes.reduce((sum, size) => sum + size, 0);
     const limit = Math.floor(MEMORY_BYTES / peak);

@@ -4,8 +4,18 @@
 //! function and frees everything again; nothing is kept between calls. Functions return 0 on
 //! success and 1 when the decomposition does not converge.
 
+use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
+use faer::linalg::evd::tridiag::{tridiag_in_place, tridiag_in_place_scratch};
+use faer::linalg::evd::{self_adjoint_evd_scratch, tridiagonal_self_adjoint_evd, ComputeEigenvectors};
+use faer::linalg::householder::{
+    apply_block_householder_sequence_on_the_left_in_place_scratch as apply_q_scratch,
+    apply_block_householder_sequence_on_the_left_in_place_with_conj as apply_q,
+};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par, Side};
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, recommended_block_size};
+use faer::prelude::{Reborrow, ReborrowMut};
+use faer::{Accum, Conj, Mat, MatMut, MatRef, Par};
 use std::alloc::{alloc, dealloc, Layout};
 
 const ALIGN: usize = 64;
@@ -46,33 +56,144 @@ unsafe fn matrix_mut<'a>(data: *mut f64, rows: usize, cols: usize) -> MatMut<'a,
     )
 }
 
-/// Eigenvalues (ascending) and vectors of a symmetric n x n matrix; vectors overwrite it.
+/// Scratch memory; a trap where there is none, which the host turns into an error.
+fn buffer(size: StackReq) -> MemBuffer {
+    MemBuffer::try_new(size).expect("memory for scratch")
+}
+
+/// All eigenvalues of a symmetric n x n matrix, ascending, and the vectors of the `r` largest:
+/// turning only those back from the tridiagonal form saves up to a third of the whole. They take
+/// the place of the matrix's first r columns, in ascending order.
 ///
 /// # Safety
-/// `a` holds n * n values, `values` n.
+/// `a` holds n * n values, `values` n; r is at most n.
 #[no_mangle]
-pub unsafe extern "C" fn la_eigh(n: usize, a: *mut f64, values: *mut f64) -> i32 {
-    let Ok(eigen) = matrix(a, n, n).self_adjoint_eigen(Side::Lower) else {
-        return 1;
-    };
-    let diagonal = eigen.S().column_vector();
-    for i in 0..n {
-        *values.add(i) = diagonal[i];
+pub unsafe extern "C" fn la_eigh(n: usize, r: usize, a: *mut f64, values: *mut f64) -> i32 {
+    if n == 0 {
+        return 0;
     }
-    matrix_mut(a, n, n).copy_from(eigen.U());
+    if n == 1 {
+        *values = *a;
+        *a = 1.0;
+        return 0;
+    }
+    let block = recommended_block_size::<f64>(n, n);
+    let mut reflectors = matrix_mut(a, n, n);
+    let mut coefficients = Mat::<f64>::zeros(block, n - 1);
+    let vectors = ComputeEigenvectors::Yes;
+    let scratch = self_adjoint_evd_scratch::<f64>(n, vectors, Par::Seq, Default::default())
+        .or(tridiag_in_place_scratch::<f64>(n, Par::Seq, Default::default()))
+        .or(apply_q_scratch::<f64>(n - 1, block, r));
+    let mut buffer = buffer(scratch);
+    tridiag_in_place(
+        reflectors.rb_mut(),
+        coefficients.as_mut(),
+        Par::Seq,
+        MemStack::new(&mut buffer),
+        Default::default(),
+    );
+    let mut diagonal = faer::diag::Diag::<f64>::zeros(n);
+    let mut below = faer::diag::Diag::<f64>::zeros(n);
+    for i in 0..n {
+        diagonal[i] = reflectors[(i, i)];
+        if i + 1 < n {
+            below[i] = reflectors[(i + 1, i)];
+        }
+    }
+    let mut u = Mat::<f64>::zeros(n, n);
+    let mut s = faer::diag::Diag::<f64>::zeros(n);
+    let found = tridiagonal_self_adjoint_evd(
+        diagonal.as_ref(),
+        below.as_ref(),
+        s.as_mut(),
+        Some(u.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut buffer),
+        Default::default(),
+    );
+    if found.is_err() {
+        return 1;
+    }
+    for i in 0..n {
+        *values.add(i) = s[i];
+    }
+    let mut kept = u.as_mut().subcols_mut(n - r, r);
+    apply_q(
+        reflectors.rb().submatrix(1, 0, n - 1, n - 1),
+        coefficients.as_ref(),
+        Conj::No,
+        kept.rb_mut().subrows_mut(1, n - 1),
+        Par::Seq,
+        MemStack::new(&mut buffer),
+    );
+    matrix_mut(a, n, r).copy_from(kept);
     0
 }
 
-/// Thin QR of an m x n matrix, m >= n: q is m x n, r is n x n.
+/// QR of an m x n matrix, m >= n: r is n x n; `a` and `coefficients` then hold q as reflectors.
 ///
 /// # Safety
-/// `a` and `q` hold m * n values, `r` n * n.
+/// `a` holds m * n values, `coefficients` n * la_qr_block(m, n), `r` n * n.
 #[no_mangle]
-pub unsafe extern "C" fn la_qr(m: usize, n: usize, a: *const f64, q: *mut f64, r: *mut f64) -> i32 {
-    let qr = matrix(a, m, n).qr();
-    matrix_mut(q, m, n).copy_from(qr.compute_thin_Q());
-    matrix_mut(r, n, n).copy_from(qr.thin_R());
-    0
+pub unsafe extern "C" fn la_qr(
+    m: usize,
+    n: usize,
+    a: *mut f64,
+    coefficients: *mut f64,
+    r: *mut f64,
+) {
+    let block = la_qr_block(m, n);
+    let mut reflectors = matrix_mut(a, m, n);
+    let mut buffer = buffer(qr_in_place_scratch::<f64>(m, n, block, Par::Seq, Default::default()));
+    qr_in_place(
+        reflectors.rb_mut(),
+        matrix_mut(coefficients, block, n),
+        Par::Seq,
+        MemStack::new(&mut buffer),
+        Default::default(),
+    );
+    let mut r = matrix_mut(r, n, n);
+    r.fill(0.0);
+    for j in 0..n {
+        for i in 0..=j {
+            r[(i, j)] = reflectors[(i, j)];
+        }
+    }
+}
+
+/// Rows of the coefficients of `la_qr`.
+#[no_mangle]
+pub extern "C" fn la_qr_block(m: usize, n: usize) -> usize {
+    recommended_block_size::<f64>(m, n)
+}
+
+/// q b for the q [m, n] of `la_qr` and b [n, k]: out is m x k.
+///
+/// # Safety
+/// The pointers hold that many values.
+#[no_mangle]
+pub unsafe extern "C" fn la_apply_q(
+    m: usize,
+    n: usize,
+    k: usize,
+    reflectors: *const f64,
+    coefficients: *const f64,
+    b: *const f64,
+    out: *mut f64,
+) {
+    let block = la_qr_block(m, n);
+    let mut out = matrix_mut(out, m, k);
+    out.fill(0.0);
+    out.rb_mut().subrows_mut(0, n).copy_from(matrix(b, n, k));
+    let mut buffer = buffer(apply_q_scratch::<f64>(m, block, k));
+    apply_q(
+        matrix(reflectors, m, n),
+        matrix(coefficients, block, n),
+        Conj::No,
+        out,
+        Par::Seq,
+        MemStack::new(&mut buffer),
+    );
 }
 
 /// Thin SVD of an m x n matrix, k = min(m, n): u is m x k, s has k values, v is n x k.
@@ -99,6 +220,49 @@ pub unsafe extern "C" fn la_svd(
         *s.add(i) = diagonal[i];
     }
     0
+}
+
+/// m = t s t' [rows, rows] for a symmetric s [cols, cols], of which the lower triangle is read.
+///
+/// With s = l + l', l its lower triangle with half the diagonal, m = b t' + t b' for b = t l:
+/// a product with a triangle costs half, and rows are fewer than cols.
+///
+/// # Safety
+/// `t` holds rows * cols values, `s` cols * cols (its diagonal is overwritten), `m` rows * rows.
+#[no_mangle]
+pub unsafe extern "C" fn la_congruence(
+    rows: usize,
+    cols: usize,
+    t: *const f64,
+    s: *mut f64,
+    m: *mut f64,
+) {
+    let t = matrix(t, rows, cols);
+    let mut s = matrix_mut(s, cols, cols);
+    for i in 0..cols {
+        s[(i, i)] /= 2.0;
+    }
+    let mut b = Mat::<f64>::zeros(rows, cols);
+    triangular::matmul(
+        b.as_mut(),
+        BlockStructure::Rectangular,
+        Accum::Replace,
+        t,
+        BlockStructure::Rectangular,
+        s.rb(),
+        BlockStructure::TriangularLower,
+        1.0,
+        Par::Seq,
+    );
+    let mut m = matrix_mut(m, rows, rows);
+    matmul(m.rb_mut(), Accum::Replace, b.as_ref(), t.transpose(), 1.0, Par::Seq);
+    for i in 0..rows {
+        for j in 0..=i {
+            let sum = m[(i, j)] + m[(j, i)];
+            m[(i, j)] = sum;
+            m[(j, i)] = sum;
+        }
+    }
 }
 
 /// c = a b, for a m x k, b k x n, c m x n.
