@@ -6,6 +6,8 @@
  *   M = W S Wᵀ = U Λ Uᵀ,  up = U_R,  down = U_Rᵀ W,  error = the sum of the dropped eigenvalues.
  *
  * Where W has more outputs than inputs, W = Q T first, and M = T S Tᵀ. Without S, S = I: plain SVD.
+ * With a mean μ, S is that of x - μ, and what the factors make of μ itself is put right by a
+ * constant: W x ≈ up down x + (W - up down) μ, the best of all affine maps of that rank.
  * With output weights, W is Z W throughout, and up is Z⁻¹ U_R (see `output-scaling.ts`).
  */
 import { checkMatrix } from './check-matrix';
@@ -23,6 +25,8 @@ export interface FactorizeInput {
   dIn: number;
   /** S [dIn, dIn], symmetric, of any rank and scale. Default the identity. */
   moment?: Float64Array;
+  /** μ [dIn], where `moment` is of x - μ (see `SecondMoment.centered`). Default 0. */
+  mean?: Float64Array;
   /** A: the error that counts is eᵀ A e. Default the identity. */
   outputWeights?: OutputWeights;
   /** R, from 0 to min(dOut, dIn): a wider latent holds no more. */
@@ -42,32 +46,50 @@ export interface Factors extends FactorError {
    * singular M below 0.
    */
   eigenvalues: Float64Array;
+  /** Where a mean was given: the constant (W - up down) μ, [dOut], and the latents' mean, [R]. */
+  offset?: Float64Array;
+  latentMean?: Float64Array;
 }
 
 /** @throws RangeError on lengths that do not fit, values that are not finite, or a rank too high. */
 export function factorize(la: LinearAlgebra, input: FactorizeInput): Factors {
   const { dOut, dIn, moment, rank } = input;
   const { weight, scaling } = prepare(la, 'factorize', input);
-  const { q, t, rows } = outputBasis(la, weight, dOut, dIn);
-  const { values, vectors } = la.eigh(outputMoment(la, t, rows, dIn, moment), rows);
+  const { applyQ, t, rows } = outputBasis(la, weight, dOut, dIn);
+  const gram = moment ? la.congruence(t, moment, rows, dIn) : ownGram(la, t, rows, dIn);
+  const { values, vectors: kept } = la.eigh(gram, rows, rank); // [R, rows], a row each
   checkSemidefinite('factorize', values);
-  const kept = vectors.subarray(0, rank * rows); // [R, rows], a row each
   const basis = transpose(kept, rank, rows); // [rows, R]
-  const up = q ? la.matmul(q, basis, dOut, rows, rank) : basis;
+  const scaled = applyQ ? applyQ(basis, rank) : basis;
+  const up = scaling ? scaling.undo(scaled, rank) : scaled;
+  const down = la.matmul(kept, t, rank, rows, dIn);
   return {
-    rank,
-    up: scaling ? scaling.undo(up, rank) : up,
-    down: la.matmul(kept, t, rank, rows, dIn),
+    ...{ rank, up, down, ...constantOf(la, input, up, down) },
     eigenvalues: values,
     ...errorOf([{ energy: sum(values), error: Math.max(0, sum(values.subarray(rank))) }]),
   };
 }
 
+/** What the factors make of the mean, and the constant that is missing. */
+export function constantOf(
+  la: LinearAlgebra,
+  { weight, dOut, dIn, mean, rank }: FactorizeInput,
+  up: Float64Array,
+  down: Float64Array,
+): Pick<Factors, 'offset' | 'latentMean'> {
+  if (!mean) return {};
+  const latentMean = la.matmul(down, mean, rank, dIn, 1);
+  const found = la.matmul(up, latentMean, dOut, rank, 1);
+  const whole = la.matmul(Float64Array.from(weight), mean, dOut, dIn, 1);
+  return { latentMean, offset: whole.map((value, i) => value - found[i]!) };
+}
+
 /** Check the input; Z W in float64. */
 export function prepare(la: LinearAlgebra, caller: string, input: FactorizeInput) {
-  const { dOut, dIn, moment, outputWeights, rank } = input;
+  const { dOut, dIn, moment, mean, outputWeights, rank } = input;
   checkMatrix(caller, 'weight', input.weight, dOut, dIn);
   if (moment) checkMoment(caller, moment, dIn);
+  if (mean) checkMatrix(caller, 'mean', mean, dIn, 1);
   checkRank(caller, rank, dOut, dIn);
   const scaling = outputScaling(la, caller, outputWeights, dOut);
   const weight =
@@ -82,27 +104,12 @@ function sum(values: Float64Array): number {
 
 /** W itself, or W = q t with t [dIn, dIn] where W has more outputs than inputs. */
 function outputBasis(la: LinearAlgebra, weight: Float64Array, dOut: number, dIn: number) {
-  if (dOut <= dIn) return { q: undefined, t: weight, rows: dOut };
-  const { q, r } = la.qr(weight, dOut, dIn);
-  return { q, t: r, rows: dIn };
+  if (dOut <= dIn) return { applyQ: undefined, t: weight, rows: dOut };
+  const { r, applyQ } = la.implicitQr(weight, dOut, dIn);
+  return { applyQ, t: r, rows: dIn };
 }
 
-/** t S tᵀ [rows, rows]; eigh reads one triangle, so each entry is the mean of both. */
-function outputMoment(
-  la: LinearAlgebra,
-  t: Float64Array,
-  rows: number,
-  dIn: number,
-  moment: Float64Array | undefined,
-): Float64Array {
-  const ts = moment ? la.matmul(t, moment, rows, dIn, dIn) : t;
-  const gram = la.matmul(ts, transpose(t, rows, dIn), rows, dIn, rows);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < i; j++) {
-      const mean = (gram[i * rows + j]! + gram[j * rows + i]!) / 2;
-      gram[i * rows + j] = mean;
-      gram[j * rows + i] = mean;
-    }
-  }
-  return gram;
+/** t tᵀ [rows, rows]. */
+function ownGram(la: LinearAlgebra, t: Float64Array, rows: number, dIn: number): Float64Array {
+  return la.matmul(t, transpose(t, rows, dIn), rows, dIn, rows);
 }

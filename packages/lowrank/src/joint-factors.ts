@@ -25,6 +25,9 @@ export interface JointFactors extends FactorError {
   upV: Float64Array;
   /** Eigenvalues of each group, descending. */
   eigenvalues: Float64Array[];
+  /** Where a mean was given: what to add to the keys, [dK], and to the values, [dV]. */
+  offsetK?: Float64Array;
+  offsetV?: Float64Array;
 }
 
 /**
@@ -51,7 +54,7 @@ export async function jointFactorsBy(
 
 /** What is factored for each group. */
 function partsOf(input: JointInput): FactorizeInput[] {
-  const { key, value, dIn, moment, rank, groups = 1 } = input;
+  const { key, value, dIn, moment, mean, rank, groups = 1 } = input;
   checkKeyValue('jointFactors', input);
   checkGroups(groups, { rank, dK: key.dOut, dV: value.dOut });
   const [dK, dV] = [key.dOut / groups, value.dOut / groups];
@@ -62,18 +65,27 @@ function partsOf(input: JointInput): FactorizeInput[] {
     dOut: dK + dV,
     dIn,
     moment,
+    mean,
     outputWeights: keyWeights && valueWeights && [...keyWeights[group]!, ...valueWeights[group]!],
     rank: rank / groups,
   }));
 }
 
-function joined({ key, rank, groups = 1 }: JointInput, parts: readonly Factors[]): JointFactors {
-  const boundary = (key.dOut / groups) * (rank / groups);
+function joined(
+  { key, rank, mean, groups = 1 }: JointInput,
+  parts: readonly Factors[],
+): JointFactors {
+  const rows = key.dOut / groups;
+  const boundary = rows * (rank / groups);
   return {
     down: join(parts.map(({ down }) => down)),
     upK: join(parts.map(({ up }) => up.subarray(0, boundary))),
     upV: join(parts.map(({ up }) => up.subarray(boundary))),
     eigenvalues: parts.map(({ eigenvalues }) => eigenvalues),
+    ...(mean && {
+      offsetK: join(parts.map(({ offset }) => offset!.subarray(0, rows))),
+      offsetV: join(parts.map(({ offset }) => offset!.subarray(rows))),
+    }),
     ...errorOf(parts),
   };
 }

@@ -17,6 +17,8 @@ export interface KeyValueInput {
   dIn: number;
   /** Second moment of the inputs, [dIn, dIn]. Default the identity. */
   moment?: Float64Array;
+  /** Mean of the inputs, [dIn], where the moment is of x less it. */
+  mean?: Float64Array;
 }
 
 /** @throws RangeError where shapes do not fit, or one side alone is weighted. */

@@ -41,6 +41,19 @@ describeBackends('SecondMoment', () => {
     );
   });
 
+  test('means and centered moments are those of the definition', async () => {
+    const shifted = values.map((value, i) => value + 3 * (i % D));
+    const found = await moment(shifted);
+    const mean = Float64Array.from({ length: D }, (_, i) =>
+      all.reduce((sum, row) => sum + shifted[row * D + i]! / T, 0),
+    );
+    expectClose(found.mean(), mean, CLOSE);
+    const centered = shifted.map((value, i) => value - mean[i % D]!);
+    // Of squares that reach 36² in float32.
+    const expected = definition(centered, all).map((sum) => sum / T);
+    expectClose(found.centered(), expected, { abs: 1e-3 });
+  });
+
   test('a mask leaves rows out, whatever they hold', async () => {
     const padded = values.map((value, i) => (even[Math.floor(i / D)] ? value : Number.NaN));
     const found = await moment(padded, Uint8Array.from(even));
@@ -55,6 +68,7 @@ describeBackends('SecondMoment', () => {
     const [a, b] = [await moment(values.slice(0, 20 * D)), await moment(values.slice(20 * D))];
     const merged = a.clone().merge(b);
     expectClose(merged.sum, whole.sum, CLOSE);
+    expectClose(merged.first, whole.first, CLOSE);
     expect([merged.count, a.count, b.count]).toEqual([T, 20, 30]);
     const [own, other] = [
       await moment(values, even),

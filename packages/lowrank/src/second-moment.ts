@@ -1,5 +1,5 @@
 /**
- * The second moment of a layer's inputs, Σ x xᵀ, over the tokens of a modality. Each batch is
+ * The first and second moment of a layer's inputs, Σ x and Σ x xᵀ, over the tokens of a modality. Each batch is
  * multiplied on the device in f32; batches are added on the host in f64, since sums over many
  * tokens lose digits in f32 where a few channels are very large.
  */
@@ -8,11 +8,14 @@ import * as tf from '@tensorflow/tfjs-core';
 export class SecondMoment {
   /** Σ x xᵀ, [dim, dim]. */
   readonly sum: Float64Array;
+  /** Σ x, [dim]. */
+  readonly first: Float64Array;
   /** Tokens that were added. */
   count = 0;
 
   constructor(readonly dim: number) {
     this.sum = new Float64Array(dim * dim);
+    this.first = new Float64Array(dim);
   }
 
   /**
@@ -32,19 +35,20 @@ export class SecondMoment {
       Array.from({ length: rows }, (_, row) => row).filter((row) => !mask || mask[row]),
     );
     if (chosen.length === 0) return this;
-    const product = tf.tidy(() => {
+    const products = tf.tidy(() => {
       const own = chosen.length === rows ? x : tf.gather(x, tf.tensor1d(chosen, 'int32'));
-      return tf.matMul(tf.transpose(own), own); // [dim, dim]
+      return [tf.matMul(tf.transpose(own), own), tf.sum(own, 0)]; // [dim, dim] and [dim]
     });
-    const values = await product.data();
-    product.dispose();
-    const bad = values.findIndex((value) => !Number.isFinite(value));
+    const [values, first] = (await Promise.all(products.map((t) => t.data()))) as Float32Array[];
+    tf.dispose(products);
+    const bad = values!.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) {
       throw new RangeError(
-        `SecondMoment.add: sums of squares must be finite, got ${values[bad]} for x[${Math.floor(bad / dim)}] x[${bad % dim}]. Padding belongs in the mask.`,
+        `SecondMoment.add: sums of squares must be finite, got ${values![bad]} for x[${Math.floor(bad / dim)}] x[${bad % dim}]. Padding belongs in the mask.`,
       );
     }
-    for (let i = 0; i < values.length; i++) this.sum[i]! += values[i]!;
+    for (let i = 0; i < values!.length; i++) this.sum[i]! += values![i]!;
+    for (let i = 0; i < dim; i++) this.first[i]! += first![i]!;
     this.count += chosen.length;
     return this;
   }
@@ -55,6 +59,7 @@ export class SecondMoment {
       throw new RangeError(`SecondMoment.merge: dim must be ${this.dim}, got ${other.dim}.`);
     }
     for (let i = 0; i < this.sum.length; i++) this.sum[i]! += other.sum[i]!;
+    for (let i = 0; i < this.dim; i++) this.first[i]! += other.first[i]!;
     this.count += other.count;
     return this;
   }
@@ -67,5 +72,22 @@ export class SecondMoment {
   normalized(): Float64Array {
     const scale = 1 / Math.max(1, this.count);
     return this.sum.map((value) => value * scale);
+  }
+
+  /** Mean of x, [dim]; zero before anything was added. */
+  mean(): Float64Array {
+    const scale = 1 / Math.max(1, this.count);
+    return this.first.map((value) => value * scale);
+  }
+
+  /** Mean of (x - mean)(x - mean)ᵀ, [dim, dim]. */
+  centered(): Float64Array {
+    const { dim } = this;
+    const mean = this.mean();
+    const moment = this.normalized();
+    for (let i = 0; i < dim; i++) {
+      for (let j = 0; j < dim; j++) moment[i * dim + j]! -= mean[i]! * mean[j]!;
+    }
+    return moment;
   }
 }

@@ -19,6 +19,9 @@ export interface SplitFactors extends FactorError {
   upV: Float64Array;
   /** Eigenvalues of the keys and of the values, descending. */
   eigenvalues: Float64Array[];
+  /** Where a mean was given: what to add to the keys, [dK], and to the values, [dV]. */
+  offsetK?: Float64Array;
+  offsetV?: Float64Array;
 }
 
 /**
@@ -40,10 +43,10 @@ export async function splitFactorsBy(
 }
 
 function partsOf(input: SplitInput): FactorizeInput[] {
-  const { key, value, dIn, moment, rank } = input;
+  const { key, value, dIn, moment, mean, rank } = input;
   checkKeyValue('splitFactors', input);
   checkRank('splitFactors', rank, Math.min(key.dOut, value.dOut), dIn);
-  return [key, value].map((side) => ({ ...side, dIn, moment, rank }));
+  return [key, value].map((side) => ({ ...side, dIn, moment, mean, rank }));
 }
 
 function joined(k: Factors, v: Factors): SplitFactors {
@@ -53,6 +56,7 @@ function joined(k: Factors, v: Factors): SplitFactors {
     downV: v.down,
     upV: v.up,
     eigenvalues: [k.eigenvalues, v.eigenvalues],
+    ...(k.offset && { offsetK: k.offset, offsetV: v.offset }),
     ...errorOf([k, v]),
   };
 }

@@ -11,7 +11,7 @@ import type { Factors } from './factorize';
  * @throws RangeError
  */
 export function truncateFactors(factors: Factors, rank: number): Factors {
-  const { rank: wide, up, down, eigenvalues, energy, error } = factors;
+  const { rank: wide, up, down, eigenvalues, energy, error, offset, latentMean } = factors;
   if (!Number.isSafeInteger(rank) || rank < 0 || rank > wide) {
     throw new RangeError(
       `truncateFactors: rank must be an integer from 0 to that of the factors, ${wide}, got ${rank}.`,
@@ -23,6 +23,16 @@ export function truncateFactors(factors: Factors, rank: number): Factors {
     up: up.filter((_, i) => i % wide < rank), // [dOut, R]
     down: down.slice(0, (down.length / Math.max(1, wide)) * rank), // [R, dIn]
     eigenvalues,
+    ...(offset &&
+      latentMean && {
+        latentMean: latentMean.slice(0, rank),
+        // What the dropped dims made of the mean is now missing, too.
+        offset: offset.map((value, row) => {
+          let sum = value;
+          for (let i = rank; i < wide; i++) sum += up[row * wide + i]! * latentMean[i]!;
+          return sum;
+        }),
+      }),
     ...errorOf([{ energy, error: error + dropped }]),
   };
 }

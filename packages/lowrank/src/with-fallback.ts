@@ -10,28 +10,36 @@ const TIE_BREAK = 1e-3;
  * @param own moment of the modality. One without tokens, or of zeros only, is replaced by `joint`.
  * @param joint moment of all tokens.
  * @param rank latent width that is to be factored.
- * @returns mean of x xᵀ, [dim, dim], the caller's.
+ * @param center whether the moment is to be of x less its mean, which is that of `own` where it has
+ *   tokens.
+ * @returns mean of x xᵀ, [dim, dim], and with `center` that of x, [dim]; the caller's.
  * @throws RangeError when dims differ, or there are no tokens at all.
  */
 export function withFallback(
   own: SecondMoment,
   joint: SecondMoment,
-  { rank }: { rank: number },
-): { moment: Float64Array; usedFallback: boolean } {
+  { rank, center = false }: { rank: number; center?: boolean },
+): { moment: Float64Array; mean?: Float64Array; usedFallback: boolean } {
   if (own.dim !== joint.dim) {
     throw new RangeError(
       `withFallback: both moments must have one dim, got own.dim=${own.dim}, joint.dim=${joint.dim}.`,
     );
   }
-  const moment = own.normalized();
-  if (own.count > 0 && own.count >= 2 * rank) return { moment, usedFallback: false };
+  const momentOf = (from: SecondMoment) => (center ? from.centered() : from.normalized());
+  const moment = momentOf(own);
+  const mean = center && { mean: (own.count > 0 ? own : joint).mean() };
+  if (own.count > 0 && own.count >= 2 * rank) return { moment, ...mean, usedFallback: false };
   if (joint.count === 0) {
     throw new RangeError('withFallback: joint must hold tokens where own has few, got none.');
   }
-  const other = joint.normalized();
+  const other = momentOf(joint);
   const [ownEnergy, otherEnergy] = [moment, other].map((values) => trace(values, own.dim));
   const weight = ownEnergy! > 0 && otherEnergy! > 0 ? TIE_BREAK * (ownEnergy! / otherEnergy!) : 1;
-  return { moment: moment.map((value, i) => value + weight * other[i]!), usedFallback: true };
+  return {
+    moment: moment.map((value, i) => value + weight * other[i]!),
+    ...mean,
+    usedFallback: true,
+  };
 }
 
 function trace(values: Float64Array, dim: number): number {

@@ -120,6 +120,38 @@ describeBackends('latents of different widths by layer and modality', () => {
   });
 });
 
+describeBackends('a conversion of centered activations', () => {
+  test.each<[string, TinyLlavaOptions, ConvertRunOptions]>([
+    ['joint, no biases before', {}, { rank: 4 }],
+    ['groups', { bias: true }, { rank: 4, groups: 2 }],
+    ['split, by attention', { bias: true }, { rank: 4, factor: 'split', init: 'attention' }],
+    ['key, no biases before', {}, { rank: 4, factor: 'key' }],
+    ['value, one latent for both modalities', {}, { rank: 4, factor: 'value', decouple: false }],
+  ])('%s: absorbed decode equals naive prefill, each modality with its biases', async (...of) => {
+    const [, model, options] = of;
+    const source = await openTinyLlava(model);
+    const converted = await convert(source, { ...options, center: true });
+    const expected = await logits(converted);
+    expectClose(await logits(converted, 'absorbed'), expected, { abs: 1e-5 });
+    const plain = await logits(await convert(source, options));
+    expect(plain.some((value, i) => Math.abs(value - expected[i]!) > 1e-2)).toBe(true);
+  });
+
+  test('full rank equals the original, whatever the mean', async () => {
+    const source = await openTinyLlava({ bias: true });
+    const converted = await convert(source, { ropeDim: 8, rank: 8, center: true });
+    expectClose(await logits(converted), await logits(source), { abs: 1e-5 });
+  });
+
+  test('the layout of the reference has no place for biases that the model did not have', async () => {
+    const options = { rank: 4, center: true, layout: 'reference' } as const;
+    await expect(convert(await openTinyLlava(), options)).rejects.toThrow(
+      'center with layout reference needs a model whose keys and values have biases, got none of k_proj, v_proj.',
+    );
+    await convert(await openTinyLlava({ bias: true }), options);
+  });
+});
+
 describeBackends('a conversion', () => {
   test('streams: what is held does not grow with depth', async () => {
     const peaks: number[] = [];

@@ -46,6 +46,7 @@ export async function convertModel(
   const source = given.videoAsText
     ? { ...original, config: videoAsText(original.config) }
     : original;
+  if (given.center && given.layout === 'reference') checkBiases(source);
   if (given.needsCalibration && calibration.length === 0) {
     throw new RangeError(
       'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted and init activations or attention, got none.',
@@ -70,4 +71,15 @@ export async function convertModel(
   const scratch = sharesOut(given) ? [recordName, measureName] : [recordName];
   await output.finish(records.flatMap(({ layer }) => scratch.map((name) => name(layer))));
   return report;
+}
+
+/** The reference's loader gives keys and values biases where the original has them, nowhere else. */
+function checkBiases({ weights }: VlmSource): void {
+  const missing = ['k_proj', 'v_proj'].filter(
+    (name) => !weights.shape(`layers.0.self_attn.${name}.bias`),
+  );
+  if (missing.length === 0) return;
+  throw new RangeError(
+    `convertModel: center with layout reference needs a model whose keys and values have biases, got none of ${missing.join(', ')}. Leave center out, or write the extended layout.`,
+  );
 }

@@ -59,6 +59,11 @@ export interface ConvertOptions {
    * the attention's output.
    */
   init?: 'weights' | 'activations' | 'attention';
+  /**
+   * Factor what is left of activations without their mean, modality by modality; the mean's part
+   * goes to the biases of keys and values, which a model without biases gets by it. Default false.
+   */
+  center?: boolean;
   /** A latent for each modality (default), or one for both. */
   decouple?: boolean;
   /** Latents cut by groups of KV heads. Default 1, the joint latent. */
@@ -142,6 +147,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     allocation: options.allocation ?? 'uniform',
     factor,
     init,
+    center: options.center ?? false,
     decouple: options.decouple ?? true,
     groups,
     propagate: options.propagate ?? 'converted',
@@ -152,6 +158,11 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     needsAttention: choosesByAttention || unrotate === 'fitted' || weighsAttention,
     needsCalibration: seesActivations || choosesByAttention || unrotate === 'fitted',
   };
+  if (plan.center && !seesActivations) {
+    throw new RangeError(
+      `planConversion: center needs factors that see activations, got init=${init}, factor=${factor}.`,
+    );
+  }
   if (!choosesByAttention) checkPairs(config, plan);
   checkCacheBits(plan);
   if (plan.layout === 'reference') checkReference(plan);

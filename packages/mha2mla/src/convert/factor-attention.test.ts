@@ -244,11 +244,17 @@ describeBackends('the error that a conversion reports', () => {
     return Float64Array.from(rows);
   }
 
-  test.each(['original', 'rope', 'converted'] as const)(
-    'is the one measured on the inputs, with those of the %s layers before',
-    async (propagate) => {
-      const original = await openTinyLlava({ bias: true });
-      const { report, model } = await convert(original, { rank: 4, propagate });
+  test.each([
+    ['original', {}],
+    ['rope', {}],
+    ['converted', {}],
+    ['original', { center: true }],
+    ['converted', { center: true, bias: false }],
+  ] as const)(
+    'is the one measured on the inputs, with those of the %s layers before, %o',
+    async (propagate, { center = false, bias = true }: { center?: boolean; bias?: boolean }) => {
+      const original = await openTinyLlava({ bias });
+      const { report, model } = await convert(original, { rank: 4, propagate, center });
       const rope = (await convert(original, { factor: 'none' })).model;
       const before = { original, rope, converted: model }[propagate];
       for (const [modality, folder] of [
@@ -265,12 +271,23 @@ describeBackends('the error that a conversion reports', () => {
             await read(model, `${folder}.down_kv.weight`, [8, D]),
           );
           const lost = factored.map((value, i) => value - whole.values[i]!);
-          const energyOf = (map: Float64Array) =>
-            la
-              .matmul(x, transpose(map, rows), tokens, D, rows)
-              .reduce((sum, value) => sum + value * value, 0);
-          error += energyOf(lost);
-          energy += energyOf(new Float64Array(whole.values));
+          const outputs = (map: Float64Array) =>
+            la.matmul(x, transpose(map, rows), tokens, D, rows);
+          const bias = async (source: VlmSource, at: string) =>
+            source.weights.shape(`layers.1.self_attn.${at}.${name}.bias`)
+              ? (await read(source, `${at}.${name}.bias`, [rows])).values
+              : new Float32Array(rows);
+          const [before, after] = [await bias(rope, 'kv_proj'), await bias(model, folder)];
+          for (const [i, value] of outputs(lost).entries()) {
+            error += (value + after[i % rows]! - before[i % rows]!) ** 2;
+          }
+          // With `center`, the energy that counts is that about the mean.
+          const y = outputs(new Float64Array(whole.values));
+          for (let row = 0; row < rows; row++) {
+            const own = y.filter((_, i) => i % rows === row);
+            const mean = center ? own.reduce((sum, value) => sum + value, 0) / tokens : 0;
+            for (const value of own) energy += (value - mean) ** 2;
+          }
         }
         const reported = report.layers[1]![modality]!;
         expect(reported).toMatchObject({ tokens, usedFallback: false });

@@ -1,7 +1,7 @@
 /**
  * Factor a layer's un-rotated keys and its values into latents, one a modality or one for both
  * (modality-decoupled low rank, FORMULAS F5), and lay them out as converted checkpoints do.
- * Biases stay on the up-projections.
+ * Biases stay on the up-projections; with `center`, each modality's mean adds to its own.
  */
 import { withFallback } from '@mha2mla/lowrank';
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
@@ -65,7 +65,7 @@ export async function factorAttention(
     const rank = plan.latentRanks[modalities[0]!][index]!;
     const input = momentOf(plan, rank * config.numKeyValueHeads, calibration, modalities);
     const name = [`layer ${index}`, ...modalities].join(', ');
-    const job = { name, rank, moment: input?.moment, outputWeights };
+    const job = { name, rank, moment: input?.moment, mean: input?.mean, outputWeights };
     const { tokens = 0, usedFallback = false } = input ?? {};
     return {
       folder,
@@ -82,8 +82,8 @@ export async function factorAttention(
   for (const { folder, modalities, tokens, usedFallback, jobs } of folders) {
     const found = joinFactors(plan, { key, value }, jobs, results.splice(0, jobs.length));
     for (const [part, tensor] of found.tensors) tensors.set(`self_attn.${folder}.${part}`, tensor);
-    addBias(tensors, `${folder}.up_k`, key);
-    addBias(tensors, `${folder}.up_v`, value);
+    addBias(tensors, `${folder}.up_k`, key, found.offsets.key);
+    addBias(tensors, `${folder}.up_v`, value, found.offsets.value);
     const { relativeError, retainedEnergy, spectrum } = found;
     const report = { relativeError, retainedEnergy, tokens, usedFallback, spectrum };
     for (const modality of modalities) {
@@ -118,11 +118,17 @@ function momentOf(
   const { vision, text } = calibration.moments;
   const joint = vision.clone().merge(text);
   if (modalities.length > 1) {
-    return { moment: joint.normalized(), tokens: joint.count, usedFallback: false };
+    return {
+      moment: plan.center ? joint.centered() : joint.normalized(),
+      mean: plan.center ? joint.mean() : undefined,
+      tokens: joint.count,
+      usedFallback: false,
+    };
   }
   const own = calibration.moments[modalities[0]!];
   // Each group of heads, and each of K and V where they are apart, is a factorisation of its own.
-  return { ...withFallback(own, joint, { rank: width / plan.groups }), tokens: own.count };
+  const found = withFallback(own, joint, { rank: width / plan.groups, center: plan.center });
+  return { mean: undefined, ...found, tokens: own.count };
 }
 
 function addProjected(tensors: Map<string, LayerTensor>, name: string, projected: Projected): void {
@@ -130,6 +136,13 @@ function addProjected(tensors: Map<string, LayerTensor>, name: string, projected
   addBias(tensors, name, projected);
 }
 
-function addBias(tensors: Map<string, LayerTensor>, name: string, { bias }: Projected): void {
-  if (bias) tensors.set(`self_attn.${name}.bias`, bias);
+/** @param offset what is added to the bias, which a model without biases gets by it. */
+function addBias(
+  tensors: Map<string, LayerTensor>,
+  name: string,
+  { bias }: Projected,
+  offset?: Float32Array,
+): void {
+  const values = offset?.map((value, i) => value + (bias?.values[i] ?? 0)) ?? bias?.values;
+  if (values) tensors.set(`self_attn.${name}.bias`, { shape: [values.length], values });
 }

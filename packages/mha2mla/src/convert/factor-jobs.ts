@@ -12,6 +12,7 @@ export interface FactorJobOptions {
   name: string;
   rank: number;
   moment?: Float64Array;
+  mean?: Float64Array;
   outputWeights?: AttentionWeights;
 }
 
@@ -21,17 +22,18 @@ export interface FactorJobOptions {
  * @param name what failures name.
  * @param rank latent dims a KV head.
  * @param moment of the inputs, [dIn, dIn]; absent: factors of the weights alone.
+ * @param mean of the inputs, [dIn], where the moment is of what is left without it.
  * @param outputWeights what errors cost, a block a KV head; absent: the same everywhere.
  */
 export function factorJobs(
   { hiddenSize, numKeyValueHeads }: DecoderConfig,
   { factor, groups }: ConversionPlan,
   { key, value }: Pick<SplitAttention, 'key' | 'value'>,
-  { name, rank, moment, outputWeights }: FactorJobOptions,
+  { name, rank, moment, mean, outputWeights }: FactorJobOptions,
 ): FactorJob[] {
   const heads = numKeyValueHeads / groups;
   const job = (part: string, sides: Pick<FactorJob, 'key' | 'value'>): FactorJob => ({
-    ...{ name: name + part, dIn: hiddenSize, moment, heads, rank: rank * heads },
+    ...{ name: name + part, dIn: hiddenSize, moment, mean, heads, rank: rank * heads },
     ...sides,
   });
   if (factor === 'joint') {
@@ -54,6 +56,8 @@ export interface JoinedFactors extends FactorError {
   tensors: [string, LayerTensor][];
   /** What each rank from 0 to that of the jobs (dims a KV head) would lose; at 0 all energy. */
   errors: number[];
+  /** What the mean of the inputs adds to the biases of keys and values; absent: nothing. */
+  offsets: { key?: Float32Array; value?: Float32Array };
 }
 
 /** Lay the results of {@link factorJobs} out as converted checkpoints do. */
@@ -81,7 +85,12 @@ export function joinFactors(
     return { eigenvalues, energy, width: Math.min(dIn, (keys?.dOut ?? 0) + (values?.dOut ?? 0)) };
   });
   const errors = errorsByRank(results, rank, heads);
-  return { tensors, errors, spectrum: spectrumOf(parts, heads), ...errorOf(results) };
+  const offsets = {
+    key: results[0]!.offsetK && stack(({ offsetK }) => offsetK, 1).values,
+    value: results.at(-1)!.offsetV && stack(({ offsetV }) => offsetV, 1).values,
+  };
+  const spectrum = spectrumOf(parts, heads);
+  return { tensors, errors, offsets, spectrum, ...errorOf(results) };
 
   function sideTensors(letter: string, down: Float64Array, up: Float64Array) {
     return [

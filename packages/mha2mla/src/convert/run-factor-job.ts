@@ -19,6 +19,8 @@ export interface FactorJob {
   dIn: number;
   /** Second moment of the inputs, [dIn, dIn]. Default the identity. */
   moment?: Float64Array;
+  /** Their mean, [dIn], where the moment is of what is left without it. */
+  mean?: Float64Array;
   /** KV heads that the latent serves. */
   heads: number;
   /** Of the latent. */
@@ -32,6 +34,9 @@ export interface FactorResult extends Pick<Factors, 'energy' | 'error' | 'eigenv
   upK?: Float64Array;
   /** [dV, rank], where values do. */
   upV?: Float64Array;
+  /** Where a mean was given: what is to be added to the keys, [dK], and to the values, [dV]. */
+  offsetK?: Float64Array;
+  offsetV?: Float64Array;
 }
 
 /** Runs the jobs of a layer, here or in threads. @returns their results, in the jobs' order. */
@@ -50,14 +55,14 @@ export function runFactorJob(la: LinearAlgebra, job: FactorJob): FactorResult {
   }
 }
 
-function factors(la: LinearAlgebra, { key, value, dIn, moment, rank }: FactorJob): FactorResult {
+function factors(la: LinearAlgebra, job: FactorJob): FactorResult {
+  const { key, value, dIn, moment, mean, rank } = job;
   if (key && value) {
-    const joint = jointFactors(la, { key, value, dIn, moment, rank });
-    const { down, upK, upV, eigenvalues, energy, error } = joint;
-    return { down, upK, upV, eigenvalues: eigenvalues[0]!, energy, error };
+    const { eigenvalues, ...joint } = jointFactors(la, { key, value, dIn, moment, mean, rank });
+    return { ...joint, eigenvalues: eigenvalues[0]! };
   }
   const only = key ?? value;
   if (!only) throw new Error('expected keys or values, got neither.');
-  const { up, ...factors } = factorize(la, { ...only, dIn, moment, rank });
-  return { ...factors, [key ? 'upK' : 'upV']: up };
+  const { up, offset, ...factors } = factorize(la, { ...only, dIn, moment, mean, rank });
+  return key ? { ...factors, upK: up, offsetK: offset } : { ...factors, upV: up, offsetV: offset };
 }

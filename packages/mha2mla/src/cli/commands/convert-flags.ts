@@ -25,6 +25,7 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   groups: number;
   factor: NonNullable<ConvertOptions['factor']>;
   init: NonNullable<ConvertOptions['init']>;
+  center?: boolean;
   decouple: boolean;
   calibration?: string;
   samples: number;
@@ -116,6 +117,7 @@ export function addConvertOptions(command: Command): Command {
         'attention',
       ]).default('activations'),
     )
+    .option('--center', 'factor activations less their mean, which goes to the biases')
     .option('--no-decouple', 'one latent for both modalities')
     .option('--calibration <file>', 'DATA, or a pre-tokenised safetensors file')
     .option('--samples <n>', 'most calibration samples', integer(1), 128)
@@ -153,6 +155,7 @@ export async function convertOptions(flags: ConvertFlags): Promise<ConvertOption
     propagate: flags.propagate,
     videoAsText: flags.videoAsText,
     layout: flags.layout,
+    center: flags.center,
     decouple: flags.decouple,
     dtype: flags.dtype?.toUpperCase() as ConvertOptions['dtype'],
     cache: { kvBits: flags.kvBits, ropeBits: flags.ropeBits },
