@@ -16,8 +16,8 @@ const BUDGET_POINTS = [
 ];
 /** Of the model with as many KV heads as heads: 6.25 %. */
 const MHA_POINT = [2, 2];
-/** Where the low rank bites: latents of 12 to 24 dims in all, the rotary part as wide as it is above. */
-const BITE_POINTS = { llava: [3, 2], llava_next: [12, 6], qwen2_5_vl: [12, 6] };
+/** A latent of 12 dims in all, the rotary part as wide as it is above; others have 8 to 96 dims. */
+const NARROW_RANK = { llava: 2, llava_next: 6, qwen2_5_vl: 6 };
 /** The same bytes with other rotary parts. */
 const WIDTH_POINTS = [
   ...[12, 4, 2, 0].map((ropeDim) => [ropeDim, 16 - ropeDim]),
@@ -25,24 +25,22 @@ const WIDTH_POINTS = [
   ...[6, 2, 0].map((ropeDim) => [ropeDim, 8 - ropeDim]),
 ];
 
-const PLAIN = ['high', 'low', 'uniform', 'norm2', 'mkl'];
+const PLAIN = ['high', 'low', 'uniform', 'norm2', 'mkl', 'greedy'];
+const FITTED = ['uniform', 'norm2', 'mkl', 'greedy'];
 const STRATEGY_ROWS = {
   ...Object.fromEntries(PLAIN.map((strategy) => [strategy, { strategy, unrotate: 'plain' }])),
-  ...Object.fromEntries(
-    PLAIN.map((strategy) => [`${strategy}, fitted`, { strategy, unrotate: 'fitted' }]),
-  ),
+  ...Object.fromEntries(FITTED.map((strategy) => [`${strategy}, fitted`, { strategy }])),
   'mkl zero, fitted': { mklVariant: 'zero' },
   'mkl keys, fitted': { mklSplit: 'keys' },
-  greedy: { strategy: 'greedy', unrotate: 'plain' },
-  'greedy, fitted': { strategy: 'greedy' },
 };
 
 const INITS = ['weights', 'activations', 'attention'];
 
-/** @param {string} family @returns {Record<string, object>} */
-function initRows(family) {
+/** Groups of heads with a latent of their own are for models with many KV heads. */
+function initRows(family, rank) {
   const rows = {};
-  for (const groups of family === 'llava' ? [1, 2, 6] : [1]) {
+  const groupings = family === 'llava' && rank < 16 ? [1, 2, 6] : [1];
+  for (const groups of groupings) {
     for (const init of INITS) {
       for (const decouple of [true, false]) {
         const name = [init, decouple ? 'decoupled' : 'joint', groups > 1 && `${groups} groups`];
@@ -61,7 +59,8 @@ function initRows(family) {
 
 /** Rows that claims are about: measured with every calibration set. */
 const SEEDED = new Set([
-  ...['uniform', 'mkl', 'norm2', 'greedy'].flatMap((row) => [row, `${row}, fitted`]),
+  ...['uniform', 'mkl'].flatMap((row) => [row, `${row}, fitted`]),
+  ...['norm2', 'greedy'].map((row) => `${row}, fitted`),
   ...INITS.flatMap((init) => [`${init}, decoupled`, `${init}, joint`]),
 ]);
 
@@ -79,8 +78,8 @@ const SEEDED = new Set([
 export function ablationCells(families) {
   const cells = [0, 1, 2].flatMap((seed) =>
     families.flatMap((family) => [
-      ...tableCells('strategy', STRATEGY_ROWS, family, seed),
-      ...tableCells('init', initRows(family), family, seed),
+      ...tableCells('strategy', () => STRATEGY_ROWS, family, seed),
+      ...tableCells('init', (rank) => initRows(family, rank), family, seed),
     ]),
   );
   const widths = families.flatMap((family) =>
@@ -89,19 +88,22 @@ export function ablationCells(families) {
   return [...cells.filter(({ seed }) => seed === 0), ...widths, ...cells.filter(isExtra)];
 }
 
-function isExtra({ seed, row, rank, ropeDim }) {
-  // 37.5 % tells nothing apart, and one point where the rank bites is as good as two.
-  return seed > 0 && SEEDED.has(row) && rank <= 8 && !(ropeDim === 8 && [3, 6].includes(rank));
+/** At 37.5 %, and where the rank is narrowed, one set has to do. */
+function isExtra({ family, seed, row, rank, ropeDim }) {
+  const isNarrow = ropeDim === 8 && rank === NARROW_RANK[family];
+  return seed > 0 && SEEDED.has(row) && rank < 16 && !isNarrow;
 }
 
-function tableCells(table, rows, family, seed) {
+function tableCells(table, rowsAt, family, seed) {
   const points = [
     ...BUDGET_POINTS,
     ...(family === 'llava' ? [MHA_POINT] : []),
-    ...BITE_POINTS[family].map((rank) => [8, rank]),
+    [8, NARROW_RANK[family]],
   ];
   return points.flatMap((point) =>
-    Object.entries(rows).map(([row, options]) => cellOf(table, row, options, family, point, seed)),
+    Object.entries(rowsAt(point[1])).map(([row, options]) =>
+      cellOf(table, row, options, family, point, seed),
+    ),
   );
 }
 
