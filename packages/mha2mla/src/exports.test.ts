@@ -6,6 +6,7 @@ test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
     'calibrationBatches',
     'convertModel',
+    'diagnoseModel',
     'embedReferences',
     'evaluate',
     'healModel',

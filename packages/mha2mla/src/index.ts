@@ -13,6 +13,8 @@ export {
 } from './data/calibration-samples';
 export { type Conversation, parseConversations } from './data/conversation';
 export { type Question, questionOf } from './data/question';
+export { type DiagnoseOptions, diagnoseModel } from './diagnose/diagnose-model';
+export type { Alarm, Diagnosis, LayerDiagnosis, ModalityDiagnosis } from './diagnose/diagnosis';
 export { type EmbeddedReferences, embedReferences } from './evaluate/embed-references';
 export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate/evaluate';
 export { type PackedReferences, packReferences } from './evaluate/pack-references';

@@ -7,7 +7,7 @@ import { loadDecoderLayer } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
 import { attentionWeights } from './attention-weights';
-import { calibrateLayer } from './calibrate-layer';
+import { calibrateLayer, type LayerCalibration } from './calibrate-layer';
 import type { CalibrationBatch } from './calibration-batch';
 import { choosePairs } from './choose-pairs';
 import type { LayerReport } from './conversion-report';
@@ -43,6 +43,8 @@ export interface LayerJob {
   factorize: FactorRunner;
   batches: readonly CalibrationBatch[];
   index: number;
+  /** Looks at a layer's statistics, once they are there. */
+  onCalibrated?: (calibration: LayerCalibration) => Promise<void>;
   signal?: AbortSignal;
 }
 
@@ -77,6 +79,7 @@ export async function factorLayer(job: Omit<LayerJob, 'output'>, weights: LayerW
   const { source, plan, index, signal } = job;
   const config = source.config.decoder;
   const calibration = plan.needsCalibration ? await calibrate(job, weights) : undefined;
+  if (calibration) await job.onCalibrated?.(calibration);
   const samples = calibration?.samples ?? [];
   const scores = await scorePairs(config, plan, samples, signal);
   const pairs = choosePairs(config, plan, index, scores);

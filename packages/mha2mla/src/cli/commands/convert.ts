@@ -1,18 +1,14 @@
-import { openSafetensors } from '@mha2mla/checkpoint';
-import { assertWritableTarget, fileSource } from '@mha2mla/checkpoint/node';
-import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
+import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { ConversionReport } from '../../convert/conversion-report';
 import { convertModel } from '../../convert/convert-model';
 import { planConversion } from '../../convert/convert-options';
 import { sharesOut } from '../../convert/plan-ranks';
 import { rankFileOf } from '../../convert/rank-file-of';
-import { calibrationBatches, readCalibrationFile } from '../../data/calibration-samples';
 import { factorPool } from '../../node/factor-pool';
 import { folderOutput } from '../../node/folder-output';
-import { loadQuestions } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
 import { useBackend } from '../../node/register-backends';
-import type { Context } from '../context';
+import { loadCalibration } from '../load-calibration';
 import type { AddCommand } from '../program';
 import { assertRanksPlace, saveRanks } from '../save-ranks';
 import { asUsage, UsageError } from '../usage-error';
@@ -40,7 +36,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
         const options = await convertOptions(flags);
         const plan = asUsage(() => planConversion(source.config.decoder, options));
         const calibration = plan.needsCalibration
-          ? await loadCalibration(source, flags, context)
+          ? await loadCalibration(source, calibrationFile(flags), flags.samples, context)
           : [];
         await useBackend(flags.backend);
         const fingerprint = await convertFingerprint(source, flags, options);
@@ -71,27 +67,11 @@ export const addConvert: AddCommand = (program, contextOf) => {
     });
 };
 
-async function loadCalibration(
-  source: VlmSource,
-  { calibration, samples }: ConvertFlags,
-  { signal, terminal }: Context,
-): Promise<ModelInputs[]> {
-  if (calibration === undefined) {
-    throw new UsageError(
-      'convert: --calibration DATA is needed by --strategy mkl, norm2 and greedy, --unrotate fitted and --init activations, got none. Give samples, or use --strategy high --init weights.',
-    );
-  }
-  const processor = await source.family.loadProcessor(source.config, source.store);
-  if (!calibration.endsWith('.safetensors')) {
-    const questions = await loadQuestions(calibration, samples);
-    return calibrationBatches(processor, questions, { signal, onProgress: terminal.progress });
-  }
-  const file = await fileSource(calibration, calibration);
-  try {
-    return await readCalibrationFile(processor, await openSafetensors(file), samples);
-  } finally {
-    await file.close();
-  }
+function calibrationFile({ calibration }: ConvertFlags): string {
+  if (calibration !== undefined) return calibration;
+  throw new UsageError(
+    'convert: --calibration DATA is needed by --strategy mkl, norm2 and greedy, --unrotate fitted and --init activations, got none. Give samples, or use --strategy high --init weights.',
+  );
 }
 
 function documentOf(report: ConversionReport): Record<string, unknown> {

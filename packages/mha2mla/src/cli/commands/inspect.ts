@@ -2,21 +2,28 @@ import { type CacheBytes, cacheBytesPerToken, type DecoderConfig } from '@mha2ml
 import { tensorDifference, type VlmSource } from '@mha2mla/vlm-adapters';
 import { withModelFolder } from '../../node/open-model';
 import { cacheSetting } from '../cache-setting';
-import type { CommonFlags } from '../context';
 import { printableLine } from '../printable';
 import type { AddCommand } from '../program';
+import { addDeepOptions, type DeepFlags, describeDiagnosis, inspectDeep } from './inspect-deep';
 
-/** `inspect MODEL`: what a folder holds, from its headers alone. */
+/** `inspect MODEL`: what a folder holds, from its headers alone, or with a look at what it does. */
 export const addInspect: AddCommand = (program, contextOf) => {
-  program
-    .command('inspect <model>')
-    .description('what a model is, and what its cache costs, from headers alone')
-    .addHelpText('after', '\nExample:\n  mha2mla inspect MODEL --json')
-    .action((folder: string, flags: CommonFlags) => {
-      const { result } = contextOf(flags);
+  addDeepOptions(program.command('inspect <model>'))
+    .description(
+      'what a model is, and what its cache costs, from headers alone; with --deep, what a conversion would cost',
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  mha2mla inspect MODEL --deep --data calibration.jsonl --kv-budget 0.25',
+    )
+    .action((folder: string, flags: DeepFlags) => {
+      const context = contextOf(flags);
       return withModelFolder(folder, {}, async (source) => {
         const report = inspect(source);
-        result(report, () => describe(report));
+        const deep = await inspectDeep(source, flags, context);
+        context.result({ ...report, deep }, () =>
+          [describe(report), ...(deep ? [describeDiagnosis(deep)] : [])].join('\n'),
+        );
       });
     });
 };

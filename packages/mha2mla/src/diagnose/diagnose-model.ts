@@ -1,0 +1,141 @@
+/**
+ * Predict what a conversion will cost, before it is done: the calibrating and the factoring pass of
+ * a conversion that propagates the original, of which nothing is written. Its errors are exactly
+ * those that such a conversion reports.
+ */
+import { type LinearAlgebra, loadLinearAlgebra } from '@mha2mla/lowrank';
+import { cacheBytesPerToken } from '@mha2mla/mla-runtime';
+import {
+  assertComplete,
+  type ModelInputs,
+  type VlmSource,
+  videoAsText,
+} from '@mha2mla/vlm-adapters';
+import type { LayerCalibration } from '../convert/calibrate-layer';
+import { disposeBatch } from '../convert/calibration-batch';
+import { factorLayer, type LayerJob } from '../convert/convert-layer';
+import {
+  type ConversionPlan,
+  type ConvertOptions,
+  planConversion,
+} from '../convert/convert-options';
+import { embedCalibration } from '../convert/embed-calibration';
+import { inlineRunner } from '../convert/inline-runner';
+import { readLayer, storedLayer } from '../convert/layer-source';
+import { planRanks } from '../convert/plan-ranks';
+import { plannedCacheBytes } from '../convert/planned-cache-bytes';
+import type { FactorRunner } from '../convert/run-factor-job';
+import { memoryOutput } from '../output/result-output';
+import type { Diagnosis, LayerDiagnosis, ModalityDiagnosis } from './diagnosis';
+import { findAlarms } from './find-alarms';
+import { type KeyBias, keyBiases } from './key-bias';
+import { momentCondition } from './moment-condition';
+import { attentionSink, massiveTokens, tokenNorms } from './sink-tokens';
+
+export interface DiagnoseOptions extends ConvertOptions {
+  /** Batches of calibration samples, as the processor gives them; at least one. */
+  calibration: readonly ModelInputs[];
+  factorize?: FactorRunner;
+  signal?: AbortSignal;
+  onProgress?: (progress: { phase: 'measure' | 'diagnose'; loaded: number; total: number }) => void;
+}
+
+/**
+ * @throws RangeError before any work for options that do not fit, without samples, or without
+ *   latents (factor none); the signal's reason when aborted.
+ */
+export async function diagnoseModel(
+  original: VlmSource,
+  { calibration, factorize = inlineRunner, signal, onProgress, ...options }: DiagnoseOptions,
+): Promise<Diagnosis> {
+  const config = original.config.decoder;
+  const given = planConversion(config, { ...options, propagate: 'original' });
+  if (given.factor === 'none') {
+    throw new RangeError('diagnoseModel: factor must make latents, got none: it loses nothing.');
+  }
+  if (calibration.length === 0) {
+    throw new RangeError('diagnoseModel: expected calibration samples, got none.');
+  }
+  assertComplete(original);
+  const source = given.videoAsText
+    ? { ...original, config: videoAsText(original.config) }
+    : original;
+  const biases = await keyBiases(config, source.weights);
+  const run = { source, output: memoryOutput(), factorize, signal };
+  const chosen = await planRanks({ ...run, plan: given, calibration, onProgress });
+  // Attention is looked at whatever the choice of pairs needs.
+  const plan = { ...chosen, needsCalibration: true, needsAttention: true };
+  const layers = await examineLayers({ ...run, plan }, calibration, biases, onProgress);
+  const { vision, text } = plannedCacheBytes(config, plan);
+  return {
+    ropeDim: plan.ropeDim,
+    latentRanks: plan.latentRanks,
+    cacheBytesPerToken: {
+      original: cacheBytesPerToken(config, source.weights).text,
+      converted: (vision + text) / 2,
+    },
+    layers,
+    alarms: findAlarms(layers),
+  };
+}
+
+async function examineLayers(
+  run: Omit<LayerJob, 'batches' | 'index'>,
+  calibration: readonly ModelInputs[],
+  biases: readonly (KeyBias | undefined)[],
+  onProgress: DiagnoseOptions['onProgress'],
+): Promise<LayerDiagnosis[]> {
+  const { source, signal } = run;
+  const la = await loadLinearAlgebra();
+  const total = source.config.decoder.numHiddenLayers;
+  const batches = await embedCalibration(source, calibration, signal);
+  const layers: LayerDiagnosis[] = [];
+  try {
+    for (let index = 0; index < total; index++) {
+      signal?.throwIfAborted();
+      layers.push(await examineLayer(la, { ...run, batches, index }, biases[index]));
+      onProgress?.({ phase: 'diagnose', loaded: index + 1, total });
+    }
+  } finally {
+    for (const batch of batches) disposeBatch(batch);
+  }
+  return layers;
+}
+
+async function examineLayer(
+  la: LinearAlgebra,
+  job: LayerJob,
+  keyBias: KeyBias | undefined,
+): Promise<LayerDiagnosis> {
+  const { source, plan, batches, index } = job;
+  const norms: number[] = [];
+  for (const { hidden, step } of batches)
+    norms.push(...(await tokenNorms(hidden, step.layout.kinds)));
+  let moments: LayerCalibration['moments'] | undefined;
+  let sink: LayerDiagnosis['sink'];
+  const onCalibrated = async (calibration: LayerCalibration) => {
+    moments = calibration.moments;
+    const found = await attentionSink(source.config.decoder, calibration.samples);
+    sink = found && { ...found, ...massiveTokens(norms) };
+  };
+  const weights = await readLayer(source, storedLayer(source, index));
+  const { factored } = await factorLayer({ ...job, onCalibrated }, weights);
+  const part = (modality: 'vision' | 'text'): ModalityDiagnosis | undefined => {
+    const report = factored.reports[modality];
+    return (
+      report && {
+        rank: rankOf(plan, modality, index),
+        tailEnergy: 1 - report.retainedEnergy,
+        relativeError: report.relativeError,
+        tokens: report.tokens,
+        usedFallback: report.usedFallback,
+        moment: moments && momentCondition(la, moments[modality]),
+      }
+    );
+  };
+  return { layer: index, vision: part('vision'), text: part('text'), sink, keyBias };
+}
+
+function rankOf({ latentRanks }: ConversionPlan, modality: 'vision' | 'text', layer: number) {
+  return latentRanks[modality][layer]!;
+}
