@@ -54,6 +54,8 @@ function initRows(family, rank) {
     'activations, decoupled, centered': { init: 'activations', center: true },
     'attention, decoupled, centered': { init: 'attention', center: true },
     'best, calibrated on the original': { propagate: 'original' },
+    // The same bytes, a rank of its own for each layer and modality.
+    'best, measured ranks': { allocation: 'measured' },
   };
 }
 
@@ -62,6 +64,7 @@ const SEEDED = new Set([
   ...['uniform', 'mkl'].flatMap((row) => [row, `${row}, fitted`]),
   ...['norm2', 'greedy'].map((row) => `${row}, fitted`),
   ...INITS.flatMap((init) => [`${init}, decoupled`, `${init}, joint`]),
+  'best, measured ranks',
 ]);
 
 /**

@@ -38,4 +38,5 @@ export const CLAIMS = [
     'activations, decoupled',
     'best, calibrated on the original',
   ),
+  pair('measured over uniform ranks', 'init', 'best, measured ranks', 'activations, decoupled'),
 ];

@@ -55,10 +55,13 @@ export class MeasuredModel {
   async measure({ options, ropeDim, rank, seed }) {
     const started = performance.now();
     const output = memoryOutput();
+    const { headDim } = this.source.config.decoder;
+    const size =
+      options.allocation === 'measured' ? { kvBudget: (ropeDim + rank) / (2 * headDim) } : { rank };
     const report = await convertModel(this.source, output, {
       ...options,
+      ...size,
       ropeDim,
-      rank,
       dtype: 'F32', // so that only the method tells cells apart
       calibration: await this.#calibration(seed),
     });
