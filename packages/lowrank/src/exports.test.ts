@@ -13,6 +13,7 @@ test('the package exports these names and no others', () => {
     'loadLinearAlgebra',
     'splitFactors',
     'splitFactorsBy',
+    'subspaceFactorize',
     'truncateFactors',
     'withFallback',
   ]);

@@ -12,5 +12,6 @@ export { compileLinearAlgebra, type LinearAlgebra, loadLinearAlgebra } from './l
 export type { OutputWeights } from './output-scaling';
 export { SecondMoment } from './second-moment';
 export { type SplitFactors, type SplitInput, splitFactors, splitFactorsBy } from './split-factors';
+export { type SubspaceOptions, subspaceFactorize } from './subspace-factorize';
 export { truncateFactors } from './truncate-factors';
 export { withFallback } from './with-fallback';
