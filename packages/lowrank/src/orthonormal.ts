@@ -17,7 +17,15 @@ const PASSES = 3;
 export async function orthonormalOnDevice(la: LinearAlgebra, y: tf.Tensor2D): Promise<tf.Tensor2D> {
   const k = y.shape[1];
   let q = tf.clone(y);
-  for (let pass = 0; pass < PASSES; pass++) {
+  try {
+    for (let pass = 0; pass < PASSES; pass++) await turnOnce();
+    return q;
+  } catch (error) {
+    q.dispose();
+    throw error;
+  }
+
+  async function turnOnce(): Promise<void> {
     const gram = tf.tidy(() => {
       const largest = tf.maximum(tf.max(tf.abs(q)), 1e-30);
       q = tf.keep(replaced(q, tf.div(q, largest)));
@@ -30,7 +38,6 @@ export async function orthonormalOnDevice(la: LinearAlgebra, y: tf.Tensor2D): Pr
       tf.keep(replaced(q, tf.matMul(q, tf.tensor2d(Float32Array.from(turn), [k, k])))),
     );
   }
-  return q;
 }
 
 /** The same in float64 on the host, y [m, k] row-major. */
@@ -56,7 +63,7 @@ function whitening(la: LinearAlgebra, gram: Float64Array, k: number, floor: numb
   });
   const scaled = gram.map((value, i) => value * lengths[Math.floor(i / k)]! * lengths[i % k]!);
   const { values, vectors } = la.eigh(scaled, k); // a row each
-  const least = floor * Math.max(values[0] ?? 0, 1e-300);
+  const least = floor * Math.max(values[0] ?? 0, 1); // 1, as the diagonal has it, for zeros
   const columns = transpose(vectors, k, k);
   return columns.map(
     (value, i) =>

@@ -1,5 +1,4 @@
 import { describeBackends, expectClose, expectNoLeak, gaussian } from '@mha2mla/testing';
-import * as tf from '@tensorflow/tfjs-core';
 import * as fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import { factorize } from './factorize';
@@ -136,8 +135,7 @@ test('a rank above a quarter is refused', async () => {
   const input = { weight: random(24 * 32, 8), dOut: 24, dIn: 32, rank: 7 };
   await expect(subspaceFactorize(la, input)).rejects.toThrow(
     new RangeError(
-      'subspaceFactorize: rank must be at most 6, a quarter of min(dOut=24, dIn=32), got 7. Use factorize.',
+      'subspaceFactorize: rank must be at most 6, a quarter of min(dOut=24, dIn=32), got 7. Wider latents take the exact route.',
     ),
   );
-  expect(tf.memory().numTensors).toBe(0);
 });

@@ -38,7 +38,7 @@ export async function subspaceFactorize(
   const limit = Math.floor(Math.min(dOut, dIn) / 4);
   if (rank > limit) {
     throw new RangeError(
-      `subspaceFactorize: rank must be at most ${limit}, a quarter of min(dOut=${dOut}, dIn=${dIn}), got ${rank}. Use factorize.`,
+      `subspaceFactorize: rank must be at most ${limit}, a quarter of min(dOut=${dOut}, dIn=${dIn}), got ${rank}. Wider latents take the exact route.`,
     );
   }
   const { iterations = 8, oversampling = Math.max(16, Math.ceil(rank / 8)), seed = 1 } = options;

@@ -120,6 +120,25 @@ describeBackends('latents of different widths by layer and modality', () => {
   });
 });
 
+describeBackends('a conversion by the subspace route', () => {
+  test('is all but the exact one, and reports its own error', async () => {
+    const source = await openTinyLlava({ bias: true });
+    const [exact, subspace] = [memoryOutput(), memoryOutput()];
+    const options = { calibration, strategy: 'low', rank: 3, propagate: 'original' } as const;
+    const expected = await convertModel(source, exact, options);
+    const found = await convertModel(source, subspace, { ...options, route: 'subspace' });
+    for (const [i, { vision, text }] of found.layers.entries()) {
+      expect(vision!.relativeError).toBeCloseTo(expected.layers[i]!.vision!.relativeError, 3);
+      expect(text!.relativeError).toBeCloseTo(expected.layers[i]!.text!.relativeError, 3);
+      expect(vision!.spectrum.tail.at(-1)).toBe(0);
+    }
+    const wide = { ...options, rank: 4, route: 'subspace' } as const;
+    await expect(convertModel(source, memoryOutput(), wide)).rejects.toThrow(
+      /factor of layer 0, vision: .* rank must be at most 7, a quarter .* got 8/,
+    );
+  });
+});
+
 describeBackends('a conversion of centered activations', () => {
   test.each<[string, TinyLlavaOptions, ConvertRunOptions]>([
     ['joint, no biases before', {}, { rank: 4 }],

@@ -23,6 +23,7 @@ test('fills in the defaults', () => {
     factor: 'joint',
     init: 'activations',
     center: false,
+    route: 'exact',
     decouple: true,
     groups: 1,
     propagate: 'converted',
@@ -132,6 +133,7 @@ test.each([
   'unrotate',
   'factor',
   'init',
+  'route',
   'propagate',
   'dtype',
 ])('a %s that there is not is a RangeError', (name) => {

@@ -64,6 +64,11 @@ export interface ConvertOptions {
    * goes to the biases of keys and values, which a model without biases gets by it. Default false.
    */
   center?: boolean;
+  /**
+   * How factors are found: `exact` in float64 (default), or `subspace`, by products on the device,
+   * for latents of at most a quarter of what they factor.
+   */
+  route?: 'exact' | 'subspace';
   /** A latent for each modality (default), or one for both. */
   decouple?: boolean;
   /** Latents cut by groups of KV heads. Default 1, the joint latent. */
@@ -109,6 +114,7 @@ const CHOICES = {
   unrotate: ['fitted', 'plain'],
   factor: ['joint', 'split', 'key', 'value', 'none'],
   init: ['weights', 'activations', 'attention'],
+  route: ['exact', 'subspace'],
   propagate: ['original', 'rope', 'converted'],
   allocation: ['uniform', 'measured'],
   layout: ['extended', 'reference'],
@@ -148,6 +154,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     factor,
     init,
     center: options.center ?? false,
+    route: options.route ?? 'exact',
     decouple: options.decouple ?? true,
     groups,
     propagate: options.propagate ?? 'converted',

@@ -27,13 +27,13 @@ export interface FactorJobOptions {
  */
 export function factorJobs(
   { hiddenSize, numKeyValueHeads }: DecoderConfig,
-  { factor, groups }: ConversionPlan,
+  { factor, groups, route }: ConversionPlan,
   { key, value }: Pick<SplitAttention, 'key' | 'value'>,
   { name, rank, moment, mean, outputWeights }: FactorJobOptions,
 ): FactorJob[] {
   const heads = numKeyValueHeads / groups;
   const job = (part: string, sides: Pick<FactorJob, 'key' | 'value'>): FactorJob => ({
-    ...{ name: name + part, dIn: hiddenSize, moment, mean, heads, rank: rank * heads },
+    ...{ name: name + part, route, dIn: hiddenSize, moment, mean, heads, rank: rank * heads },
     ...sides,
   });
   if (factor === 'joint') {

@@ -3,11 +3,15 @@
  * several (a modality, a group of heads, keys or values), none of which needs another.
  */
 import {
+  type FactorizeInput,
   type Factors,
   factorize,
+  type JointFactors,
   jointFactors,
+  jointFactorsBy,
   type LinearAlgebra,
   type Outputs,
+  subspaceFactorize,
 } from '@mha2mla/lowrank';
 
 export interface FactorJob {
@@ -25,6 +29,8 @@ export interface FactorJob {
   heads: number;
   /** Of the latent. */
   rank: number;
+  /** `subspace` needs the device, which only the main thread has. Default `exact`. */
+  route?: 'exact' | 'subspace';
 }
 
 export interface FactorResult extends Pick<Factors, 'energy' | 'error' | 'eigenvalues'> {
@@ -45,24 +51,51 @@ export type FactorRunner = (
   signal?: AbortSignal,
 ) => Promise<FactorResult[]>;
 
-/** @throws Error naming the job. */
+/** Run a job of the exact route. @throws Error naming the job. */
 export function runFactorJob(la: LinearAlgebra, job: FactorJob): FactorResult {
   try {
     return factors(la, job);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`factor of ${job.name}: ${why}`, { cause });
+    throw named(job, cause);
   }
+}
+
+/** Run a job of the subspace route, on this thread's backend. @throws Error naming the job. */
+export async function runSubspaceJob(la: LinearAlgebra, job: FactorJob): Promise<FactorResult> {
+  const run = (part: FactorizeInput) => subspaceFactorize(la, part);
+  const { key, value, dIn, moment, mean, rank } = job;
+  const input = { dIn, moment, mean, rank };
+  try {
+    return key && value
+      ? ofJoint(await jointFactorsBy(run, { ...input, key, value }))
+      : ofSide(job, await run({ ...input, ...sideOf(job) }));
+  } catch (cause) {
+    throw named(job, cause);
+  }
+}
+
+function named({ name }: FactorJob, cause: unknown): Error {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new Error(`factor of ${name}: ${why}`, { cause });
 }
 
 function factors(la: LinearAlgebra, job: FactorJob): FactorResult {
   const { key, value, dIn, moment, mean, rank } = job;
-  if (key && value) {
-    const { eigenvalues, ...joint } = jointFactors(la, { key, value, dIn, moment, mean, rank });
-    return { ...joint, eigenvalues: eigenvalues[0]! };
-  }
+  const input = { dIn, moment, mean, rank };
+  if (key && value) return ofJoint(jointFactors(la, { ...input, key, value }));
+  return ofSide(job, factorize(la, { ...input, ...sideOf(job) }));
+}
+
+function sideOf({ key, value }: FactorJob): Outputs {
   const only = key ?? value;
   if (!only) throw new Error('expected keys or values, got neither.');
-  const { up, offset, ...factors } = factorize(la, { ...only, dIn, moment, mean, rank });
+  return only;
+}
+
+function ofJoint({ eigenvalues, ...joint }: JointFactors): FactorResult {
+  return { ...joint, eigenvalues: eigenvalues[0]! };
+}
+
+function ofSide({ key }: FactorJob, { up, offset, ...factors }: Factors): FactorResult {
   return key ? { ...factors, upK: up, offsetK: offset } : { ...factors, upV: up, offsetV: offset };
 }

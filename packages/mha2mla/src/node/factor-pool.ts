@@ -32,7 +32,8 @@ export function factorPool({
   smallJob = SMALL_MFLOP,
 }: FactorPoolOptions = {}): FactorRunner {
   return async (jobs, signal) => {
-    if (jobs.every((job) => megaflops(job) < smallJob)) return inlineRunner(jobs, signal);
+    const here = jobs.some(({ route }) => route === 'subspace'); // the device is this thread's
+    if (here || jobs.every((job) => megaflops(job) < smallJob)) return inlineRunner(jobs, signal);
     const workerData = await compileLinearAlgebra();
     const threads = Array.from({ length: Math.min(workers, jobs.length) }, () =>
       startThread(workerData),

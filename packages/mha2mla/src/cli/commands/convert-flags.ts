@@ -26,6 +26,7 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   factor: NonNullable<ConvertOptions['factor']>;
   init: NonNullable<ConvertOptions['init']>;
   center?: boolean;
+  route: NonNullable<ConvertOptions['route']>;
   decouple: boolean;
   calibration?: string;
   samples: number;
@@ -118,6 +119,12 @@ export function addConvertOptions(command: Command): Command {
       ]).default('activations'),
     )
     .option('--center', 'factor activations less their mean, which goes to the biases')
+    .addOption(
+      choice('--route <name>', 'how factors are found; subspace: narrow latents, on the device', [
+        'exact',
+        'subspace',
+      ]).default('exact'),
+    )
     .option('--no-decouple', 'one latent for both modalities')
     .option('--calibration <file>', 'DATA, or a pre-tokenised safetensors file')
     .option('--samples <n>', 'most calibration samples', integer(1), 128)
@@ -156,6 +163,7 @@ export async function convertOptions(flags: ConvertFlags): Promise<ConvertOption
     videoAsText: flags.videoAsText,
     layout: flags.layout,
     center: flags.center,
+    route: flags.route,
     decouple: flags.decouple,
     dtype: flags.dtype?.toUpperCase() as ConvertOptions['dtype'],
     cache: { kvBits: flags.kvBits, ropeBits: flags.ropeBits },
