@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fixture } from '@mha2mla/testing';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withLightColors } from '../../node/report/palette';
+import type { RunData } from '../../node/report/run-data';
 import { sampleReport } from '../../node/testing/sample-report';
 import { runInProcess } from '../testing/run-in-process';
 
@@ -104,16 +105,24 @@ describe('what is there is drawn', () => {
     ]);
   });
 
-  test('several runs share the overview; results that follow a run belong to it', async () => {
-    const [a, b] = [
+  test('several runs share the overview; a result in the folder of a run belongs to it', async () => {
+    const [a, b, c] = [
       await runOf({ 'report.json': sampleReport(), 'k4.json': EVAL }),
       await runOf({ 'report.json': sampleReport() }),
+      await runOf({ 'original.json': EVAL, 'other.json': EVAL }),
     ];
-    const page = await pageOf(a, join(a, 'k4.json'), b);
+    const page = await pageOf(
+      join(a, 'k4.json'),
+      ...[a, b, join(c, 'original.json'), join(c, 'other.json')],
+    );
+    const names = [a, b].map((folder) => basename(folder));
     const data = dataOf(page);
-    expect(data).toHaveLength(2);
+    expect(data.map(({ name }: RunData) => name)).toEqual([...names, 'original', 'other']);
     expect(data[0].evaluations).toMatchObject([{ name: 'k4', accuracy: 0.8 }]);
-    expect(page).toContain('<a href="#run1">');
+    expect(data[0].conversion.family).toBe('qwen2_5_vl');
+    for (const [i, name] of [...names, 'original', 'other'].entries()) {
+      expect(page).toContain(`<a href="#run${i}">${name}</a>`);
+    }
   });
 
   test('plots of an ablation are drawn as they are told', async () => {

@@ -1,7 +1,7 @@
 /**
  * Finds the files of runs. A RUN is a folder that a conversion or a healing wrote, or a JSON file:
- * a result of `eval --json` or plots of an ablation. Files that lie in the folder of a run, or that
- * follow it, belong to it.
+ * a result of `eval --json` or plots of an ablation. A file in the folder of a run belongs to it;
+ * any other is a run of its own.
  */
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -28,32 +28,34 @@ export async function loadRuns(paths: readonly string[]): Promise<RunData[]> {
       `report: RUN must be given at most ${MAX_RUNS} times, got ${paths.length}.`,
     );
   }
+  const found = await Promise.all(paths.map(filesOf));
+  const folders = new Set(found.flatMap(({ folder }) => folder ?? []));
   const runs = new Map<string, RunData>();
-  for (const path of paths) {
-    const found = await filesOf(path);
-    const folder = found.isFolder ? resolve(path) : dirname(resolve(path));
-    const own = runs.get(folder);
-    const run = own ?? { name: basename(folder) || folder, evaluations: [], plots: [] };
-    for (const file of found.files) await addFile(run, file);
-    runs.set(folder, run);
+  for (const file of found.flatMap(({ files }) => files)) {
+    const folder = dirname(resolve(file));
+    const isPart = folders.has(folder) || NAMES.includes(basename(file));
+    const [key, name] = isPart ? [folder, basename(folder)] : [file, basename(file, '.json')];
+    const run = runs.get(key) ?? { name: name || key, evaluations: [], plots: [] };
+    await addFile(run, file);
+    runs.set(key, run);
   }
   return [...runs.values()];
 }
 
 /** The files of a folder that a report is made of, or the one file. */
-async function filesOf(path: string): Promise<{ isFolder: boolean; files: string[] }> {
+async function filesOf(path: string): Promise<{ folder?: string; files: string[] }> {
   const kind = await stat(path).catch(() => undefined);
   if (!kind) {
     throw new RangeError(
       `report: RUN must be a folder or a JSON file, got nothing at ${quoteName(path)}.`,
     );
   }
-  if (!kind.isDirectory()) return { isFolder: false, files: [path] };
+  if (!kind.isDirectory()) return { files: [path] };
   const present = await Promise.all(
     NAMES.map(async (name) => ((await isFile(join(path, name))) ? [join(path, name)] : [])),
   );
   const files = present.flat();
-  if (files.length > 0) return { isFolder: true, files };
+  if (files.length > 0) return { folder: resolve(path), files };
   throw new RangeError(
     `report: RUN must hold ${NAMES.join(', ')}, got none of them in ${quoteName(path)}. Was it converted by mha2mla?`,
   );

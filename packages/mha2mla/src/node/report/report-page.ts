@@ -24,18 +24,21 @@ export async function reportPage(runs: readonly RunData[]): Promise<string> {
   for (const [index, plot] of runs.flatMap(({ plots }) => plots).entries()) {
     overview.push(await plotFigure(plot, `plot${index}`));
   }
-  const sections: string[] = [];
-  for (const [index, run] of runs.entries()) sections.push(await runSection(run, `run${index}`));
+  const sections: Section[] = [];
+  for (const [index, run] of runs.entries()) {
+    const id = `run${index}`;
+    sections.push({ id, name: label(run.name), html: await runSection(run, id) });
+  }
   const title = runs.length === 1 ? label(runs[0]!.name) : `${runs.length} runs`;
   const body = [
     `<header><h1>Conversion to latent attention: ${escapeHtml(title)}</h1>`,
     '<p>What was kept, what it cost, and what the cache takes.</p>',
-    runs.length > 1 ? contents(runs) : '',
+    runs.length > 1 ? contents(sections) : '',
     '</header><main>',
     overview.length > 0
       ? `<h2>Overview</h2><div class="figures">${overview.map(figureHtml).join('')}</div>`
       : '',
-    ...sections,
+    ...sections.map(({ html }) => html),
     '</main><footer>Made by mha2mla report. The figures are in the page as JSON, too, under the id <code>data</code>.</footer>',
     `<script type="application/json" id="data">${escapeJson(runs)}</script>`,
   ];
@@ -62,10 +65,17 @@ ${body}
 `;
 }
 
-function contents(runs: readonly RunData[]): string {
-  const links = runs.map(
-    ({ name }, index) => `<li><a href="#run${index}">${escapeHtml(label(name))}</a></li>`,
-  );
+interface Section {
+  id: string;
+  name: string;
+  /** Empty where a run has nothing of its own, such as plots that are in the overview. */
+  html: string;
+}
+
+function contents(sections: readonly Section[]): string {
+  const links = sections
+    .filter(({ html }) => html !== '')
+    .map(({ id, name }) => `<li><a href="#${id}">${escapeHtml(name)}</a></li>`);
   return `<nav aria-label="Runs"><ul>${links.join('')}</ul></nav>`;
 }
 
