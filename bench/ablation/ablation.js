@@ -15,6 +15,7 @@ import { checkLaws } from './laws.js';
 import { measureCells } from './measure-cells.js';
 import { plotsOf } from './plots.js';
 import { summarise } from './summarise.js';
+import { tablesOf } from './tables.js';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const CELLS = fileURLToPath(new URL('../../out/ablation', import.meta.url));
@@ -49,6 +50,7 @@ async function runAblation() {
   const plots = plotsOf(summary);
   const document = { ...summary, plots };
   await writeFile(join(HERE, 'results.json'), `${JSON.stringify(document, null, 1)}\n`);
+  await writeFile(join(HERE, 'tables.md'), tablesOf(summary));
   for (const { name, title, series, ...rest } of plots) {
     const svg = await drawAgainstBytes(series, { title, ...rest });
     await writeFile(join(HERE, `${name}.svg`), svg);
