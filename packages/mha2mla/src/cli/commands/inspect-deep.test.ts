@@ -1,4 +1,6 @@
-import { readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fixture } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -33,6 +35,26 @@ test('--json tells by layer and modality what a budget would cost, and nothing i
   }
   expect(Array.isArray(alarms)).toBe(true);
   expect(await readdir(MODEL)).toEqual(before);
+});
+
+test('a conversion that propagates the original reports what was predicted', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'mha2mla-deep-'));
+  const budget = ['--kv-budget', '0.25', '--allocation', 'measured'];
+  const calibration = ['--calibration', DATA[1]!, '--samples', '8', '--propagate', 'original'];
+  const out = join(root, 'OUT');
+  const run = await runInProcess(['convert', MODEL, out, ...budget, ...calibration, '--quiet']);
+  expect([run.status, run.stderr]).toEqual([0, '']);
+  const report = JSON.parse(await readFile(join(out, 'report.json'), 'utf8'));
+  await rm(root, { recursive: true });
+  const predicted = JSON.parse((await deep(...budget, '--json')).stdout).deep;
+  expect(predicted.cacheBytesPerToken).toEqual(report.cacheBytesPerToken);
+  expect(predicted.latentRanks).toEqual(report.options.latentRanks);
+  for (const [index, { vision, text }] of report.layers.entries()) {
+    for (const [modality, { relativeError }] of Object.entries({ vision, text })) {
+      // The same backend adds up the same batches in the same order.
+      expect(predicted.layers[index][modality].relativeError).toBeCloseTo(relativeError, 9);
+    }
+  }
 });
 
 test('for people it is a table, and alarms in words', async () => {
