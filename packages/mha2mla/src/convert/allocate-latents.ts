@@ -9,11 +9,11 @@ import { budgetBytes } from './plan-kv-budget';
 import { plannedCacheBytes } from './planned-cache-bytes';
 
 /** How far ranks may be from the one that all could have: beyond, predictions are poor (decision 3). */
-const SPREAD = 2;
+const SPREAD = Number(process.env.SPREAD ?? 2);
 
 /** Highest rank that measuring has to look at. */
 export function highestRank(rank: number, widest: number): number {
-  return Math.min(widest, SPREAD * rank);
+  return Math.min(widest, Math.floor(SPREAD * rank));
 }
 
 /**
@@ -29,23 +29,26 @@ export function allocateLatents(
   const modalities: Modality[] = decouple ? ['vision', 'text'] : ['vision'];
   const curves = modalities.flatMap((modality) => {
     const bytes = bytesByRank(config, plan, modality, measured[0]!.errors[modality]!.length);
-    return measured.map((layer) => curveOf(layer, modality, bytes));
+    return measured.map((layer) => curveOf(layer, modality, { bytes, decouple }));
   });
   const { ranks } = allocateRanks(curves, {
     budget: budgetBytes(config, plan.kvBudget),
     floor: Math.ceil(rank / SPREAD),
-    cap: SPREAD * rank,
+    cap: Math.floor(SPREAD * rank),
   });
   const layers = measured.length;
   const vision = ranks.slice(0, layers);
   return { vision, text: decouple ? ranks.slice(layers) : vision };
 }
 
-/** Shares of the layer's energy, which make layers of different scales alike. */
-function curveOf({ errors }: MeasuredLayer, modality: Modality, bytes: number[]): RankCurve {
-  const own = errors[modality]!;
-  const energy = own[0]!;
-  return { errors: energy > 0 ? own.map((error) => error / energy) : own, bytes };
+/** The change of the residual stream that a latent's error makes, relative to it. */
+function curveOf(
+  { errors, shares, residual }: MeasuredLayer,
+  modality: Modality,
+  { bytes, decouple }: { bytes: number[]; decouple: boolean },
+): RankCurve {
+  const share = decouple ? shares[modality] : shares.vision + shares.text;
+  return { errors: errors[modality]!, weight: residual > 0 ? share / residual : 0, bytes };
 }
 
 /** Bytes of one layer's latent and rotary keys in the half of the tokens that are of a modality. */

@@ -93,7 +93,7 @@ export async function factorLayer(job: Omit<LayerJob, 'output'>, weights: LayerW
     outputWeights,
     signal,
   });
-  return { pairs, scores, split, factored };
+  return { pairs, scores, split, factored, samples };
 }
 
 async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeights) {

@@ -49,7 +49,7 @@ export async function convertModel(
   if (given.center && given.layout === 'reference') checkBiases(source);
   if (given.needsCalibration && calibration.length === 0) {
     throw new RangeError(
-      'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted and init activations or attention, got none.',
+      'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted, init activations or attention and allocation measured, got none.',
     );
   }
   const run = { source, output, factorize, signal };

@@ -49,7 +49,7 @@ export interface ConvertOptions {
   kvBudget?: number;
   /**
    * How a budget is shared by layers and modalities: `uniform` one rank for all (default),
-   * `measured` by what each latent would lose of the original's activations.
+   * `measured` by what each latent would change in the original's residual stream.
    */
   allocation?: 'uniform' | 'measured';
   /** Which of K and V share a latent. Default `joint`. */
@@ -138,6 +138,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
   const choosesByAttention = choosesByScores(strategy) && options.ranks === undefined;
   const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
   const seesActivations = init !== 'weights' && factor !== 'none';
+  const sharesByMeasure = options.kvBudget !== undefined && options.allocation === 'measured';
   const weighsAttention = init === 'attention' && factor !== 'none';
   const plan: ConversionPlan = {
     strategy,
@@ -163,7 +164,8 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     dtype: options.dtype,
     cache,
     needsAttention: choosesByAttention || unrotate === 'fitted' || weighsAttention,
-    needsCalibration: seesActivations || choosesByAttention || unrotate === 'fitted',
+    needsCalibration:
+      seesActivations || choosesByAttention || unrotate === 'fitted' || sharesByMeasure,
   };
   if (plan.center && !seesActivations) {
     throw new RangeError(

@@ -5,6 +5,7 @@
  */
 import type { ModelInputs } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
+import { attentionShares } from './attention-shares';
 import { disposeBatch } from './calibration-batch';
 import { factorLayer, type LayerJob } from './convert-layer';
 import { embedCalibration } from './embed-calibration';
@@ -13,12 +14,18 @@ import { uniformRanks } from './latent-ranks';
 import { readLayer, storedLayer } from './layer-source';
 import type { Modality } from './modality-mask';
 import { propagateLayer } from './propagate-layer';
+import { residualScale } from './residual-scale';
 
 export interface MeasuredLayer {
-  /** Error at each rank from 0 (dims a KV head), all energy to what the highest rank loses. */
+  /**
+   * Error at each rank from 0 (dims a KV head) in units of the attention's output, all energy to
+   * what the highest rank loses.
+   */
   errors: FactoredAttention['errors'];
-  /** Calibration tokens of each modality; 0 where the weights alone were looked at. */
-  tokens: Partial<Record<Modality, number>>;
+  /** What each modality's keys weigh in the attention. */
+  shares: Record<Modality, number>;
+  /** Size of the residual stream that the output is added to. */
+  residual: number;
 }
 
 export function measureName(layer: number): string {
@@ -38,13 +45,15 @@ export async function measureLayers(run: MeasureRun): Promise<MeasuredLayer[]> {
   const total = source.config.decoder.numHiddenLayers;
   const plan: LayerJob['plan'] = {
     ...run.plan,
+    // Errors of all layers in one unit, whatever the factors will be fitted to.
+    init: 'attention',
+    needsAttention: true,
     propagate: 'original',
     latentRanks: uniformRanks(highest, total),
   };
   const measured: MeasuredLayer[] = [];
   const done = await countDone(output, total);
-  const needed = plan.needsCalibration && done < total;
-  const batches = needed ? await embedCalibration(source, calibration, signal) : [];
+  const batches = done < total ? await embedCalibration(source, calibration, signal) : [];
   try {
     for (let index = 0; index < total; index++) {
       signal?.throwIfAborted();
@@ -75,14 +84,13 @@ async function resumeLayer(job: LayerJob): Promise<MeasuredLayer> {
 }
 
 async function measureLayer(job: LayerJob): Promise<MeasuredLayer> {
-  const { source, output, index } = job;
+  const { source, output, batches, index } = job;
   const weights = await readLayer(source, storedLayer(source, index));
-  const { factored } = await factorLayer(job, weights);
-  const { vision, text } = factored.reports;
-  const measured: MeasuredLayer = {
-    errors: factored.errors,
-    tokens: { vision: vision?.tokens, text: text?.tokens },
-  };
+  // Before the calibrating pass brings the samples to the next layer.
+  const residual = await residualScale(batches);
+  const { factored, samples } = await factorLayer(job, weights);
+  const shares = await attentionShares(source.config.decoder, samples);
+  const measured: MeasuredLayer = { errors: factored.errors, shares, residual };
   await writeJson(output, measureName(index), measured);
   return measured;
 }

@@ -70,7 +70,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
 function calibrationFile({ calibration }: ConvertFlags): string {
   if (calibration !== undefined) return calibration;
   throw new UsageError(
-    'convert: --calibration DATA is needed by --strategy mkl, norm2 and greedy, --unrotate fitted and --init activations, got none. Give samples, or use --strategy high --init weights.',
+    'convert: --calibration DATA is needed by --strategy mkl, norm2 and greedy, --unrotate fitted, --init activations and --allocation measured, got none. Give samples, or use --strategy high --init weights.',
   );
 }
 
