@@ -8,8 +8,8 @@ import type { Modality } from './modality-mask';
 import { budgetBytes } from './plan-kv-budget';
 import { plannedCacheBytes } from './planned-cache-bytes';
 
-/** How far ranks may be from the one that all could have: beyond, predictions are poor (decision 3). */
-const SPREAD = Number(process.env.SPREAD ?? 2);
+/** How far ranks may be from the one that all could have; beyond, predictions fail (decision 3). */
+const SPREAD = 1.5;
 
 /** Highest rank that measuring has to look at. */
 export function highestRank(rank: number, widest: number): number {

@@ -68,6 +68,36 @@ test('the cache setting that is stored is used, unless another is given', async 
   expect(await bytesOf(...evaluate, '--kv-bits', '16', '--rope-bits', '16')).toBe(4 * 2 * 120);
 });
 
+test('--kv-budget is kept to in what is written, whatever the bits, and the model answers', async () => {
+  const budget = ['--kv-budget', '0.125', '--allocation', 'measured', '--kv-bits', '8'];
+  const { status, stdout } = await convert('budget', ...budget, ...CALIBRATION, '--json');
+  expect(status).toBe(0);
+  const { cacheBytesPerToken, options } = JSON.parse(stdout);
+  expect(options).toMatchObject({ kvBudget: 0.125, allocation: 'measured' });
+  const evaluate = ['eval', at('budget'), DATA, '--limit', '2', '--json'];
+  const found = JSON.parse((await runInProcess(evaluate)).stdout);
+  expect(found.cacheBytesPerToken).toBe(cacheBytesPerToken.converted);
+  expect(found.nll).toBeGreaterThan(0);
+  const share = cacheBytesPerToken.converted / cacheBytesPerToken.original;
+  expect(share).toBeLessThanOrEqual(0.125);
+  // A dim more of one latent, its scales included, would not have fitted.
+  expect(share).toBeGreaterThan(0.12);
+  await rm(at('budget'), { recursive: true });
+});
+
+test.each([
+  [
+    ['--kv-budget', '0.25', '--rank', '8'],
+    /kvBudget chooses the ranks of latents, got rank=8, too/,
+  ],
+  [['--kv-budget', '0.01'], /kvBudget must leave a rank .* got 0.01. The smallest .* is 0.0\d+/],
+  [['--kv-budget', '1.5'], /must be a number above 0 and at most 1/],
+])('%o is a usage error', async (argv, message) => {
+  const { status, stderr } = await convert('refused', ...argv, ...CALIBRATION);
+  expect(status).toBe(2);
+  expect(stderr).toMatch(message);
+});
+
 test.each([['--no-decouple'], ['--factor', 'none']])(
   'bits by modality with %s %s are refused, since no run could use them',
   async (...sharing) => {
