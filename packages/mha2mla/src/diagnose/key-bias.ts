@@ -4,6 +4,7 @@
  * every pair that keeps its rotation.
  */
 import type { DecoderConfig, WeightReader } from '@mha2mla/mla-runtime';
+import { median } from './median';
 
 export interface KeyBias {
   /** The KV head of the layer whose bias is largest. */
@@ -23,12 +24,11 @@ export async function keyBiases(
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     norms.push(await headNorms(config, weights, `layers.${layer}.self_attn.k_proj.bias`));
   }
-  const all = norms.flatMap((own) => own ?? []).sort((a, b) => a - b);
-  const median = all[Math.floor(all.length / 2)] ?? 0;
+  const middle = median(norms.flatMap((own) => own ?? []));
   return norms.map((own) => {
     if (!own) return undefined;
     const norm = own.reduce((a, b) => Math.max(a, b), 0);
-    const ratio = median > 0 ? norm / median : norm > 0 ? null : 0;
+    const ratio = middle > 0 ? norm / middle : norm > 0 ? null : 0;
     return { head: own.indexOf(norm), norm, ratio };
   });
 }

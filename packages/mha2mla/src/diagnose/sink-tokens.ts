@@ -7,6 +7,7 @@ import { type DecoderConfig, PADDING } from '@mha2mla/mla-runtime';
 import type { AttentionSample } from '@mha2mla/partial-rope';
 import * as tf from '@tensorflow/tfjs-core';
 import { sampleAttention } from '../convert/sample-attention';
+import { median } from './median';
 
 export interface SinkTokens {
   /** Share of the attention that the one token of a sample takes which takes most; mean of samples. */
@@ -20,7 +21,7 @@ export interface SinkTokens {
 }
 
 /** Medians from which on a norm counts as massive. */
-export const MASSIVE = 10;
+const MASSIVE = 10;
 
 export interface AttentionSink {
   attentionShare: number;
@@ -71,12 +72,6 @@ export function massiveTokens(
   const massive = norms.filter((norm) => norm > MASSIVE * middle).length;
   const largest = norms.reduce((a, b) => Math.max(a, b), 0);
   return { largestNorm: largest / middle, massiveShare: massive / norms.length };
-}
-
-/** The middle value; 0 of none. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
 function mostFrequent(values: readonly number[]): number {

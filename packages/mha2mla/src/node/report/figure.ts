@@ -14,6 +14,3 @@ export interface Table {
   head: string[];
   rows: string[][];
 }
-
-/** Begins the ids of a figure's drawings, which are its own on the page. */
-export type FigureId = string;
