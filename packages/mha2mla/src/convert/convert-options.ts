@@ -48,8 +48,9 @@ export interface ConvertOptions {
    */
   kvBudget?: number;
   /**
-   * How a budget is shared by layers and modalities: `uniform` one rank for all (default),
-   * `measured` by what each latent would change in the original's residual stream.
+   * How a budget is shared by layers and modalities: `uniform` one rank for all, `measured` by what
+   * each latent would change in the original's residual stream. Default `measured` up to 0.375 where
+   * samples are needed anyway, but not for the layout of the reference; else `uniform`.
    */
   allocation?: 'uniform' | 'measured';
   /** Which of K and V share a latent. Default `joint`. */
@@ -138,7 +139,8 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
   const choosesByAttention = choosesByScores(strategy) && options.ranks === undefined;
   const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
   const seesActivations = init !== 'weights' && factor !== 'none';
-  const sharesByMeasure = options.kvBudget !== undefined && options.allocation === 'measured';
+  const seesData = seesActivations || choosesByAttention || unrotate === 'fitted';
+  const allocation = options.allocation ?? defaultAllocation(options, seesData);
   const weighsAttention = init === 'attention' && factor !== 'none';
   const plan: ConversionPlan = {
     strategy,
@@ -151,7 +153,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     rank: uniformRankOf(latentRanks),
     latentRanks,
     kvBudget: options.kvBudget,
-    allocation: options.allocation ?? 'uniform',
+    allocation,
     factor,
     init,
     center: options.center ?? false,
@@ -164,8 +166,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     dtype: options.dtype,
     cache,
     needsAttention: choosesByAttention || unrotate === 'fitted' || weighsAttention,
-    needsCalibration:
-      seesActivations || choosesByAttention || unrotate === 'fitted' || sharesByMeasure,
+    needsCalibration: seesData || (bought !== undefined && allocation === 'measured'),
   };
   if (plan.center && !seesActivations) {
     throw new RangeError(
@@ -222,6 +223,18 @@ function checkRopeDim({ headDim }: DecoderConfig, options: ConvertOptions): numb
     );
   }
   return ropeDim;
+}
+
+/** Highest budget at which measuring was seen to pay (decision 3). */
+const MEASURED_UP_TO = 0.375;
+
+/** Budgets are measured where samples are at hand anyway, and the result may have several ranks. */
+function defaultAllocation(
+  { kvBudget, layout }: ConvertOptions,
+  seesData: boolean,
+): ConversionPlan['allocation'] {
+  const pays = kvBudget !== undefined && kvBudget <= MEASURED_UP_TO;
+  return pays && seesData && layout !== 'reference' ? 'measured' : 'uniform';
 }
 
 /** Rotary dims and the rank that a budget buys, where one is given. */

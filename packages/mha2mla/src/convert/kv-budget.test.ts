@@ -59,6 +59,25 @@ describe('what a budget buys', () => {
     expect(bought(options)).toEqual(expected);
   });
 
+  test.each<[ConvertOptions, 'uniform' | 'measured']>([
+    [{ kvBudget: 0.375 }, 'measured'],
+    [{ kvBudget: 0.38 }, 'uniform'],
+    [{ kvBudget: 0.38, allocation: 'measured' }, 'measured'],
+    [{ kvBudget: 0.25, allocation: 'uniform' }, 'uniform'],
+    [{ kvBudget: 0.25, strategy: 'high', init: 'weights' }, 'uniform'],
+    [{ kvBudget: 0.25, layout: 'reference' }, 'uniform'],
+    [{ rank: 4 }, 'uniform'],
+  ])('%o is shared out %s', (options, expected) => {
+    expect(planConversion(wide, options).allocation).toBe(expected);
+  });
+
+  test('measuring needs samples, whatever the factors need', () => {
+    const weights = { kvBudget: 0.25, strategy: 'high', init: 'weights' } as const;
+    expect(planConversion(wide, weights).needsCalibration).toBe(false);
+    const measured = planConversion(wide, { ...weights, allocation: 'measured' });
+    expect(measured.needsCalibration).toBe(true);
+  });
+
   test.each<CacheOptions>([
     { kvBits: 4 },
     { kvBits: { vision: 4, text: 8 }, ropeBits: 16 },

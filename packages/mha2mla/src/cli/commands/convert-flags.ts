@@ -21,7 +21,7 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   unrotate?: ConvertOptions['unrotate'];
   rank?: number;
   kvBudget?: number;
-  allocation: NonNullable<ConvertOptions['allocation']>;
+  allocation?: ConvertOptions['allocation'];
   groups: number;
   factor: NonNullable<ConvertOptions['factor']>;
   init: NonNullable<ConvertOptions['init']>;
@@ -96,10 +96,11 @@ export function addConvertOptions(command: Command): Command {
       positive(1),
     )
     .addOption(
-      choice('--allocation <form>', 'how --kv-budget is shared by layers and modalities', [
-        'uniform',
-        'measured',
-      ]).default('uniform'),
+      choice(
+        '--allocation <form>',
+        'how --kv-budget is shared by layers and modalities (default measured up to 0.375)',
+        ['uniform', 'measured'],
+      ),
     )
     .option('--groups <n>', 'latents cut by KV heads', integer(1), 1)
     .addOption(

@@ -15,7 +15,13 @@ afterAll(() => expect(tf.memory().numTensors).toBe(0));
 
 test('--json tells by layer and modality what a budget would cost, and nothing is written', async () => {
   const before = await readdir(MODEL);
-  const { status, stdout, stderr } = await deep('--kv-budget', '0.375', '--json');
+  const { status, stdout, stderr } = await deep(
+    '--kv-budget',
+    '0.375',
+    '--allocation',
+    'uniform',
+    '--json',
+  );
   expect([status, stderr]).toEqual([0, '']);
   const report = JSON.parse(stdout);
   expect(report).toMatchObject({ family: 'qwen2_5_vl', converted: false, layers: 4 });
