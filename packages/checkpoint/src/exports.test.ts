@@ -49,6 +49,7 @@ it('the exported names are these', () => {
       "assertWritableTarget",
       "atomicWriteFile",
       "createOutputFolder",
+      "diskFullOr",
       "fileSource",
       "freeBytes",
       "nodeStore",

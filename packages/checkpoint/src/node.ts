@@ -3,6 +3,7 @@ export {
   atomicWriteFile,
   type WrittenFile,
 } from './node/atomic-write-file';
+export { diskFullOr } from './node/disk-full';
 export { type FileSource, fileSource } from './node/file-source';
 export { freeBytes } from './node/free-bytes';
 export { nodeStore } from './node/node-store';

@@ -35,6 +35,7 @@ test('its Node entry exports these names and no others', () => {
     'openModelFolder',
     'readPicture',
     'readVideo',
+    'spillHidden',
     'useBackend',
   ]);
 });

@@ -10,3 +10,4 @@ export {
   type DrawAgainstBytesOptions,
   drawAgainstBytes,
 } from './node/report/draw-against-bytes';
+export { type HiddenSpill, type SpillOptions, spillHidden } from './node/spill-hidden';

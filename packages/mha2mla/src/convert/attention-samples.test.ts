@@ -13,11 +13,10 @@ const kinds = Uint8Array.of(
   ...[TEXT, VISION, TEXT, TEXT, TEXT, PADDING],
 );
 
-/** A batch of two rows, padded on the left and on the right; hidden states play no part. */
-function batchOf(): CalibrationBatch {
+/** A batch of two rows, padded on the left and on the right. */
+function batchOf(): Pick<CalibrationBatch, 'step' | 'angles'> {
   const positionIds = Int32Array.of(1, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 1);
   return {
-    hidden: tf.zeros([BATCH, LENGTH, 1]),
     step: prefillStep({ batch: BATCH, length: LENGTH, kinds }, positionIds, config),
     angles: rotaryAngles(positionIds, BATCH * LENGTH, config),
   };

@@ -12,7 +12,7 @@ type Values = Float32Array | Int32Array | Uint8Array;
  */
 export function attentionSamples(
   config: DecoderConfig,
-  { step, angles }: CalibrationBatch,
+  { step, angles }: Pick<CalibrationBatch, 'step' | 'angles'>,
   query: Values,
   key: Values,
   rows: number,

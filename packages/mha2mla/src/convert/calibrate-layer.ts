@@ -14,7 +14,7 @@ import type { AttentionSample } from '@mha2mla/partial-rope';
 import * as tf from '@tensorflow/tfjs-core';
 import { AttentionMoments } from './attention-moments';
 import { attentionSamples } from './attention-samples';
-import { advanceBatch, type CalibrationBatch } from './calibration-batch';
+import type { CalibrationBatch } from './calibration-batch';
 import { headEffects, outputGrams } from './head-effects';
 import { type Modality, modalityMask } from './modality-mask';
 
@@ -57,7 +57,7 @@ export async function calibrateLayer(
   for (const batch of batches) {
     await yieldToEventLoop();
     options.signal?.throwIfAborted();
-    const seen = observeLayer(layer, batch);
+    const seen = await observeLayer(layer, batch);
     try {
       if (options.moments) await addMoments(calibration.moments, seen.input, batch);
       if (calibration.attention) await addQueries(calibration.attention, seen.query, batch);
@@ -77,7 +77,7 @@ export async function calibrateLayer(
         calibration.samples.push(...samples);
         samplesLeft -= samples.length;
       }
-      if (options.advance) advanceBatch(batch, tf.clone(seen.output));
+      if (options.advance) await batch.hidden.write(tf.clone(seen.output));
     } finally {
       tf.dispose([seen.input, seen.query, seen.key, seen.output]);
     }
@@ -88,18 +88,26 @@ export async function calibrateLayer(
 /** What a layer's attention saw, and the layer's output; the caller disposes all four. */
 type Seen = Pick<AttentionObservation, 'input' | 'query' | 'key'> & { output: tf.Tensor3D };
 
-function observeLayer(layer: DecoderLayer, { hidden, step }: CalibrationBatch): Seen {
+async function observeLayer(
+  layer: DecoderLayer,
+  { hidden, step }: CalibrationBatch,
+): Promise<Seen> {
   let seen: Omit<Seen, 'output'> | undefined;
-  const output = layer.prefill(hidden, step, {
-    observe: ({ input, query, key }) => {
-      seen = {
-        input: tf.keep(tf.clone(input)),
-        query: tf.keep(tf.clone(query)),
-        key: tf.keep(tf.clone(key)),
-      };
-    },
-  });
-  return { ...seen!, output };
+  const states = await hidden.read();
+  try {
+    const output = layer.prefill(states, step, {
+      observe: ({ input, query, key }) => {
+        seen = {
+          input: tf.keep(tf.clone(input)),
+          query: tf.keep(tf.clone(query)),
+          key: tf.keep(tf.clone(key)),
+        };
+      },
+    });
+    return { ...seen!, output };
+  } finally {
+    states.dispose();
+  }
 }
 
 async function addMoments(

@@ -3,28 +3,18 @@
  * samples to the next layer's input. A layer that an earlier run finished is only propagated.
  */
 import { openSafetensors, type TensorEntry } from '@mha2mla/checkpoint';
-import { loadDecoderLayer } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
-import { attentionWeights } from './attention-weights';
-import { calibrateLayer, type LayerCalibration } from './calibrate-layer';
+import type { LayerCalibration } from './calibrate-layer';
 import type { CalibrationBatch } from './calibration-batch';
-import { choosePairs } from './choose-pairs';
 import type { LayerReport } from './conversion-report';
 import type { ConversionPlan } from './convert-options';
-import { factorAttention } from './factor-attention';
-import { fitUnrotation } from './fit-unrotation';
-import { isReplaced, readLayer, type StoredLayer, storedLayer } from './layer-source';
-import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
+import { factorLayer } from './factor-layer';
+import { isReplaced, type StoredLayer, storedLayer } from './layer-source';
+import type { LayerTensor, LayerWeights } from './layer-weights';
 import { propagateLayer } from './propagate-layer';
 import type { FactorRunner } from './run-factor-job';
-import { scorePairs } from './score-pairs';
-import { splitAttention } from './split-attention';
 import { layerDtype, roundLayer, shardName, writeLayer } from './write-layer';
-
-/** Samples whose attention is looked at, and query rows of each: what scores and the fit need to settle. */
-const ATTENTION_SAMPLES = 32;
-const ATTENTION_ROWS = 64;
 
 /** What is kept of a finished layer until the run ends. */
 export interface LayerRecord extends LayerReport {
@@ -53,11 +43,9 @@ export async function convertLayer(job: LayerJob): Promise<LayerRecord> {
   const { output, index } = job;
   const name = recordName(index);
   if ((await output.has(name)) && (await output.has(shardOf(job)))) return resumeLayer(job, name);
-  const stored = storedLayer(job.source, index);
-  const weights = await readLayer(job.source, stored);
-  const { record, pairs, fresh } = await makeLayer(job, stored, weights);
+  const { record, pairs, fresh } = await makeLayer(job, storedLayer(job.source, index));
   // With `original`, the calibrating pass has run the layer already.
-  if (job.plan.propagate !== 'original') await propagateLayer(job, { weights, pairs, fresh });
+  if (job.plan.propagate !== 'original') await propagateLayer(job, { pairs, fresh });
   await writeJson(output, name, record);
   return record;
 }
@@ -67,38 +55,15 @@ async function resumeLayer(job: LayerJob, name: string): Promise<LayerRecord> {
   const { source, output, batches, index } = job;
   const record = await readOwnJson<LayerRecord>(output, name);
   if (batches.length === 0) return record;
-  const stored = storedLayer(source, index);
-  const weights = await readLayer(source, stored);
   const pairs = record.ropePairs.map((head) => Int32Array.from(head));
-  await propagateLayer(job, { weights, pairs, fresh: await readFresh(job, record, stored) });
+  const fresh = await readFresh(job, record, storedLayer(source, index));
+  await propagateLayer(job, { pairs, fresh });
   return record;
 }
 
-/** Calibrate a layer, choose its pairs, and factor what is not rotated. */
-export async function factorLayer(job: Omit<LayerJob, 'output'>, weights: LayerWeights) {
-  const { source, plan, index, signal } = job;
-  const config = source.config.decoder;
-  const calibration = plan.needsCalibration ? await calibrate(job, weights) : undefined;
-  if (calibration) await job.onCalibrated?.(calibration);
-  const samples = calibration?.samples ?? [];
-  const scores = await scorePairs(config, plan, samples, signal);
-  const pairs = choosePairs(config, plan, index, scores);
-  const unrotation = await fitUnrotation(config, plan, pairs, calibration, signal);
-  const split = splitAttention(config, weights, pairs, unrotation);
-  const attention = calibration?.attention;
-  const outputWeights =
-    attention && (await attentionWeights(config, weights, pairs, unrotation, attention));
-  const factored = await factorAttention(job.factorize, config, plan, split, calibration, {
-    index,
-    outputWeights,
-    signal,
-  });
-  return { pairs, scores, split, factored, samples };
-}
-
-async function makeLayer(job: LayerJob, stored: StoredLayer, weights: LayerWeights) {
+async function makeLayer(job: LayerJob, stored: StoredLayer) {
   const { source, output, plan, index } = job;
-  const { pairs, scores, split, factored } = await factorLayer(job, weights);
+  const { pairs, scores, split, factored } = await factorLayer(job);
   const dtype = plan.dtype ?? layerDtype(stored);
   const fresh = roundLayer(new Map([...split.rotary, ...factored.tensors]), dtype, stored.prefix);
   const entries = await writeLayer(source, output, shardOf(job), stored, fresh, {
@@ -121,27 +86,6 @@ function byHead(scores: Float64Array, heads: number): number[][] {
   return Array.from({ length: heads }, (_, head) => [
     ...scores.subarray(head * half, (head + 1) * half),
   ]);
-}
-
-/** See what the original layer does to the samples. */
-async function calibrate(
-  { source, plan, batches, index, signal }: Omit<LayerJob, 'output'>,
-  weights: LayerWeights,
-) {
-  const config = source.config.decoder;
-  const original = await loadDecoderLayer(config, layerReader(weights, index), index);
-  try {
-    return await calibrateLayer(config, original, batches, {
-      attentionSamples: plan.needsAttention ? ATTENTION_SAMPLES : 0,
-      attentionRows: ATTENTION_ROWS,
-      moments: plan.init !== 'weights' && plan.factor !== 'none',
-      attention: plan.init === 'attention' && plan.factor !== 'none',
-      advance: plan.propagate === 'original',
-      signal,
-    });
-  } finally {
-    original.dispose();
-  }
 }
 
 function shardOf({ source, index }: Pick<LayerJob, 'source' | 'index'>): string {

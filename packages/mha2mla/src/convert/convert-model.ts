@@ -15,6 +15,7 @@ import { buildReport, type ConversionReport } from './conversion-report';
 import { convertLayer, type LayerRecord, recordName } from './convert-layer';
 import { type ConvertOptions, planConversion } from './convert-options';
 import { embedCalibration } from './embed-calibration';
+import type { KeepHidden } from './hidden-states';
 import { inlineRunner } from './inline-runner';
 import { measureName } from './measure-layers';
 import { planRanks, sharesOut } from './plan-ranks';
@@ -26,6 +27,8 @@ export interface ConvertRunOptions extends ConvertOptions {
   calibration?: readonly ModelInputs[];
   /** Where factorisations are done. Default on this thread; `mha2mla/node` has `factorPool`. */
   factorize?: FactorRunner;
+  /** Where the samples' hidden states are kept. Default in memory; `mha2mla/node` has `spillHidden`. */
+  keepHidden?: KeepHidden;
   signal?: AbortSignal;
   onProgress?: (progress: { phase: 'measure' | 'convert'; loaded: number; total: number }) => void;
 }
@@ -39,7 +42,7 @@ export async function convertModel(
   output: ResultOutput,
   options: ConvertRunOptions,
 ): Promise<ConversionReport> {
-  const { calibration = [], factorize = inlineRunner, signal, onProgress } = options;
+  const { calibration = [], factorize = inlineRunner, keepHidden, signal, onProgress } = options;
   const config = original.config.decoder;
   const given = planConversion(config, options);
   assertComplete(original);
@@ -53,8 +56,10 @@ export async function convertModel(
     );
   }
   const run = { source, output, factorize, signal };
-  const plan = await planRanks({ ...run, plan: given, calibration, onProgress });
-  const batches = plan.needsCalibration ? await embedCalibration(source, calibration, signal) : [];
+  const plan = await planRanks({ ...run, plan: given, calibration, keepHidden, onProgress });
+  const batches = plan.needsCalibration
+    ? await embedCalibration(source, calibration, { signal, keepHidden })
+    : [];
   const records: LayerRecord[] = [];
   const total = config.numHiddenLayers;
   try {

@@ -2,6 +2,13 @@ import { lookupEmbeddings, yieldToEventLoop } from '@mha2mla/mla-runtime';
 import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { type CalibrationBatch, calibrationBatch, disposeBatch } from './calibration-batch';
+import type { KeepHidden } from './hidden-states';
+
+export interface EmbedCalibrationOptions {
+  signal?: AbortSignal;
+  /** Where hidden states are kept. Default in memory. */
+  keepHidden?: KeepHidden;
+}
 
 /**
  * Embed calibration samples; the vision tower and the embedding table are freed afterwards.
@@ -11,7 +18,7 @@ import { type CalibrationBatch, calibrationBatch, disposeBatch } from './calibra
 export async function embedCalibration(
   source: VlmSource,
   samples: readonly ModelInputs[],
-  signal?: AbortSignal,
+  { signal, keepHidden }: EmbedCalibrationOptions = {},
 ): Promise<CalibrationBatch[]> {
   const { family, config, weights } = source;
   const { vocabSize, hiddenSize } = config.decoder;
@@ -25,7 +32,7 @@ export async function embedCalibration(
   try {
     for (const inputs of samples) {
       signal?.throwIfAborted();
-      batches.push(calibrationBatch(source, embed, vision, inputs));
+      batches.push(await calibrationBatch(source, embed, vision, inputs, keepHidden));
       await yieldToEventLoop();
     }
     return batches;

@@ -14,7 +14,7 @@ import { planConversion } from './convert-options';
 import { embedCalibration } from './embed-calibration';
 import { factorAttention } from './factor-attention';
 import { inlineRunner } from './inline-runner';
-import { readLayer, storedLayer } from './layer-source';
+import { readAttention, storedLayer } from './layer-source';
 import type { LayerTensor } from './layer-weights';
 import { type Modality, modalityMask } from './modality-mask';
 import { splitAttention } from './split-attention';
@@ -46,7 +46,7 @@ describe('factors of a layer', () => {
     const source = await openTinyLlava({ bias: true });
     const config = source.config.decoder;
     const plan = planConversion(config, { strategy: 'low', ...options });
-    const weights = await readLayer(source, storedLayer(source, 0));
+    const weights = await readAttention(source, storedLayer(source, 0));
     const split = splitAttention(config, weights, choosePairs(config, plan, 0));
     const moment = async (seed: number) => {
       const x = tf.tensor2d(gaussian(count * D, seed), [count, D]);
@@ -55,9 +55,8 @@ describe('factors of a layer', () => {
       return own;
     };
     const moments = { vision: await moment(seeds[0]), text: await moment(seeds[1]) };
-    const calibration = { samples: [], moments };
     const layer = { index: 0, outputWeights };
-    return factorAttention(inlineRunner, config, plan, split, calibration, layer);
+    return factorAttention(inlineRunner, config, plan, split, moments, layer);
   }
 
   test.each(['joint', 'split', 'key', 'value'] as const)(
@@ -221,7 +220,7 @@ describeBackends('the error that a conversion reports', () => {
     const batches = await embedCalibration(model, calibration);
     const rows: number[] = [];
     for (const batch of batches) {
-      let hidden = tf.clone(batch.hidden);
+      let hidden = await batch.hidden.read();
       for (let i = 0; i <= index; i++) {
         const layer = await loadDecoderLayer(decoder, model.weights, i);
         let input: Float32Array | undefined;

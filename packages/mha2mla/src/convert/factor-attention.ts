@@ -45,7 +45,7 @@ export async function factorAttention(
   config: DecoderConfig,
   plan: ConversionPlan,
   { key, value }: Pick<SplitAttention, 'key' | 'value'>,
-  calibration: LayerCalibration | undefined,
+  moments: LayerCalibration['moments'] | undefined,
   {
     index,
     outputWeights,
@@ -63,7 +63,7 @@ export async function factorAttention(
   const folders = foldersOf(plan).map(([folder, modalities]) => {
     // Modalities that share a latent have one rank.
     const rank = plan.latentRanks[modalities[0]!][index]!;
-    const input = momentOf(plan, rank * config.numKeyValueHeads, calibration, modalities);
+    const input = momentOf(plan, rank * config.numKeyValueHeads, moments, modalities);
     const name = [`layer ${index}`, ...modalities].join(', ');
     const job = { name, rank, moment: input?.moment, mean: input?.mean, outputWeights };
     const { tokens = 0, usedFallback = false } = input ?? {};
@@ -110,12 +110,12 @@ function foldersOf({ decouple }: ConversionPlan): [string, Modality[]][] {
 function momentOf(
   plan: ConversionPlan,
   width: number,
-  calibration: LayerCalibration | undefined,
+  moments: LayerCalibration['moments'] | undefined,
   modalities: readonly Modality[],
 ) {
   if (plan.init === 'weights') return undefined;
-  if (!calibration) throw new Error('factorAttention: expected calibration, got none.');
-  const { vision, text } = calibration.moments;
+  if (!moments) throw new Error('factorAttention: expected calibration, got none.');
+  const { vision, text } = moments;
   const joint = vision.clone().merge(text);
   if (modalities.length > 1) {
     return {
@@ -125,7 +125,7 @@ function momentOf(
       usedFallback: false,
     };
   }
-  const own = calibration.moments[modalities[0]!];
+  const own = moments[modalities[0]!];
   // Each group of heads, and each of K and V where they are apart, is a factorisation of its own.
   const found = withFallback(own, joint, { rank: width / plan.groups, center: plan.center });
   return { mean: undefined, ...found, tokens: own.count };

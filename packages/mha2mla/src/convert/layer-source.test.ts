@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { memoryOutput } from '../output/result-output';
 import { convertModel } from './convert-model';
-import { readLayer, storedLayer } from './layer-source';
+import { readAttention, storedLayer } from './layer-source';
 import { openTinyLlava, type TinyTensor } from './tiny-llava';
 
 const PREFIX = 'language_model.model.layers.1.';
@@ -56,17 +56,17 @@ test.each([Number.NaN, Number.POSITIVE_INFINITY])(
   },
 );
 
-test('reads what the decoder knows, biases where there are some', async () => {
+test('reads what attention knows, biases where there are some', async () => {
   const inverse = { dtype: 'F32', shape: [4], values: Float32Array.of(1, 2, 3, 4) } as const;
   const buffer = `${PREFIX}self_attn.rotary_emb.inv_freq`;
   const source = await openTinyLlava({ bias: true, tensors: { [buffer]: inverse } });
   const stored = storedLayer(source, 1);
   expect(stored.prefix).toBe(PREFIX);
   expect(stored.tensors.map(({ name }) => name)).toContain(buffer);
-  const layer = await readLayer(source, stored);
+  const layer = await readAttention(source, stored);
   const names = stored.tensors.map(({ name }) => name.slice(PREFIX.length));
   expect([...layer.keys()].sort()).toEqual(
-    names.filter((name) => !name.includes('rotary_emb')).sort(),
+    names.filter((name) => /self_attn\.[qkvo]_proj/.test(name)).sort(),
   );
   for (const [name, { shape, values }] of layer) {
     expect(source.checkpoint.tensors.get(PREFIX + name)!.shape).toEqual(shape);

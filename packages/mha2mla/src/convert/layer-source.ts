@@ -34,11 +34,13 @@ export function isReplaced(layer: StoredLayer, { name }: TensorInfo): boolean {
 }
 
 /**
- * Read what the decoder knows of a layer as f32, each tensor checked: there, of the shape that the
- * config gives, and finite. Others, such as buffers of older checkpoints, are only ever copied.
+ * Check what the decoder knows of a layer, each tensor: there, of the shape that the config gives,
+ * and finite. Others, such as buffers of older checkpoints, are only ever copied.
+ * @returns the attention's tensors as f32. The rest of a layer, two thirds, is read where it is run,
+ *   so that it is not held while factors are computed.
  * @throws RangeError naming the tensor.
  */
-export async function readLayer(
+export async function readAttention(
   { config, weights }: VlmSource,
   { index }: StoredLayer,
 ): Promise<LayerWeights> {
@@ -47,7 +49,8 @@ export async function readLayer(
     const stored = `layers.${index}.${name}`;
     // Only biases may be absent; the reader names any other tensor that is.
     if (name.endsWith('.bias') && !weights.shape(stored)) continue;
-    layer.set(name, { shape, values: await weights.read(stored, shape) });
+    const values = await weights.read(stored, shape);
+    if (name.startsWith('self_attn.')) layer.set(name, { shape, values });
   }
   return layer;
 }

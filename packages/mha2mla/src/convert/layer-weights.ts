@@ -8,19 +8,25 @@ export interface LayerTensor {
 
 export type LayerWeights = ReadonlyMap<string, LayerTensor>;
 
-/** Serve a layer's weights to the loader of the decoder, as layer `index`. */
-export function layerReader(weights: LayerWeights, index: number): WeightReader {
+/**
+ * Serve a layer's weights to the loader of the decoder, as layer `index`.
+ * @param others serves what `weights` does not have.
+ */
+export function layerReader(
+  weights: LayerWeights,
+  index: number,
+  others: WeightReader,
+): WeightReader {
   const prefix = `layers.${index}.`;
   const find = (name: string) =>
     name.startsWith(prefix) ? weights.get(name.slice(prefix.length)) : undefined;
   return {
-    shape: (name) => find(name)?.shape,
+    shape: (name) => find(name)?.shape ?? others.shape(name),
     async read(name, expected) {
       const tensor = find(name);
-      if (!tensor || tensor.shape.join() !== expected.join()) {
-        throw new RangeError(
-          `layerReader: ${name} must be [${expected}], got [${tensor?.shape ?? 'nothing'}].`,
-        );
+      if (!tensor) return others.read(name, expected);
+      if (tensor.shape.join() !== expected.join()) {
+        throw new RangeError(`layerReader: ${name} must be [${expected}], got [${tensor.shape}].`);
       }
       return tensor.values;
     },

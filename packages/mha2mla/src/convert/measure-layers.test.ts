@@ -45,7 +45,9 @@ describeBackends('the measuring pass', () => {
 
   test('the residual stream is the mean of its energies, padding left out', async () => {
     const [batch] = await embedCalibration(source, [tinyInputs(1, 3)]);
-    const values = (await batch!.hidden.data()) as Float32Array;
+    const hidden = await batch!.hidden.read();
+    const values = (await hidden.data()) as Float32Array;
+    hidden.dispose();
     const width = config.hiddenSize;
     const energies = [...batch!.step.layout.kinds.entries()]
       .filter(([, kind]) => kind !== PADDING)

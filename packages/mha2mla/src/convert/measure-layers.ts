@@ -7,11 +7,12 @@ import type { ModelInputs } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
 import { attentionShares } from './attention-shares';
 import { disposeBatch } from './calibration-batch';
-import { factorLayer, type LayerJob } from './convert-layer';
+import type { LayerJob } from './convert-layer';
 import { embedCalibration } from './embed-calibration';
 import type { FactoredAttention } from './factor-attention';
+import { factorLayer } from './factor-layer';
+import type { KeepHidden } from './hidden-states';
 import { uniformRanks } from './latent-ranks';
-import { readLayer, storedLayer } from './layer-source';
 import type { Modality } from './modality-mask';
 import { propagateLayer } from './propagate-layer';
 import { residualScale } from './residual-scale';
@@ -34,6 +35,7 @@ export function measureName(layer: number): string {
 
 export interface MeasureRun extends Omit<LayerJob, 'batches' | 'index'> {
   calibration: readonly ModelInputs[];
+  keepHidden?: KeepHidden;
   /** Highest rank that is looked at. */
   highest: number;
   onProgress?: (progress: { phase: 'measure'; loaded: number; total: number }) => void;
@@ -41,7 +43,7 @@ export interface MeasureRun extends Omit<LayerJob, 'batches' | 'index'> {
 
 /** Measure every layer, or take it from an earlier run. */
 export async function measureLayers(run: MeasureRun): Promise<MeasuredLayer[]> {
-  const { source, output, calibration, highest, signal, onProgress } = run;
+  const { source, output, calibration, keepHidden, highest, signal, onProgress } = run;
   const total = source.config.decoder.numHiddenLayers;
   const plan: LayerJob['plan'] = {
     ...run.plan,
@@ -53,7 +55,8 @@ export async function measureLayers(run: MeasureRun): Promise<MeasuredLayer[]> {
   };
   const measured: MeasuredLayer[] = [];
   const done = await countDone(output, total);
-  const batches = done < total ? await embedCalibration(source, calibration, signal) : [];
+  const batches =
+    done < total ? await embedCalibration(source, calibration, { signal, keepHidden }) : [];
   try {
     for (let index = 0; index < total; index++) {
       signal?.throwIfAborted();
@@ -75,21 +78,20 @@ async function countDone(output: ResultOutput, total: number): Promise<number> {
 }
 
 async function resumeLayer(job: LayerJob): Promise<MeasuredLayer> {
-  const { source, output, batches, index } = job;
-  if (batches.length > 0) {
-    const weights = await readLayer(source, storedLayer(source, index));
-    await propagateLayer(job, { weights, pairs: [], fresh: new Map() });
-  }
+  const { output, batches, index } = job;
+  if (batches.length > 0) await propagateLayer(job, { pairs: [], fresh: new Map() });
   return readOwnJson<MeasuredLayer>(output, measureName(index));
 }
 
 async function measureLayer(job: LayerJob): Promise<MeasuredLayer> {
   const { source, output, batches, index } = job;
-  const weights = await readLayer(source, storedLayer(source, index));
   // Before the calibrating pass brings the samples to the next layer.
   const residual = await residualScale(batches);
-  const { factored, samples } = await factorLayer(job, weights);
-  const shares = await attentionShares(source.config.decoder, samples);
+  let shares: MeasuredLayer['shares'] = { vision: 0, text: 0 };
+  const onCalibrated: LayerJob['onCalibrated'] = async ({ samples }) => {
+    shares = await attentionShares(source.config.decoder, samples);
+  };
+  const { factored } = await factorLayer({ ...job, onCalibrated });
   const measured: MeasuredLayer = { errors: factored.errors, shares, residual };
   await writeJson(output, measureName(index), measured);
   return measured;

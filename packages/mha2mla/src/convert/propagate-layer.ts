@@ -1,15 +1,21 @@
 /** Bring calibration samples to the next layer's input, in the form that the plan asks for. */
-import { type DecoderConfig, loadDecoderLayer, yieldToEventLoop } from '@mha2mla/mla-runtime';
+import type { Dtype } from '@mha2mla/checkpoint';
+import {
+  type DecoderConfig,
+  loadDecoderLayer,
+  type WeightReader,
+  yieldToEventLoop,
+} from '@mha2mla/mla-runtime';
 import type { RopePairs } from '@mha2mla/partial-rope';
-import { advanceBatch } from './calibration-batch';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { LayerJob } from './convert-layer';
+import { readAttention, storedLayer } from './layer-source';
 import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
+import { roundValues } from './round-values';
 import { splitAttention } from './split-attention';
 import { roundLayer } from './write-layer';
 
 export interface ConvertedLayer {
-  /** The original layer. */
-  weights: LayerWeights;
   pairs: RopePairs;
   /** What takes the place of its q, k and v. */
   fresh: LayerWeights;
@@ -29,45 +35,62 @@ export async function propagateLayer(
   }: Pick<LayerJob, 'source' | 'plan' | 'batches' | 'index' | 'signal'>,
   converted: ConvertedLayer,
 ): Promise<void> {
-  if (batches.length === 0) return;
-  const { config, tensors } = formOf(source.config.decoder, plan, converted, index);
-  const layer = await loadDecoderLayer(config, layerReader(tensors, index), index);
+  // Nothing comes after the last layer.
+  if (batches.length === 0 || index + 1 === source.config.decoder.numHiddenLayers) return;
+  const { config, reader } = await formOf(source, plan, converted, index);
+  const layer = await loadDecoderLayer(config, reader, index);
   try {
     for (const batch of batches) {
       await yieldToEventLoop();
       signal?.throwIfAborted();
-      advanceBatch(batch, layer.prefill(batch.hidden, batch.step));
+      const states = await batch.hidden.read();
+      try {
+        await batch.hidden.write(layer.prefill(states, batch.step));
+      } finally {
+        states.dispose();
+      }
     }
   } finally {
     layer.dispose();
   }
 }
 
-function formOf(
-  config: DecoderConfig,
+/** The layer as it will be read back, what was kept included. */
+async function formOf(
+  source: VlmSource,
   { propagate, groups, dtype }: LayerJob['plan'],
-  { weights, pairs, fresh }: ConvertedLayer,
+  { pairs, fresh }: ConvertedLayer,
   index: number,
-): { config: DecoderConfig; tensors: LayerWeights } {
-  if (propagate === 'original') return { config, tensors: weights };
+): Promise<{ config: DecoderConfig; reader: WeightReader }> {
+  const config = source.config.decoder;
+  const kept = dtype ? roundedReader(source.weights, dtype) : source.weights;
+  if (propagate === 'original') return { config, reader: kept };
   const ropePairs = Array.from({ length: config.numHiddenLayers }, () => pairs);
-  // As it will be read back, what was kept included.
-  const kept = dtype ? roundLayer(weights, dtype, `layers.${index}.`) : weights;
-  const form = propagate === 'rope' ? partialRope(config, kept, pairs, fresh) : fresh;
+  const form =
+    propagate === 'rope' ? await partialRope(source, dtype, { pairs, fresh }, index) : fresh;
   return {
     config: { ...config, mla: { ropePairs, groups } },
-    tensors: new Map([...kept, ...form]),
+    reader: layerReader(form, index, kept),
+  };
+}
+
+function roundedReader(weights: WeightReader, dtype: Dtype): WeightReader {
+  return {
+    shape: (name) => weights.shape(name),
+    read: async (name, expected) => roundValues(name, await weights.read(name, expected), dtype),
   };
 }
 
 /** The layer with its rotation reduced, as it was written, and nothing factored. */
-function partialRope(
-  config: DecoderConfig,
-  weights: LayerWeights,
-  pairs: RopePairs,
-  fresh: LayerWeights,
-): LayerWeights {
-  const { key, value } = splitAttention(config, weights, pairs);
+async function partialRope(
+  source: VlmSource,
+  dtype: Dtype | undefined,
+  { pairs, fresh }: ConvertedLayer,
+  index: number,
+): Promise<LayerWeights> {
+  const read = await readAttention(source, storedLayer(source, index));
+  const weights = dtype ? roundLayer(read, dtype, `layers.${index}.`) : read;
+  const { key, value } = splitAttention(source.config.decoder, weights, pairs);
   const rotary = [...fresh].filter(([name]) => /\.(q|k_r)_proj\./.test(name));
   const tensors = new Map<string, LayerTensor>(rotary);
   for (const [name, { weight, bias }] of Object.entries({ up_k: key, up_v: value })) {

@@ -10,7 +10,9 @@ import type { CalibrationBatch } from './calibration-batch';
 export async function residualScale(batches: readonly CalibrationBatch[]): Promise<number> {
   let [sum, count] = [0, 0];
   for (const { hidden, step } of batches) {
-    const energies = tf.tidy(() => tf.reshape(tf.sum(tf.square(hidden), 2), [-1])); // [B * L]
+    const states = await hidden.read();
+    const energies = tf.tidy(() => tf.reshape(tf.sum(tf.square(states), 2), [-1])); // [B * L]
+    states.dispose();
     const values = await energies.data();
     energies.dispose();
     for (const [token, kind] of step.layout.kinds.entries()) {

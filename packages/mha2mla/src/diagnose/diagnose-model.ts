@@ -13,15 +13,16 @@ import {
 } from '@mha2mla/vlm-adapters';
 import type { LayerCalibration } from '../convert/calibrate-layer';
 import { disposeBatch } from '../convert/calibration-batch';
-import { factorLayer, type LayerJob } from '../convert/convert-layer';
+import type { LayerJob } from '../convert/convert-layer';
 import {
   type ConversionPlan,
   type ConvertOptions,
   planConversion,
 } from '../convert/convert-options';
 import { embedCalibration } from '../convert/embed-calibration';
+import { factorLayer } from '../convert/factor-layer';
+import type { KeepHidden } from '../convert/hidden-states';
 import { inlineRunner } from '../convert/inline-runner';
-import { readLayer, storedLayer } from '../convert/layer-source';
 import { planRanks } from '../convert/plan-ranks';
 import { plannedCacheBytes } from '../convert/planned-cache-bytes';
 import type { FactorRunner } from '../convert/run-factor-job';
@@ -36,6 +37,7 @@ export interface DiagnoseOptions extends ConvertOptions {
   /** Batches of calibration samples, as the processor gives them; at least one. */
   calibration: readonly ModelInputs[];
   factorize?: FactorRunner;
+  keepHidden?: KeepHidden;
   signal?: AbortSignal;
   onProgress?: (progress: { phase: 'measure' | 'diagnose'; loaded: number; total: number }) => void;
 }
@@ -46,7 +48,14 @@ export interface DiagnoseOptions extends ConvertOptions {
  */
 export async function diagnoseModel(
   original: VlmSource,
-  { calibration, factorize = inlineRunner, signal, onProgress, ...options }: DiagnoseOptions,
+  {
+    calibration,
+    factorize = inlineRunner,
+    keepHidden,
+    signal,
+    onProgress,
+    ...options
+  }: DiagnoseOptions,
 ): Promise<Diagnosis> {
   const config = original.config.decoder;
   const given = planConversion(config, { ...options, propagate: 'original' });
@@ -62,10 +71,10 @@ export async function diagnoseModel(
     : original;
   const biases = await keyBiases(config, source.weights);
   const run = { source, output: memoryOutput(), factorize, signal };
-  const chosen = await planRanks({ ...run, plan: given, calibration, onProgress });
+  const chosen = await planRanks({ ...run, plan: given, calibration, keepHidden, onProgress });
   // Attention is looked at whatever the choice of pairs needs.
   const plan = { ...chosen, needsCalibration: true, needsAttention: true };
-  const layers = await examineLayers({ ...run, plan }, calibration, biases, onProgress);
+  const layers = await examineLayers({ ...run, plan, keepHidden }, calibration, biases, onProgress);
   const { vision, text } = plannedCacheBytes(config, plan);
   return {
     ropeDim: plan.ropeDim,
@@ -80,7 +89,7 @@ export async function diagnoseModel(
 }
 
 async function examineLayers(
-  run: Omit<LayerJob, 'batches' | 'index'>,
+  { keepHidden, ...run }: Omit<LayerJob, 'batches' | 'index'> & { keepHidden?: KeepHidden },
   calibration: readonly ModelInputs[],
   biases: readonly (KeyBias | undefined)[],
   onProgress: DiagnoseOptions['onProgress'],
@@ -88,7 +97,7 @@ async function examineLayers(
   const { source, signal } = run;
   const la = await loadLinearAlgebra();
   const total = source.config.decoder.numHiddenLayers;
-  const batches = await embedCalibration(source, calibration, signal);
+  const batches = await embedCalibration(source, calibration, { signal, keepHidden });
   const layers: LayerDiagnosis[] = [];
   try {
     for (let index = 0; index < total; index++) {
@@ -109,8 +118,11 @@ async function examineLayer(
 ): Promise<LayerDiagnosis> {
   const { source, plan, batches, index } = job;
   const norms: number[] = [];
-  for (const { hidden, step } of batches)
-    norms.push(...(await tokenNorms(hidden, step.layout.kinds)));
+  for (const { hidden, step } of batches) {
+    const states = await hidden.read();
+    norms.push(...(await tokenNorms(states, step.layout.kinds)));
+    states.dispose();
+  }
   let moments: LayerCalibration['moments'] | undefined;
   let sink: LayerDiagnosis['sink'];
   const onCalibrated = async (calibration: LayerCalibration) => {
@@ -118,8 +130,7 @@ async function examineLayer(
     const found = await attentionSink(source.config.decoder, calibration.samples);
     sink = found && { ...found, ...massiveTokens(norms) };
   };
-  const weights = await readLayer(source, storedLayer(source, index));
-  const { factored } = await factorLayer({ ...job, onCalibrated }, weights);
+  const { factored } = await factorLayer({ ...job, onCalibrated });
   const part = (modality: 'vision' | 'text'): ModalityDiagnosis | undefined => {
     const report = factored.reports[modality];
     return (

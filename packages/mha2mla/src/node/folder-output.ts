@@ -10,6 +10,8 @@ import {
 import type { ResultOutput } from '../output/result-output';
 
 export interface FolderOutput extends ResultOutput {
+  /** Where pieces are until the result is whole. */
+  readonly path: string;
   /** Unlock the folder. Finished pieces stay and can be resumed; without one, nothing stays. */
   close(): Promise<void>;
 }
@@ -27,6 +29,7 @@ export async function folderOutput(
   const opened: FileSource[] = [];
   const closeOpened = () => Promise.all(opened.splice(0).map((source) => source.close()));
   return {
+    path: folder.path,
     has: (name) => folder.hasFile(name),
     async write(name, produce) {
       await folder.writeFile(name, produce);

@@ -37,6 +37,7 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   layout: NonNullable<ConvertOptions['layout']>;
   dtype?: 'bf16' | 'f16' | 'f32';
   workers?: number;
+  spillAbove: number;
   resume?: boolean;
 }
 
@@ -147,6 +148,12 @@ export function addConvertOptions(command: Command): Command {
     )
     .addOption(choice('--dtype <type>', 'stored precision', ['bf16', 'f16', 'f32']))
     .option('--workers <n>', 'threads that factor a layer (default one a core)', integer(1))
+    .option(
+      '--spill-above <MiB>',
+      'hidden states of samples beyond this size lie on disk',
+      integer(0),
+      1024,
+    )
     .option('--resume', 'go on with an unfinished run');
 }
 

@@ -8,6 +8,7 @@ import { factorPool } from '../../node/factor-pool';
 import { folderOutput } from '../../node/folder-output';
 import { withModelFolder } from '../../node/open-model';
 import { useBackend } from '../../node/register-backends';
+import { spillHidden } from '../../node/spill-hidden';
 import { loadCalibration } from '../load-calibration';
 import type { AddCommand } from '../program';
 import { assertRanksPlace, saveRanks } from '../save-ranks';
@@ -47,11 +48,13 @@ export const addConvert: AddCommand = (program, contextOf) => {
           loaded: 0,
           total: source.config.decoder.numHiddenLayers,
         });
+        const hidden = spillHidden({ folder: output.path, aboveBytes: flags.spillAbove * 2 ** 20 });
         try {
           const report = await convertModel(source, output, {
             ...options,
             calibration,
             factorize: factorPool({ workers: flags.workers }),
+            keepHidden: hidden.keep,
             signal: context.signal,
             onProgress: context.terminal.progress,
           });
@@ -61,6 +64,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
           }
           context.result(documentOf(report), () => describe(report));
         } finally {
+          await hidden.close();
           await output.close();
         }
       });
