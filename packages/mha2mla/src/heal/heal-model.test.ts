@@ -170,7 +170,7 @@ describe('a run that cannot go well', () => {
       0,
       'A',
       (value) => 1e24 * value,
-      /loss of 0\.\d+ and .* norm of Infinity at update 1/,
+      /loss of \d+\.\d+ and .* norm of Infinity at update 1/,
     ],
   ])('%s stops it before anything is saved', async (_, updates, part, poison, message) => {
     const state = await stopAfter(updates);
