@@ -35,6 +35,8 @@ export interface LayerJob {
   index: number;
   /** Looks at a layer's statistics, once they are there. */
   onCalibrated?: (calibration: LayerCalibration) => Promise<void>;
+  /** Called when the layer is written, before samples go on to the next. */
+  onWritten?: () => void;
   signal?: AbortSignal;
 }
 
@@ -45,6 +47,7 @@ export async function convertLayer(job: LayerJob): Promise<LayerRecord> {
   if ((await output.has(name)) && (await output.has(shardOf(job)))) return resumeLayer(job, name);
   const { record, pairs, fresh } = await makeLayer(job, storedLayer(job.source, index));
   // With `original`, the calibrating pass has run the layer already.
+  job.onWritten?.();
   if (job.plan.propagate !== 'original') await propagateLayer(job, { pairs, fresh });
   await writeJson(output, name, record);
   return record;
@@ -88,7 +91,8 @@ function byHead(scores: Float64Array, heads: number): number[][] {
   ]);
 }
 
-function shardOf({ source, index }: Pick<LayerJob, 'source' | 'index'>): string {
+/** The file of a layer. */
+export function shardOf({ source, index }: Pick<LayerJob, 'source' | 'index'>): string {
   return shardName(index + 1, source.config.decoder.numHiddenLayers + 1);
 }
 

@@ -3,22 +3,20 @@
  * samples' hidden states are all that is held, so memory does not grow with depth. Each layer is a
  * shard of the output; a run that was stopped goes on at the layer it had reached.
  */
-import {
-  assertComplete,
-  type ModelInputs,
-  type VlmSource,
-  videoAsText,
-} from '@mha2mla/vlm-adapters';
+import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
 import type { ResultOutput } from '../output/result-output';
+import { assertRoom } from './assert-room';
 import { disposeBatch } from './calibration-batch';
 import { buildReport, type ConversionReport } from './conversion-report';
-import { convertLayer, type LayerRecord, recordName } from './convert-layer';
-import { type ConvertOptions, planConversion } from './convert-options';
+import { convertLayer, type LayerRecord, recordName, shardOf } from './convert-layer';
+import type { ConversionPlan, ConvertOptions } from './convert-options';
 import { embedCalibration } from './embed-calibration';
 import type { KeepHidden } from './hidden-states';
 import { inlineRunner } from './inline-runner';
 import { measureName } from './measure-layers';
 import { planRanks, sharesOut } from './plan-ranks';
+import { plannedBytes } from './planned-bytes';
+import { prepareConversion } from './prepare-conversion';
 import type { FactorRunner } from './run-factor-job';
 import { writeFrame } from './write-frame';
 
@@ -42,49 +40,40 @@ export async function convertModel(
   output: ResultOutput,
   options: ConvertRunOptions,
 ): Promise<ConversionReport> {
-  const { calibration = [], factorize = inlineRunner, keepHidden, signal, onProgress } = options;
-  const config = original.config.decoder;
-  const given = planConversion(config, options);
-  assertComplete(original);
-  const source = given.videoAsText
-    ? { ...original, config: videoAsText(original.config) }
-    : original;
-  if (given.center && given.layout === 'reference') checkBiases(source);
-  if (given.needsCalibration && calibration.length === 0) {
-    throw new RangeError(
-      'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted, init activations or attention and allocation measured, got none.',
-    );
-  }
+  const { factorize = inlineRunner, keepHidden, signal, onProgress } = options;
+  const { source, plan: given, calibration } = prepareConversion(original, options);
   const run = { source, output, factorize, signal };
+  await assertRoom(output, (await bytesLeft(source, output, given))(0));
   const plan = await planRanks({ ...run, plan: given, calibration, keepHidden, onProgress });
+  const left = await bytesLeft(source, output, plan);
   const batches = plan.needsCalibration
     ? await embedCalibration(source, calibration, { signal, keepHidden })
     : [];
   const records: LayerRecord[] = [];
-  const total = config.numHiddenLayers;
+  const total = source.config.decoder.numHiddenLayers;
   try {
     for (let index = 0; index < total; index++) {
       signal?.throwIfAborted();
+      await assertRoom(output, left(index));
       records.push(await convertLayer({ ...run, plan, batches, index }));
       onProgress?.({ phase: 'convert', loaded: index + 1, total });
     }
   } finally {
     for (const batch of batches) disposeBatch(batch);
   }
-  const report = buildReport(config, source, plan, records);
+  await assertRoom(output, left(total));
+  const report = buildReport(source.config.decoder, source, plan, records);
   await writeFrame(source, output, plan, records, report);
   const scratch = sharesOut(given) ? [recordName, measureName] : [recordName];
   await output.finish(records.flatMap(({ layer }) => scratch.map((name) => name(layer))));
   return report;
 }
 
-/** The reference's loader gives keys and values biases where the original has them, nowhere else. */
-function checkBiases({ weights }: VlmSource): void {
-  const missing = ['k_proj', 'v_proj'].filter(
-    (name) => !weights.shape(`layers.0.self_attn.${name}.bias`),
+/** @returns bytes that are still to be written once the layers before `index` are done. */
+async function bytesLeft(source: VlmSource, output: ResultOutput, plan: ConversionPlan) {
+  const { layers, rest } = plannedBytes(source, plan);
+  const missing = await Promise.all(
+    layers.map(async (bytes, i) => ((await output.has(shardOf({ source, index: i }))) ? 0 : bytes)),
   );
-  if (missing.length === 0) return;
-  throw new RangeError(
-    `convertModel: center with layout reference needs a model whose keys and values have biases, got none of ${missing.join(', ')}. Leave center out, or write the extended layout.`,
-  );
+  return (index: number) => missing.slice(index).reduce((sum, bytes) => sum + bytes, rest);
 }

@@ -38,20 +38,23 @@ export interface MeasureRun extends Omit<LayerJob, 'batches' | 'index'> {
   keepHidden?: KeepHidden;
   /** Highest rank that is looked at. */
   highest: number;
+  /** Layers that are measured. Default all. */
+  layers?: number;
   onProgress?: (progress: { phase: 'measure'; loaded: number; total: number }) => void;
 }
 
 /** Measure every layer, or take it from an earlier run. */
 export async function measureLayers(run: MeasureRun): Promise<MeasuredLayer[]> {
   const { source, output, calibration, keepHidden, highest, signal, onProgress } = run;
-  const total = source.config.decoder.numHiddenLayers;
+  const all = source.config.decoder.numHiddenLayers;
+  const total = run.layers ?? all;
   const plan: LayerJob['plan'] = {
     ...run.plan,
     // Errors of all layers in one unit, whatever the factors will be fitted to.
     init: 'attention',
     needsAttention: true,
     propagate: 'original',
-    latentRanks: uniformRanks(highest, total),
+    latentRanks: uniformRanks(highest, all),
   };
   const measured: MeasuredLayer[] = [];
   const done = await countDone(output, total);

@@ -6,6 +6,7 @@ import {
   type FileSource,
   type Fingerprint,
   fileSource,
+  freeBytes,
 } from '@mha2mla/checkpoint/node';
 import type { ResultOutput } from '../output/result-output';
 
@@ -39,6 +40,7 @@ export async function folderOutput(
       opened.push(source);
       return source;
     },
+    freeBytes: () => freeBytes(folder.path),
     async finish(scratch) {
       await closeOpened();
       for (const name of scratch) await folder.removeFile(name);

@@ -8,6 +8,8 @@ export interface ResultOutput {
   write(name: string, produce: (sink: ByteSink) => Promise<void>): Promise<void>;
   /** Open a piece that was written. */
   read(name: string): Promise<ByteSource>;
+  /** Bytes that may still be written, where that is known. */
+  freeBytes?(): Promise<number>;
   /** Make the result visible under its final name, without the pieces listed. */
   finish(scratch: readonly string[]): Promise<void>;
 }

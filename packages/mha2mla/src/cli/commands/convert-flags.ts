@@ -38,6 +38,7 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   dtype?: 'bf16' | 'f16' | 'f32';
   workers?: number;
   spillAbove: number;
+  dryRun?: boolean;
   resume?: boolean;
 }
 
@@ -154,6 +155,7 @@ export function addConvertOptions(command: Command): Command {
       integer(0),
       1024,
     )
+    .option('--dry-run', 'tell time, memory and disk from one layer, and write nothing')
     .option('--resume', 'go on with an unfinished run');
 }
 

@@ -1,7 +1,8 @@
 import { assertWritableTarget } from '@mha2mla/checkpoint/node';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { ConversionReport } from '../../convert/conversion-report';
 import { convertModel } from '../../convert/convert-model';
-import { planConversion } from '../../convert/convert-options';
+import { type ConversionPlan, planConversion } from '../../convert/convert-options';
 import { sharesOut } from '../../convert/plan-ranks';
 import { rankFileOf } from '../../convert/rank-file-of';
 import { factorPool } from '../../node/factor-pool';
@@ -9,10 +10,12 @@ import { folderOutput } from '../../node/folder-output';
 import { withModelFolder } from '../../node/open-model';
 import { useBackend } from '../../node/register-backends';
 import { spillHidden } from '../../node/spill-hidden';
+import type { Context } from '../context';
 import { loadCalibration } from '../load-calibration';
 import type { AddCommand } from '../program';
 import { assertRanksPlace, saveRanks } from '../save-ranks';
 import { asUsage, UsageError } from '../usage-error';
+import { describeDryRun, measureDryRun } from './convert-dry-run';
 import {
   addConvertOptions,
   type ConvertFlags,
@@ -29,35 +32,39 @@ export const addConvert: AddCommand = (program, contextOf) => {
       '\nExample:\n  mha2mla convert MODEL OUT --rank 64 --calibration calibration.jsonl',
     )
     .action(async (folder: string, out: string, flags: ConvertFlags) => {
+      const began = performance.now();
       const context = contextOf(flags);
       const { resume = false } = flags;
+      const aboveBytes = flags.spillAbove * 2 ** 20;
       await assertWritableTarget(out, { resume });
       if (flags.saveRanks !== undefined) await assertRanksPlace(flags.saveRanks);
       await withModelFolder(folder, {}, async (source) => {
-        const options = await convertOptions(flags);
-        const plan = asUsage(() => planConversion(source.config.decoder, options));
+        const chosen = await convertOptions(flags);
+        const plan = asUsage(() => planConversion(source.config.decoder, chosen));
         const calibration = plan.needsCalibration
           ? await loadCalibration(source, calibrationFile(flags), flags.samples, context)
           : [];
         await useBackend(flags.backend);
-        const fingerprint = await convertFingerprint(source, flags, options);
+        const options = {
+          ...chosen,
+          calibration,
+          factorize: factorPool({ workers: flags.workers }),
+          signal: context.signal,
+        };
+        if (flags.dryRun) {
+          const found = await measureDryRun(source, { ...options, out, aboveBytes, began });
+          context.result(found, () => describeDryRun(found));
+          return;
+        }
+        const fingerprint = await convertFingerprint(source, flags, chosen);
         const output = await folderOutput(out, { resume, fingerprint });
-        context.resumable();
-        context.terminal.progress({
-          phase: sharesOut(plan) ? 'measure' : 'convert',
-          loaded: 0,
-          total: source.config.decoder.numHiddenLayers,
-        });
-        const hidden = spillHidden({ folder: output.path, aboveBytes: flags.spillAbove * 2 ** 20 });
+        const hidden = spillHidden({ folder: output.path, aboveBytes });
         try {
-          const report = await convertModel(source, output, {
-            ...options,
-            calibration,
-            factorize: factorPool({ workers: flags.workers }),
-            keepHidden: hidden.keep,
-            signal: context.signal,
-            onProgress: context.terminal.progress,
-          });
+          context.resumable();
+          showStart(context, source, plan);
+          const { progress: onProgress } = context.terminal;
+          const run = { ...options, keepHidden: hidden.keep, onProgress };
+          const report = await convertModel(source, output, run);
           if (flags.saveRanks !== undefined) {
             const { headDim } = source.config.decoder;
             await saveRanks(flags.saveRanks, rankFileOf(report.layers, headDim));
@@ -70,6 +77,11 @@ export const addConvert: AddCommand = (program, contextOf) => {
       });
     });
 };
+
+function showStart({ terminal }: Context, { config }: VlmSource, plan: ConversionPlan): void {
+  const phase = sharesOut(plan) ? 'measure' : 'convert';
+  terminal.progress({ phase, loaded: 0, total: config.decoder.numHiddenLayers });
+}
 
 function calibrationFile({ calibration }: ConvertFlags): string {
   if (calibration !== undefined) return calibration;

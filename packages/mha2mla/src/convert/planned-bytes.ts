@@ -1,0 +1,75 @@
+/** What a planned conversion will write, from headers alone. */
+import { dtypeBits, type TensorEntry } from '@mha2mla/checkpoint';
+import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { ConversionPlan } from './convert-options';
+import { keptEntry } from './kept-tensors';
+import { isReplaced, storedLayer } from './layer-source';
+import { layerDtype } from './write-layer';
+
+export interface PlannedBytes {
+  /** Of each layer's shard. */
+  layers: number[];
+  /** Of all that surrounds the layers. */
+  rest: number;
+}
+
+/** Tensors only: headers, tokenizer and the like are thousandths of a model. */
+export function plannedBytes(source: VlmSource, plan: ConversionPlan): PlannedBytes {
+  const config = source.config.decoder;
+  const inLayers = new Set<string>();
+  const layers = Array.from({ length: config.numHiddenLayers }, (_, index) => {
+    const stored = storedLayer(source, index);
+    for (const { name } of stored.tensors) inLayers.add(name);
+    const kept = stored.tensors.filter((tensor) => !isReplaced(stored, tensor));
+    const biased = source.weights.shape(`layers.${index}.self_attn.k_proj.bias`) !== undefined;
+    const fresh =
+      freshElements(config, plan, index, biased) * bytesOf(plan.dtype ?? layerDtype(stored));
+    return fresh + sizeOf(kept.map((tensor) => keptEntry(tensor, plan.dtype)));
+  });
+  const rest = [...source.checkpoint.tensors.values()].filter(({ name }) => !inLayers.has(name));
+  return { layers, rest: sizeOf(rest.map((tensor) => keptEntry(tensor, plan.dtype))) };
+}
+
+/** Values of what takes the place of a layer's q, k and v. */
+function freshElements(
+  { hiddenSize, headDim, numAttentionHeads, numKeyValueHeads }: DecoderConfig,
+  { ropeDim, factor, groups, decouple, latentRanks, center }: ConversionPlan,
+  index: number,
+  biased: boolean,
+): number {
+  const rotary = numAttentionHeads * headDim + numKeyValueHeads * ropeDim;
+  const [keys, values] = [numKeyValueHeads * (headDim - ropeDim), numKeyValueHeads * headDim];
+  // Centering gives a bias to what has a latent, where there is none.
+  const hasBias = (side: 'key' | 'value') =>
+    biased || (center && factor !== 'none' && factor !== (side === 'key' ? 'value' : 'key'));
+  const bias = (hasBias('key') ? keys : 0) + (hasBias('value') ? values : 0);
+  const folder = (rank: number): number => {
+    const width = rank * numKeyValueHeads;
+    const side = (rows: number) => width * (hiddenSize + rows);
+    const forms = {
+      none: (keys + values) * hiddenSize,
+      joint: width * hiddenSize + ((keys + values) * width) / groups,
+      split: side(keys) + side(values),
+      key: side(keys) + values * hiddenSize,
+      value: side(values) + keys * hiddenSize,
+    };
+    return forms[factor] + bias;
+  };
+  const { vision, text } = latentRanks;
+  const folders =
+    decouple && factor !== 'none' ? [vision[index]!, text[index]!] : [text[index] ?? 0];
+  const query = rotary * (hiddenSize + (biased ? 1 : 0));
+  return folders.reduce((sum, rank) => sum + folder(rank), query);
+}
+
+function sizeOf(entries: readonly TensorEntry[]): number {
+  return entries.reduce(
+    (sum, { shape, dtype }) => sum + shape.reduce((a, b) => a * b, 1) * bytesOf(dtype),
+    0,
+  );
+}
+
+function bytesOf(dtype: TensorEntry['dtype']): number {
+  return dtypeBits(dtype) / 8;
+}

@@ -1,0 +1,41 @@
+import {
+  assertComplete,
+  type ModelInputs,
+  type VlmSource,
+  videoAsText,
+} from '@mha2mla/vlm-adapters';
+import { type ConversionPlan, type ConvertOptions, planConversion } from './convert-options';
+
+/**
+ * Check options, weights and samples, before any work.
+ * @returns the plan, and the model as it will be converted.
+ * @throws RangeError
+ */
+export function prepareConversion(
+  original: VlmSource,
+  { calibration = [], ...options }: ConvertOptions & { calibration?: readonly ModelInputs[] },
+): { source: VlmSource; plan: ConversionPlan; calibration: readonly ModelInputs[] } {
+  const plan = planConversion(original.config.decoder, options);
+  assertComplete(original);
+  const source = plan.videoAsText
+    ? { ...original, config: videoAsText(original.config) }
+    : original;
+  if (plan.center && plan.layout === 'reference') checkBiases(source);
+  if (plan.needsCalibration && calibration.length === 0) {
+    throw new RangeError(
+      'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted, init activations or attention and allocation measured, got none.',
+    );
+  }
+  return { source, plan, calibration };
+}
+
+/** The reference's loader gives keys and values biases where the original has them, nowhere else. */
+function checkBiases({ weights }: VlmSource): void {
+  const missing = ['k_proj', 'v_proj'].filter(
+    (name) => !weights.shape(`layers.0.self_attn.${name}.bias`),
+  );
+  if (missing.length === 0) return;
+  throw new RangeError(
+    `convertModel: center with layout reference needs a model whose keys and values have biases, got none of ${missing.join(', ')}. Leave center out, or write the extended layout.`,
+  );
+}
