@@ -1,5 +1,4 @@
 /** What only a process of its own shows: signals, pipes, exit status. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,6 +8,7 @@ import { fixture } from '@mha2mla/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Bundle, bundleSources } from './testing/bundle-sources';
 import { folderBytes } from './testing/folder-bytes';
+import { type Running, startProcess } from './testing/start-process';
 
 const MODEL = fixture('models/llava');
 const DATA = fixture('models/scenes/test.jsonl');
@@ -31,33 +31,8 @@ afterAll(async () => {
   await bundle.remove();
 });
 
-interface Running {
-  child: ChildProcess;
-  stdout: string;
-  stderr: string;
-  /** The exit status; a signal's name where it was killed. */
-  ended: Promise<number | string | null>;
-}
-
 function start(argv: readonly string[], env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [join(bundle.folder, 'cli.js'), ...argv], {
-    env: { ...process.env, ...env },
-  });
-  const running: Running = {
-    child,
-    stdout: '',
-    stderr: '',
-    ended: new Promise((resolve) => {
-      child.on('close', (code, signal) => resolve(code ?? signal));
-    }),
-  };
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    running.stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    running.stderr += text;
-  });
-  return running;
+  return startProcess(process.execPath, [join(bundle.folder, 'cli.js'), ...argv], env);
 }
 
 async function until(condition: () => boolean): Promise<void> {
