@@ -1,7 +1,7 @@
 /**
  * What each choice of a conversion is worth, measured on the small models before any healing:
  * `npm run ablation -- [--minutes 60] [--workers 2] [--backend auto] [--smoke]`. Goes on where a run
- * was stopped; results of single cells are in out/ablation, what they say in results.json.
+ * was stopped; results of single cells are in out/ablation, what they say in bench/results.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ import { plotsOf } from './plots.js';
 import { summarise } from './summarise.js';
 import { tablesOf } from './tables.js';
 
-const HERE = fileURLToPath(new URL('.', import.meta.url));
+const RESULTS = fileURLToPath(new URL('../results', import.meta.url));
 const CELLS = fileURLToPath(new URL('../../out/ablation', import.meta.url));
 const FAMILIES = ['llava', 'llava_next', 'qwen2_5_vl'];
 
@@ -48,15 +48,23 @@ async function runAblation() {
     : await measureCells(cells, store, options);
   const summary = await summarise(cells, store);
   const plots = plotsOf(summary);
-  const document = { ...summary, plots };
-  await writeFile(join(HERE, 'results.json'), `${JSON.stringify(document, null, 1)}\n`);
-  await writeFile(join(HERE, 'tables.md'), tablesOf(summary));
+  await writeFile(join(RESULTS, 'ablation.json'), linesOf({ ...summary, plots }));
+  await writeFile(join(RESULTS, 'ablation.md'), tablesOf(summary));
   for (const { name, title, series, ...rest } of plots) {
     const svg = await drawAgainstBytes(series, { title, ...rest });
-    await writeFile(join(HERE, `${name}.svg`), svg);
+    await writeFile(join(RESULTS, `ablation-${name}.svg`), svg);
   }
   console.log(JSON.stringify(outcome));
   return outcome.failures.length > 0 ? 1 : 0;
+}
+
+/** Lists as JSON, an entry a line, so that a change shows as one. */
+function linesOf(lists) {
+  const entries = Object.entries(lists).map(([name, list]) => {
+    const lines = list.map((entry) => JSON.stringify(entry));
+    return `${JSON.stringify(name)}: [\n${lines.join(',\n')}\n]`;
+  });
+  return `{\n${entries.join(',\n')}\n}\n`;
 }
 
 /** A few cells on a few pictures, twice: laws hold, and the second time nothing is left to do. */

@@ -4,8 +4,18 @@
  * strategy; then how the bytes are divided between rotary keys and latents.
  */
 
-/** The best strategy and the best init that are known: what the other table is measured with. */
-const BEST = { strategy: 'mkl', unrotate: 'fitted', init: 'activations', decouple: true };
+/**
+ * What a row does not name: the best strategy and the best init that were known when the tables were
+ * laid out. All said, so that a later default changes no row.
+ */
+const BEST = {
+  strategy: 'mkl',
+  unrotate: 'fitted',
+  init: 'activations',
+  center: false,
+  decouple: true,
+  propagate: 'converted',
+};
 
 /** [rotary dims a head, latent dims a KV head], shares of the bytes of a head of 32: 37.5 % down. */
 const BUDGET_POINTS = [
@@ -37,12 +47,14 @@ const STRATEGY_ROWS = {
 const INITS = ['weights', 'activations', 'attention'];
 
 /** Groups of heads with a latent of their own are for models with many KV heads. */
-function initRows(family, rank) {
+function initRows(family, rank, ropeDim) {
   const rows = {};
-  const groupings = family === 'llava' && rank < 16 ? [1, 2, 6] : [1];
+  const isBudget = rank < 16 && !isNarrow({ family, rank, ropeDim });
+  const groupings = family === 'llava' && isBudget ? [1, 2, 6] : [1];
   for (const groups of groupings) {
     for (const init of INITS) {
-      for (const decouple of [true, false]) {
+      // Of weights alone, both modalities have the same factors: one row tells both.
+      for (const decouple of init === 'weights' ? [true] : [true, false]) {
         const name = [init, decouple ? 'decoupled' : 'joint', groups > 1 && `${groups} groups`];
         // One group goes unsaid, so that rows of both tables which are the same are one cell.
         rows[name.filter(Boolean).join(', ')] = { init, decouple, ...(groups > 1 && { groups }) };
@@ -51,7 +63,8 @@ function initRows(family, rank) {
   }
   return {
     ...rows,
-    'activations, decoupled, centered': { init: 'activations', center: true },
+    'activations, decoupled, centered': { center: true },
+    'activations, joint, centered': { center: true, decouple: false },
     'attention, decoupled, centered': { init: 'attention', center: true },
     'best, calibrated on the original': { propagate: 'original' },
     // The same bytes, a rank of its own for each layer and modality.
@@ -62,8 +75,10 @@ function initRows(family, rank) {
 /** Rows that claims are about: measured with every calibration set. */
 const SEEDED = new Set([
   ...['uniform', 'mkl'].flatMap((row) => [row, `${row}, fitted`]),
-  ...['norm2', 'greedy'].map((row) => `${row}, fitted`),
-  ...INITS.flatMap((init) => [`${init}, decoupled`, `${init}, joint`]),
+  'greedy, fitted',
+  'weights, decoupled',
+  ...['activations', 'attention'].flatMap((init) => [`${init}, decoupled`, `${init}, joint`]),
+  'activations, decoupled, centered',
   'best, measured ranks',
 ]);
 
@@ -74,7 +89,7 @@ const SEEDED = new Set([
 
 /**
  * Cells in the order in which they are worth measuring: all rows with the first calibration set,
- * then the rows of claims with the others.
+ * the rows of claims with the others, then the division of bytes.
  * @param {readonly string[]} families
  * @returns {Cell[]}
  */
@@ -82,19 +97,29 @@ export function ablationCells(families) {
   const cells = [0, 1, 2].flatMap((seed) =>
     families.flatMap((family) => [
       ...tableCells('strategy', () => STRATEGY_ROWS, family, seed),
-      ...tableCells('init', (rank) => initRows(family, rank), family, seed),
+      ...tableCells('init', (rank, ropeDim) => initRows(family, rank, ropeDim), family, seed),
     ]),
   );
   const widths = families.flatMap((family) =>
     WIDTH_POINTS.map((point) => cellOf('width', `${point[0]} rotary dims`, {}, family, point, 0)),
   );
-  return [...cells.filter(({ seed }) => seed === 0), ...widths, ...cells.filter(isExtra)];
+  return [...cells.filter(({ seed }) => seed === 0), ...cells.filter(isExtra), ...widths];
 }
 
-/** At 37.5 %, and where the rank is narrowed, one set has to do. */
+/** Where answers are neither all kept nor all lost: two sizes of each model. */
+const SEEDED_SIZES = {
+  llava: ['4 + 4', '8 + 2'],
+  llava_next: ['8 + 8', '8 + 4'],
+  qwen2_5_vl: ['8 + 8', '8 + 4'],
+};
+
 function isExtra({ family, seed, row, rank, ropeDim }) {
-  const isNarrow = ropeDim === 8 && rank === NARROW_RANK[family];
-  return seed > 0 && SEEDED.has(row) && rank < 16 && !isNarrow;
+  const isSized = SEEDED_SIZES[family].includes(`${ropeDim} + ${rank}`);
+  return seed > 0 && SEEDED.has(row) && isSized;
+}
+
+function isNarrow({ family, rank, ropeDim }) {
+  return ropeDim === 8 && rank === NARROW_RANK[family];
 }
 
 function tableCells(table, rowsAt, family, seed) {
@@ -103,9 +128,9 @@ function tableCells(table, rowsAt, family, seed) {
     ...(family === 'llava' ? [MHA_POINT] : []),
     [8, NARROW_RANK[family]],
   ];
-  return points.flatMap((point) =>
-    Object.entries(rowsAt(point[1])).map(([row, options]) =>
-      cellOf(table, row, options, family, point, seed),
+  return points.flatMap(([ropeDim, rank]) =>
+    Object.entries(rowsAt(rank, ropeDim)).map(([row, options]) =>
+      cellOf(table, row, options, family, [ropeDim, rank], seed),
     ),
   );
 }

@@ -4,10 +4,11 @@ const MODEL_NAMES = { llava: 'LLaVA-1.5', llava_next: 'LLaVA-NeXT', qwen2_5_vl: 
 /** Rows that a plot can hold and that show what the tables say. */
 const DRAWN = {
   strategy: ['uniform', 'norm2', 'mkl', 'uniform, fitted', 'mkl, fitted', 'greedy, fitted'],
-  init: ['weights', 'activations', 'attention'].flatMap((init) => [
-    `${init}, decoupled`,
-    `${init}, joint`,
-  ]),
+  init: [
+    'weights, decoupled',
+    ...['activations', 'attention'].flatMap((init) => [`${init}, decoupled`, `${init}, joint`]),
+    'activations, decoupled, centered',
+  ],
 };
 const TITLES = {
   strategy: 'which rotary pairs are kept',

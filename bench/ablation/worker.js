@@ -19,4 +19,6 @@ process.on('message', async (cell) => {
     process.send({ error: error instanceof Error ? error.stack : String(error) });
   }
 });
+// Whoever measures has ended, or was killed: so does this, in the middle of a cell if need be.
+process.on('disconnect', () => process.exit());
 process.send({ ready: true });
