@@ -22,7 +22,7 @@ test('fills in the defaults', () => {
     allocation: 'uniform',
     factor: 'joint',
     init: 'activations',
-    center: true,
+    center: false,
     route: 'exact',
     decouple: true,
     groups: 1,
@@ -40,16 +40,13 @@ test.each<[ConvertOptions, Partial<ConversionPlan>]>([
   [{ factor: 'none' }, { rank: 0, needsAttention: true, needsCalibration: true }],
   [
     { rank: 4, ranks, ropeDim: 4 },
-    { unrotate: 'plain', center: false, needsAttention: false },
+    { unrotate: 'plain', needsAttention: false },
   ],
   [
     { rank: 4, strategy: 'high' },
     { needsAttention: false, needsCalibration: true },
   ],
-  [
-    { rank: 4, strategy: 'high', init: 'weights' },
-    { center: false, needsCalibration: false },
-  ],
+  [{ rank: 4, strategy: 'high', init: 'weights' }, { needsCalibration: false }],
   ...(['norm2', 'greedy'] as const).map((strategy): [ConvertOptions, Partial<ConversionPlan>] => [
     { rank: 4, strategy, init: 'weights' },
     { unrotate: 'fitted', needsAttention: true, needsCalibration: true },

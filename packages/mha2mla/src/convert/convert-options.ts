@@ -62,9 +62,7 @@ export interface ConvertOptions {
   init?: 'weights' | 'activations' | 'attention';
   /**
    * Factor what is left of activations without their mean, modality by modality; the mean's part
-   * goes to the biases of keys and values, which a model without biases gets by it. Default true
-   * where activations are seen, but for given ranks and the layout `reference`, of which the
-   * reference's own factors are expected.
+   * goes to the biases of keys and values, which a model without biases gets by it. Default false.
    */
   center?: boolean;
   /**
@@ -143,8 +141,6 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
   const seesActivations = init !== 'weights' && factor !== 'none';
   const seesData = seesActivations || choosesByAttention || unrotate === 'fitted';
   const allocation = options.allocation ?? defaultAllocation(options, seesData);
-  // Of these the Python reference's own factors are expected.
-  const comparesWithReference = options.ranks !== undefined || options.layout === 'reference';
   const weighsAttention = init === 'attention' && factor !== 'none';
   const plan: ConversionPlan = {
     strategy,
@@ -160,7 +156,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
     allocation,
     factor,
     init,
-    center: options.center ?? (seesActivations && !comparesWithReference),
+    center: options.center ?? false,
     route: options.route ?? 'exact',
     decouple: options.decouple ?? true,
     groups,

@@ -300,7 +300,7 @@ describeBackends('the error that a conversion reports', () => {
 
   test('by attention, is the one measured behind the output projection', async () => {
     const original = await openTinyLlava({ bias: true });
-    const options = { rank: 4, factor: 'value', init: 'attention', center: false } as const;
+    const options = { rank: 4, factor: 'value', init: 'attention' } as const;
     const { report, model } = await convert(original, { ...options, propagate: 'original' });
     const whole = await read(original, 'v_proj.weight', [VALUES, D]);
     const { values: output } = await read(original, 'o_proj.weight', [D, D]); // [D, 4 heads of 8]

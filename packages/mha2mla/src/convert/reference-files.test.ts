@@ -52,7 +52,7 @@ const STAGE1 = {
 describeBackends('layout reference', () => {
   test('both layouts of one conversion are one model', async () => {
     const written = await convert({ rank: 4, layout: 'reference' });
-    const extended = await convert({ rank: 4, center: false });
+    const extended = await convert({ rank: 4 });
     expect(pairsOf(written)).toEqual(pairsOf(extended));
     expect(await logits(written.source)).toEqual(await logits(extended.source));
   });
@@ -87,7 +87,7 @@ describe('layout reference', () => {
       partial_rope_version: 'mkl',
       qk_tensor_path: 'ranks.pth',
     });
-    const extended = await convert({ rank: 4, strategy: 'norm2', center: false });
+    const extended = await convert({ rank: 4, strategy: 'norm2' });
     expect(blockOf(extended)).toMatchObject({ partial_rope_version: 'mkl', qk_tensor_path: null });
     expect(pairsOf(written)).toEqual(pairsOf(extended));
   });

@@ -121,11 +121,7 @@ export function addConvertOptions(command: Command): Command {
         'attention',
       ]).default('activations'),
     )
-    .option(
-      '--center',
-      'factor activations less their mean, which goes to the biases (default where they are seen, but for given --ranks and --layout reference)',
-    )
-    .option('--no-center', 'factor activations as they are')
+    .option('--center', 'factor activations less their mean, which goes to the biases')
     .addOption(
       choice('--route <name>', 'how factors are found; subspace: narrow latents, on the device', [
         'exact',
