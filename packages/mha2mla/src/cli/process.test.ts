@@ -15,6 +15,8 @@ const DATA = fixture('models/scenes/test.jsonl');
 const PACKAGE = fixture('packages/mha2mla');
 /** A second, and what a busy machine needs to get round to it. */
 const SOON_MS = 2500;
+/** From the start of `eval`: it has loaded, even on a busy machine, and is far from its end. */
+const WORKING_MS = 4000;
 let bundle: Bundle;
 let root: string;
 
@@ -142,7 +144,7 @@ describe('the first interruption stops soon, with status 130', () => {
 
   test('eval, in the midst of a batch', async () => {
     const running = start(['eval', MODEL, DATA, '--json', '--quiet']);
-    await delay(2000);
+    await delay(WORKING_MS);
     await stopped(running);
     expect(running.stdout).toBe('');
     expect(running.stderr).toMatch(/^interrupted; start again with: mha2mla eval .*\n$/);
@@ -151,7 +153,7 @@ describe('the first interruption stops soon, with status 130', () => {
 
 test('the second interruption leaves at once', async () => {
   const running = start(['eval', MODEL, DATA, '--quiet']);
-  await delay(1500);
+  await delay(WORKING_MS);
   // Both are there when the process looks again, so that it cannot stop cleanly in between.
   running.child.kill('SIGSTOP');
   running.child.kill('SIGINT');
