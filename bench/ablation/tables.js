@@ -61,11 +61,32 @@ function claimsTable(claims) {
 }
 
 function familyTables(rows) {
-  return ['strategy', 'init', 'width'].flatMap((table) => {
+  const tables = ['strategy', 'init'].flatMap((table) => {
     const own = rows.filter((row) => row.table === table);
-    if (own.length === 0) return [];
-    return [`## ${own[0].family}: ${table}`, pointsTable(own)];
+    return own.length === 0 ? [] : [`## ${own[0].family}: ${table}`, pointsTable(own)];
   });
+  const divisions = rows.filter(({ table, row }) => table === 'width' || row === EVEN_ROW);
+  if (!divisions.some(({ table }) => table === 'width')) return tables;
+  const { family } = divisions[0];
+  return [...tables, `## ${family}: rotary + latent dims a head`, divisionsTable(divisions)];
+}
+
+/** The row of the strategies that the divisions of bytes vary. */
+const EVEN_ROW = 'mkl, fitted';
+
+/** What the same bytes are worth as rotary dims or as latent ones: a line a share. */
+function divisionsTable(rows) {
+  const shareOf = ({ share }) => `${percent(share)} %`;
+  const divided = new Set(rows.filter(({ table }) => table === 'width').map(shareOf));
+  const lines = [...divided].map((share) => [
+    share,
+    ...rows
+      .filter((row) => shareOf(row) === share)
+      .sort((a, b) => b.ropeDim - a.ropeDim)
+      .map(({ ropeDim, rank, accuracy }) => `${ropeDim} + ${rank}: ${percent(mean(accuracy))}`),
+  ]);
+  const widest = Math.max(...lines.map((line) => line.length));
+  return markdownTable([['share', 'accuracy', ...Array(widest - 2).fill('')], ...lines]);
 }
 
 /** Accuracy and likelihood, averaged over calibration sets. */
