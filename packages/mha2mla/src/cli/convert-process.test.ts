@@ -47,7 +47,7 @@ process.on('exit', () => {
 });`;
 
 async function synthesise(name: string, shape: string[]): Promise<void> {
-  const script = fixture('bench/synthetic-llava.js');
+  const script = fixture('bench/convert/synthetic-llava.js');
   const heads = shape[shape.indexOf('--heads') + 1]!;
   const argv = [script, at(name), ...shape, '--kv-heads', heads];
   expect(await startProcess(process.execPath, argv).ended).toBe(0);

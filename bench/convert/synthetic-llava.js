@@ -3,14 +3,14 @@
  * conversion costs at real size without a real model. Vocabulary, vision tower, tokenizer and
  * picture size are those of the small trained model, so that its pictures and questions fit.
  *
- *   node bench/synthetic-llava.js OUT --layers 2 [--width 4096 --heads 32 --kv-heads 32 --inner 11008]
+ *   node bench/convert/synthetic-llava.js OUT --layers 2 [--width 4096 --heads 32 --kv-heads 32 --inner 11008]
  */
 import { copyFile, mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const SMALL = fileURLToPath(new URL('../models/llava/', import.meta.url));
+const SMALL = fileURLToPath(new URL('../../models/llava/', import.meta.url));
 /** Values made and written at a time: 8 MiB of bf16. */
 const PIECE = 4 * 2 ** 20;
 
