@@ -3,17 +3,17 @@
  * layer: wasm memory never shrinks, and a thread's end gives it back. What a job computes does not
  * depend on the thread, so any number of them gives the same bytes.
  */
-import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { compileLinearAlgebra } from '@mha2mla/lowrank';
 import { inlineRunner } from '../convert/inline-runner';
 import type { FactorJob, FactorResult, FactorRunner } from '../convert/run-factor-job';
+import { defaultWorkers } from './default-workers';
 import { shareArrays } from './share-arrays';
 
 export type FactorReply = { result: FactorResult } | { error: Error };
 
 export interface FactorPoolOptions {
-  /** Threads at most. Default one a core. */
+  /** Threads at most. Default one a core, as far as 3 GiB hold their jobs. */
   workers?: number;
   /** Megaflops of a job, below which its layer is factored on this thread. */
   smallJob?: number;
@@ -28,15 +28,16 @@ const SMALL_MFLOP = 256;
  *   reason when aborted. No thread is left behind.
  */
 export function factorPool({
-  workers = availableParallelism(),
+  workers,
   smallJob = SMALL_MFLOP,
 }: FactorPoolOptions = {}): FactorRunner {
   return async (jobs, signal) => {
     const here = jobs.some(({ route }) => route === 'subspace'); // the device is this thread's
     if (here || jobs.every((job) => megaflops(job) < smallJob)) return inlineRunner(jobs, signal);
     const workerData = await compileLinearAlgebra();
-    const threads = Array.from({ length: Math.min(workers, jobs.length) }, () =>
-      startThread(workerData),
+    const threads = Array.from(
+      { length: Math.min(workers ?? defaultWorkers(jobs), jobs.length) },
+      () => startThread(workerData),
     );
     const share = shareArrays();
     const results: FactorResult[] = [];

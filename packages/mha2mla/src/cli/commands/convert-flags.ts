@@ -148,7 +148,11 @@ export function addConvertOptions(command: Command): Command {
       ]).default('extended'),
     )
     .addOption(choice('--dtype <type>', 'stored precision', ['bf16', 'f16', 'f32']))
-    .option('--workers <n>', 'threads that factor a layer (default one a core)', integer(1))
+    .option(
+      '--workers <n>',
+      'threads that factor a layer (default one a core, as far as 3 GiB hold their jobs)',
+      integer(1),
+    )
     .option(
       '--spill-above <MiB>',
       'hidden states of samples beyond this size lie on disk',
