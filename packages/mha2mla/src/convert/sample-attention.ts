@@ -1,4 +1,4 @@
-import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import { applyRotary, type DecoderConfig } from '@mha2mla/mla-runtime';
 import type { AttentionSample } from '@mha2mla/partial-rope';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -35,13 +35,10 @@ function rotate(
   sin: ArrayLike<number>,
   [heads, count]: [number, number],
 ): tf.Tensor3D {
-  const x = tf.tensor3d(Float32Array.from(values), [heads, count, values.length / heads / count]);
+  const half = cos.length / count;
   const table = (entries: ArrayLike<number>) =>
-    tf.tensor3d(Float32Array.from(entries), [1, count, entries.length / count]);
-  const [c, s] = [table(cos), table(sin)];
-  const [first, second] = tf.split(x, 2, 2);
-  return tf.concat(
-    [tf.sub(tf.mul(first!, c), tf.mul(second!, s)), tf.add(tf.mul(second!, c), tf.mul(first!, s))],
-    2,
-  ) as tf.Tensor3D;
+    tf.tensor3d(Float32Array.from(entries), [1, count, half]);
+  const x = tf.tensor4d(Float32Array.from(values), [heads, count, 1, 2 * half]);
+  const turned = applyRotary(x, { cos: table(cos), sin: table(sin) }, undefined);
+  return tf.squeeze(turned, [2]) as tf.Tensor3D;
 }
