@@ -1,11 +1,6 @@
 import { loadLinearAlgebra } from '@mha2mla/lowrank';
 import { yieldToEventLoop } from '@mha2mla/mla-runtime';
-import {
-  type FactorResult,
-  type FactorRunner,
-  runFactorJob,
-  runSubspaceJob,
-} from './run-factor-job';
+import { type FactorResult, type FactorRunner, runFactorJob } from './run-factor-job';
 
 /** Run factor jobs one after the other on this thread: for pages, and where a job is small. */
 export const inlineRunner: FactorRunner = async (jobs, signal) => {
@@ -14,7 +9,7 @@ export const inlineRunner: FactorRunner = async (jobs, signal) => {
   for (const job of jobs) {
     await yieldToEventLoop();
     signal?.throwIfAborted();
-    results.push(job.route === 'subspace' ? await runSubspaceJob(la, job) : runFactorJob(la, job));
+    results.push(await runFactorJob(la, job));
   }
   return results;
 };

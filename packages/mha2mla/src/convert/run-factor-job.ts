@@ -7,7 +7,6 @@ import {
   type Factors,
   factorize,
   type JointFactors,
-  jointFactors,
   jointFactorsBy,
   type LinearAlgebra,
   type Outputs,
@@ -51,18 +50,10 @@ export type FactorRunner = (
   signal?: AbortSignal,
 ) => Promise<FactorResult[]>;
 
-/** Run a job of the exact route. @throws Error naming the job. */
-export function runFactorJob(la: LinearAlgebra, job: FactorJob): FactorResult {
-  try {
-    return factors(la, job);
-  } catch (cause) {
-    throw named(job, cause);
-  }
-}
-
-/** Run a job of the subspace route, on this thread's backend. @throws Error naming the job. */
-export async function runSubspaceJob(la: LinearAlgebra, job: FactorJob): Promise<FactorResult> {
-  const run = (part: FactorizeInput) => subspaceFactorize(la, part);
+/** Run a job; the subspace route runs on this thread's backend. @throws Error naming the job. */
+export async function runFactorJob(la: LinearAlgebra, job: FactorJob): Promise<FactorResult> {
+  const route = job.route === 'subspace' ? subspaceFactorize : factorize;
+  const run = (part: FactorizeInput) => route(la, part);
   const { key, value, dIn, moment, mean, rank } = job;
   const input = { dIn, moment, mean, rank };
   try {
@@ -77,13 +68,6 @@ export async function runSubspaceJob(la: LinearAlgebra, job: FactorJob): Promise
 function named({ name }: FactorJob, cause: unknown): Error {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new Error(`factor of ${name}: ${why}`, { cause });
-}
-
-function factors(la: LinearAlgebra, job: FactorJob): FactorResult {
-  const { key, value, dIn, moment, mean, rank } = job;
-  const input = { dIn, moment, mean, rank };
-  if (key && value) return ofJoint(jointFactors(la, { ...input, key, value }));
-  return ofSide(job, factorize(la, { ...input, ...sideOf(job) }));
 }
 
 function sideOf({ key, value }: FactorJob): Outputs {

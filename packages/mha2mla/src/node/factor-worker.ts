@@ -15,7 +15,7 @@ port.on('message', async (job: FactorJob) => {
 
 async function answer(job: FactorJob): Promise<FactorReply> {
   try {
-    return { result: runFactorJob(await loading, job) };
+    return { result: await runFactorJob(await loading, job) };
   } catch (error) {
     return { error: error instanceof Error ? error : new Error(String(error)) };
   }
