@@ -7,10 +7,9 @@ import { Worker } from 'node:worker_threads';
 import { compileLinearAlgebra } from '@mha2mla/lowrank';
 import { inlineRunner } from '../convert/inline-runner';
 import type { FactorJob, FactorResult, FactorRunner } from '../convert/run-factor-job';
+import { askThread } from './ask-thread';
 import { defaultWorkers } from './default-workers';
 import { shareArrays } from './share-arrays';
-
-export type FactorReply = { result: FactorResult } | { error: Error };
 
 export interface FactorPoolOptions {
   /** Threads at most. Default one a core, as far as 3 GiB hold their jobs. */
@@ -45,7 +44,8 @@ export function factorPool({
     const work = async (thread: Worker) => {
       for (const [i, job] of queue) {
         signal?.throwIfAborted();
-        results[i] = await ask(thread, job, share(job), signal);
+        const lost = (got: string, cause?: Error) => lostThread(job.name, got, cause);
+        results[i] = await askThread(thread, share(job), { lost, signal });
       }
     };
     try {
@@ -68,40 +68,6 @@ function startThread(workerData: WebAssembly.Module): Worker {
   // An idle thread that is lost takes no work with it; without a listener it would end the process.
   thread.on('error', () => {});
   return thread;
-}
-
-/** @param values what is sent, `job` with its arrays where the thread can read them. */
-function ask(
-  thread: Worker,
-  { name }: FactorJob,
-  values: FactorJob,
-  signal: AbortSignal | undefined,
-): Promise<FactorResult> {
-  return new Promise((resolve, reject) => {
-    const settle = (reply: FactorReply) => {
-      forget();
-      if ('error' in reply) reject(reply.error);
-      else resolve(reply.result);
-    };
-    const fail = (cause: unknown) => {
-      forget();
-      reject(cause);
-    };
-    const lost = (cause: Error) => fail(lostThread(name, cause.message, cause));
-    const ended = (code: number) => fail(lostThread(name, `its end with code ${code}`));
-    const aborted = () => fail(signal!.reason);
-    const forget = () => {
-      thread.off('message', settle).off('error', lost).off('exit', ended);
-      signal?.removeEventListener('abort', aborted);
-    };
-    if (thread.threadId === -1) {
-      fail(lostThread(name, 'its end before'));
-      return;
-    }
-    thread.on('message', settle).on('error', lost).on('exit', ended);
-    signal?.addEventListener('abort', aborted);
-    thread.postMessage(values);
-  });
 }
 
 function lostThread(name: string, got: string, cause?: Error): Error {

@@ -2,24 +2,16 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadLinearAlgebra } from '@mha2mla/lowrank';
 import { type FactorJob, runFactorJob } from '../convert/run-factor-job';
-import type { FactorReply } from './factor-pool';
+import { replyOf } from './ask-thread';
 
 const port = parentPort!;
 const loading = loadLinearAlgebra(workerData as WebAssembly.Module);
 loading.catch(() => {}); // told with the first answer
 
 port.on('message', async (job: FactorJob) => {
-  const reply = await answer(job);
+  const reply = await replyOf(async () => runFactorJob(await loading, job));
   port.postMessage(reply, 'result' in reply ? buffersOf(reply.result) : []);
 });
-
-async function answer(job: FactorJob): Promise<FactorReply> {
-  try {
-    return { result: await runFactorJob(await loading, job) };
-  } catch (error) {
-    return { error: error instanceof Error ? error : new Error(String(error)) };
-  }
-}
 
 /** The memory of a result, which is the asking thread's from then on. */
 function buffersOf(result: object): ArrayBuffer[] {

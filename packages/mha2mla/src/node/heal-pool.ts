@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { HealPlan } from '../heal/heal-options';
 import type { Shard, ShardGradient, ShardRunner } from '../heal/shard-gradient';
+import { askThread } from './ask-thread';
 import type { BackendChoice } from './register-backends';
 
 /** What a worker loads for itself. */
@@ -18,8 +19,6 @@ export interface ShardRequest {
   shard: Shard;
   parameters: ReadonlyMap<string, Float32Array>;
 }
-
-export type ShardReply = { gradient: ShardGradient } | { error: Error };
 
 export interface HealPool {
   runShard: ShardRunner;
@@ -45,28 +44,9 @@ function startThread(workerData: HealWorkerData) {
   worker.on('error', (error) => {
     failed = error;
   });
-  const send = (request: ShardRequest) =>
-    new Promise<ShardGradient>((resolve, reject) => {
-      if (failed) {
-        reject(failed);
-        return;
-      }
-      const settle = (reply: ShardReply) => {
-        forget();
-        if ('error' in reply) reject(reply.error);
-        else resolve(reply.gradient);
-      };
-      const fail = (error: Error) => {
-        forget();
-        reject(error);
-      };
-      const ended = () => fail(new Error('healPool: a worker must answer, got its end instead.'));
-      const forget = () => {
-        worker.off('message', settle).off('error', fail).off('exit', ended);
-      };
-      worker.on('message', settle).on('error', fail).on('exit', ended);
-      worker.postMessage(request);
-    });
+  const ended = 'healPool: a worker must answer, got its end instead.';
+  const lost = (_: string, cause?: Error) => cause ?? failed ?? new Error(ended);
+  const send = (request: ShardRequest) => askThread<ShardGradient>(worker, request, { lost });
   return {
     worker,
     /** One request at a time: a thread has one set of adapters. */

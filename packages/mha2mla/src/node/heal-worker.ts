@@ -4,7 +4,8 @@ import { VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { attachAdapters } from '../heal/attach-adapters';
 import { shardGradient } from '../heal/shard-gradient';
-import type { HealWorkerData, ShardReply, ShardRequest } from './heal-pool';
+import { replyOf } from './ask-thread';
+import type { HealWorkerData, ShardRequest } from './heal-pool';
 import { loadQuestions } from './load-data';
 import { withModelFolder } from './open-model';
 import { useBackend } from './register-backends';
@@ -15,13 +16,7 @@ const port = parentPort!;
 const ready = load();
 ready.catch(() => {}); // told with the first answer
 port.on('message', async (request: ShardRequest) => {
-  let reply: ShardReply;
-  try {
-    reply = { gradient: await answer(request) };
-  } catch (error) {
-    reply = { error: error instanceof Error ? error : new Error(String(error)) };
-  }
-  port.postMessage(reply);
+  port.postMessage(await replyOf(() => answer(request)));
 });
 
 async function load() {
