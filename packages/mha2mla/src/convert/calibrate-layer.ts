@@ -16,6 +16,7 @@ import { AttentionMoments } from './attention-moments';
 import { attentionSamples } from './attention-samples';
 import type { CalibrationBatch } from './calibration-batch';
 import { headEffects, outputGrams } from './head-effects';
+import { withHidden } from './hidden-states';
 import { type Modality, modalityMask } from './modality-mask';
 
 export interface LayerCalibration {
@@ -53,36 +54,48 @@ export async function calibrateLayer(
     moments: { vision: new SecondMoment(hiddenSize), text: new SecondMoment(hiddenSize) },
     attention: options.attention ? new AttentionMoments(config) : undefined,
   };
-  let samplesLeft = options.attentionSamples;
-  for (const batch of batches) {
-    await yieldToEventLoop();
-    options.signal?.throwIfAborted();
-    const seen = await observeLayer(layer, batch);
-    try {
-      if (options.moments) await addMoments(calibration.moments, seen.input, batch);
-      if (calibration.attention) await addQueries(calibration.attention, seen.query, batch);
-      if (samplesLeft > 0) {
-        const [query, key] = await Promise.all([seen.query.data(), seen.key.data()]);
-        const samples = attentionSamples(
-          config,
-          batch,
-          query,
-          key,
-          options.attentionRows,
-          samplesLeft,
-        );
-        if (calibration.attention) {
-          await addEffects(config, calibration.attention, layer, seen.input, samples);
-        }
-        calibration.samples.push(...samples);
-        samplesLeft -= samples.length;
+  const grams = options.attention ? gramsOf(config, layer) : undefined;
+  try {
+    for (const batch of batches) {
+      await yieldToEventLoop();
+      options.signal?.throwIfAborted();
+      const seen = await observeLayer(layer, batch);
+      try {
+        await gather(config, calibration, { layer, seen, batch, grams }, options);
+        if (options.advance) await batch.hidden.write(tf.clone(seen.output));
+      } finally {
+        tf.dispose([seen.input, seen.query, seen.key, seen.output]);
       }
-      if (options.advance) await batch.hidden.write(tf.clone(seen.output));
-    } finally {
-      tf.dispose([seen.input, seen.query, seen.key, seen.output]);
     }
+    return calibration;
+  } finally {
+    grams?.dispose();
   }
-  return calibration;
+}
+
+interface Observed {
+  layer: DecoderLayer;
+  seen: Seen;
+  batch: CalibrationBatch;
+  /** Of the layer's output projection, where effects are asked for. */
+  grams: tf.Tensor3D | undefined;
+}
+
+/** Add what a batch shows. */
+async function gather(
+  config: DecoderConfig,
+  { moments, attention, samples }: LayerCalibration,
+  { layer, seen, batch, grams }: Observed,
+  options: CalibrateOptions,
+): Promise<void> {
+  if (options.moments) await addMoments(moments, seen.input, batch);
+  if (attention) await addQueries(attention, seen.query, batch);
+  const left = options.attentionSamples - samples.length;
+  if (left <= 0) return;
+  const [query, key] = await Promise.all([seen.query.data(), seen.key.data()]);
+  const own = attentionSamples(config, batch, query, key, options.attentionRows, left);
+  if (attention && grams) await addEffects(config, attention, layer, seen.input, own, grams);
+  samples.push(...own);
 }
 
 /** What a layer's attention saw, and the layer's output; the caller disposes all four. */
@@ -93,9 +106,8 @@ async function observeLayer(
   { hidden, step }: CalibrationBatch,
 ): Promise<Seen> {
   let seen: Omit<Seen, 'output'> | undefined;
-  const states = await hidden.read();
-  try {
-    const output = layer.prefill(states, step, {
+  const output = await withHidden(hidden, (states) =>
+    layer.prefill(states, step, {
       observe: ({ input, query, key }) => {
         seen = {
           input: tf.keep(tf.clone(input)),
@@ -103,11 +115,9 @@ async function observeLayer(
           key: tf.keep(tf.clone(key)),
         };
       },
-    });
-    return { ...seen!, output };
-  } finally {
-    states.dispose();
-  }
+    }),
+  );
+  return { ...seen!, output };
 }
 
 async function addMoments(
@@ -140,6 +150,11 @@ async function addQueries(
   }
 }
 
+/** {@link outputGrams} of the layer, which the caller disposes. */
+function gramsOf(config: DecoderConfig, { projections }: DecoderLayer): tf.Tensor3D {
+  return tf.tidy(() => outputGrams(projections.get('self_attn.o_proj')!.weight(), config));
+}
+
 /** @param samples of the batch's first rows. */
 async function addEffects(
   config: DecoderConfig,
@@ -147,8 +162,8 @@ async function addEffects(
   { projections }: DecoderLayer,
   input: tf.Tensor3D,
   samples: readonly AttentionSample[],
+  grams: tf.Tensor3D,
 ): Promise<void> {
-  const grams = tf.tidy(() => outputGrams(projections.get('self_attn.o_proj')!.weight(), config));
   const values = tf.tidy(() =>
     tf.unstack(projections.get('self_attn.v_proj')!.apply(input)).slice(0, samples.length),
   );
@@ -157,6 +172,6 @@ async function addEffects(
       attention.addEffects(await headEffects(config, sample, values[row] as tf.Tensor2D, grams));
     }
   } finally {
-    tf.dispose([grams, values]);
+    tf.dispose(values);
   }
 }

@@ -6,11 +6,9 @@
 import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
 import type { ResultOutput } from '../output/result-output';
 import { assertRoom } from './assert-room';
-import { disposeBatch } from './calibration-batch';
 import { buildReport, type ConversionReport } from './conversion-report';
 import { convertLayer, type LayerRecord, recordName, shardOf } from './convert-layer';
 import type { ConversionPlan, ConvertOptions } from './convert-options';
-import { embedCalibration } from './embed-calibration';
 import type { KeepHidden } from './hidden-states';
 import { inlineRunner } from './inline-runner';
 import { measureName } from './measure-layers';
@@ -18,6 +16,7 @@ import { planRanks, sharesOut } from './plan-ranks';
 import { plannedBytes } from './planned-bytes';
 import { prepareConversion } from './prepare-conversion';
 import type { FactorRunner } from './run-factor-job';
+import { withCalibration } from './with-calibration';
 import { writeFrame } from './write-frame';
 
 export interface ConvertRunOptions extends ConvertOptions {
@@ -46,21 +45,17 @@ export async function convertModel(
   await assertRoom(output, (await bytesLeft(source, output, given))(0));
   const plan = await planRanks({ ...run, plan: given, calibration, keepHidden, onProgress });
   const left = await bytesLeft(source, output, plan);
-  const batches = plan.needsCalibration
-    ? await embedCalibration(source, calibration, { signal, keepHidden })
-    : [];
+  const samples = plan.needsCalibration ? calibration : [];
   const records: LayerRecord[] = [];
   const total = source.config.decoder.numHiddenLayers;
-  try {
+  await withCalibration(source, samples, { signal, keepHidden }, async (batches) => {
     for (let index = 0; index < total; index++) {
       signal?.throwIfAborted();
       await assertRoom(output, left(index));
       records.push(await convertLayer({ ...run, plan, batches, index }));
       onProgress?.({ phase: 'convert', loaded: index + 1, total });
     }
-  } finally {
-    for (const batch of batches) disposeBatch(batch);
-  }
+  });
   await assertRoom(output, left(total));
   const report = buildReport(source.config.decoder, source, plan, records);
   await writeFrame(source, output, plan, records, report);

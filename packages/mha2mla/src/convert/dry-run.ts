@@ -5,18 +5,17 @@
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { ResultOutput } from '../output/result-output';
 import { highestRank } from './allocate-latents';
-import { disposeBatch } from './calibration-batch';
 import { buildReport } from './conversion-report';
 import { convertLayer, type LayerRecord } from './convert-layer';
 import type { ConvertRunOptions } from './convert-model';
 import type { ConversionPlan } from './convert-options';
-import { embedCalibration } from './embed-calibration';
 import { inlineRunner } from './inline-runner';
 import { type MeasureRun, measureLayers } from './measure-layers';
 import { sharesOut } from './plan-ranks';
 import { plannedBytes } from './planned-bytes';
 import { prepareConversion } from './prepare-conversion';
 import { widestRank } from './widest-rank';
+import { withCalibration } from './with-calibration';
 import { writeFrame } from './write-frame';
 
 export interface DryRun {
@@ -102,10 +101,8 @@ async function convertOne({
 }: Omit<MeasureRun, 'highest'>): Promise<ConvertedOne> {
   const { source, plan, signal } = run;
   const began = now();
-  const batches = plan.needsCalibration
-    ? await embedCalibration(source, calibration, { signal, keepHidden })
-    : [];
-  try {
+  const samples = plan.needsCalibration ? calibration : [];
+  return withCalibration(source, samples, { signal, keepHidden }, async (batches) => {
     const started = now();
     let written = started;
     const onWritten = () => {
@@ -118,9 +115,7 @@ async function convertOne({
       layer: now() - started,
       last: written - started,
     };
-  } finally {
-    for (const batch of batches) disposeBatch(batch);
-  }
+  });
 }
 
 async function writeAround(

@@ -24,3 +24,16 @@ export const keepInMemory: KeepHidden = async (first) => {
     dispose: () => hidden.dispose(),
   };
 };
+
+/** Read hidden states for as long as `use` takes. */
+export async function withHidden<T>(
+  hidden: HiddenStates,
+  use: (states: tf.Tensor3D) => T | Promise<T>,
+): Promise<T> {
+  const states = await hidden.read();
+  try {
+    return await use(states);
+  } finally {
+    states.dispose();
+  }
+}

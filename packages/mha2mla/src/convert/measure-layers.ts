@@ -6,9 +6,7 @@
 import type { ModelInputs } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
 import { attentionShares } from './attention-shares';
-import { disposeBatch } from './calibration-batch';
 import type { LayerJob } from './convert-layer';
-import { embedCalibration } from './embed-calibration';
 import type { FactoredAttention } from './factor-attention';
 import { factorLayer } from './factor-layer';
 import type { KeepHidden } from './hidden-states';
@@ -16,6 +14,7 @@ import { uniformRanks } from './latent-ranks';
 import type { Modality } from './modality-mask';
 import { propagateLayer } from './propagate-layer';
 import { residualScale } from './residual-scale';
+import { withCalibration } from './with-calibration';
 
 export interface MeasuredLayer {
   /**
@@ -58,18 +57,15 @@ export async function measureLayers(run: MeasureRun): Promise<MeasuredLayer[]> {
   };
   const measured: MeasuredLayer[] = [];
   const done = await countDone(output, total);
-  const batches =
-    done < total ? await embedCalibration(source, calibration, { signal, keepHidden }) : [];
-  try {
+  const samples = done < total ? calibration : [];
+  await withCalibration(source, samples, { signal, keepHidden }, async (batches) => {
     for (let index = 0; index < total; index++) {
       signal?.throwIfAborted();
       const job = { ...run, plan, batches, index };
       measured.push(await (index < done ? resumeLayer(job) : measureLayer(job)));
       onProgress?.({ phase: 'measure', loaded: index + 1, total });
     }
-  } finally {
-    for (const batch of batches) disposeBatch(batch);
-  }
+  });
   return measured;
 }
 

@@ -9,6 +9,7 @@ import {
 import type { RopePairs } from '@mha2mla/partial-rope';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { LayerJob } from './convert-layer';
+import { withHidden } from './hidden-states';
 import { readAttention, storedLayer } from './layer-source';
 import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
 import { roundValues } from './round-values';
@@ -43,12 +44,8 @@ export async function propagateLayer(
     for (const batch of batches) {
       await yieldToEventLoop();
       signal?.throwIfAborted();
-      const states = await batch.hidden.read();
-      try {
-        await batch.hidden.write(layer.prefill(states, batch.step));
-      } finally {
-        states.dispose();
-      }
+      const { hidden, step } = batch;
+      await withHidden(hidden, (states) => hidden.write(layer.prefill(states, step)));
     }
   } finally {
     layer.dispose();

@@ -5,27 +5,19 @@
  */
 import { type LinearAlgebra, loadLinearAlgebra } from '@mha2mla/lowrank';
 import { cacheBytesPerToken } from '@mha2mla/mla-runtime';
-import {
-  assertComplete,
-  type ModelInputs,
-  type VlmSource,
-  videoAsText,
-} from '@mha2mla/vlm-adapters';
+import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
 import type { LayerCalibration } from '../convert/calibrate-layer';
-import { disposeBatch } from '../convert/calibration-batch';
 import type { LayerJob } from '../convert/convert-layer';
-import {
-  type ConversionPlan,
-  type ConvertOptions,
-  planConversion,
-} from '../convert/convert-options';
-import { embedCalibration } from '../convert/embed-calibration';
+import type { ConvertOptions } from '../convert/convert-options';
 import { factorLayer } from '../convert/factor-layer';
-import type { KeepHidden } from '../convert/hidden-states';
+import { type KeepHidden, withHidden } from '../convert/hidden-states';
 import { inlineRunner } from '../convert/inline-runner';
+import type { Modality } from '../convert/modality-mask';
 import { planRanks } from '../convert/plan-ranks';
 import { plannedCacheBytes } from '../convert/planned-cache-bytes';
+import { prepareConversion } from '../convert/prepare-conversion';
 import type { FactorRunner } from '../convert/run-factor-job';
+import { withCalibration } from '../convert/with-calibration';
 import { memoryOutput } from '../output/result-output';
 import type { Diagnosis, LayerDiagnosis, ModalityDiagnosis } from './diagnosis';
 import { findAlarms } from './find-alarms';
@@ -48,27 +40,17 @@ export interface DiagnoseOptions extends ConvertOptions {
  */
 export async function diagnoseModel(
   original: VlmSource,
-  {
-    calibration,
-    factorize = inlineRunner,
-    keepHidden,
-    signal,
-    onProgress,
-    ...options
-  }: DiagnoseOptions,
+  { factorize = inlineRunner, keepHidden, signal, onProgress, ...options }: DiagnoseOptions,
 ): Promise<Diagnosis> {
-  const config = original.config.decoder;
-  const given = planConversion(config, { ...options, propagate: 'original' });
-  if (given.factor === 'none') {
+  if (options.factor === 'none') {
     throw new RangeError('diagnoseModel: factor must make latents, got none: it loses nothing.');
   }
-  if (calibration.length === 0) {
+  if (options.calibration.length === 0) {
     throw new RangeError('diagnoseModel: expected calibration samples, got none.');
   }
-  assertComplete(original);
-  const source = given.videoAsText
-    ? { ...original, config: videoAsText(original.config) }
-    : original;
+  const prepared = prepareConversion(original, { ...options, propagate: 'original' });
+  const { source, plan: given, calibration } = prepared;
+  const config = original.config.decoder;
   const biases = await keyBiases(config, source.weights);
   const run = { source, output: memoryOutput(), factorize, signal };
   const chosen = await planRanks({ ...run, plan: given, calibration, keepHidden, onProgress });
@@ -97,17 +79,14 @@ async function examineLayers(
   const { source, signal } = run;
   const la = await loadLinearAlgebra();
   const total = source.config.decoder.numHiddenLayers;
-  const batches = await embedCalibration(source, calibration, { signal, keepHidden });
   const layers: LayerDiagnosis[] = [];
-  try {
+  await withCalibration(source, calibration, { signal, keepHidden }, async (batches) => {
     for (let index = 0; index < total; index++) {
       signal?.throwIfAborted();
       layers.push(await examineLayer(la, { ...run, batches, index }, biases[index]));
       onProgress?.({ phase: 'diagnose', loaded: index + 1, total });
     }
-  } finally {
-    for (const batch of batches) disposeBatch(batch);
-  }
+  });
   return layers;
 }
 
@@ -119,9 +98,8 @@ async function examineLayer(
   const { source, plan, batches, index } = job;
   const norms: number[] = [];
   for (const { hidden, step } of batches) {
-    const states = await hidden.read();
-    norms.push(...(await tokenNorms(states, step.layout.kinds)));
-    states.dispose();
+    const found = await withHidden(hidden, (states) => tokenNorms(states, step.layout.kinds));
+    norms.push(...found);
   }
   let moments: LayerCalibration['moments'] | undefined;
   let sink: LayerDiagnosis['sink'];
@@ -131,11 +109,11 @@ async function examineLayer(
     sink = found && { ...found, ...massiveTokens(norms) };
   };
   const { factored } = await factorLayer({ ...job, onCalibrated });
-  const part = (modality: 'vision' | 'text'): ModalityDiagnosis | undefined => {
+  const part = (modality: Modality): ModalityDiagnosis | undefined => {
     const report = factored.reports[modality];
     return (
       report && {
-        rank: rankOf(plan, modality, index),
+        rank: plan.latentRanks[modality][index]!,
         tailEnergy: 1 - report.retainedEnergy,
         relativeError: report.relativeError,
         tokens: report.tokens,
@@ -145,8 +123,4 @@ async function examineLayer(
     );
   };
   return { layer: index, vision: part('vision'), text: part('text'), sink, keyBias };
-}
-
-function rankOf({ latentRanks }: ConversionPlan, modality: 'vision' | 'text', layer: number) {
-  return latentRanks[modality][layer]!;
 }
