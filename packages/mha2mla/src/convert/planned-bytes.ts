@@ -5,6 +5,7 @@ import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { ConversionPlan } from './convert-options';
 import { keptEntry } from './kept-tensors';
 import { isReplaced, storedLayer } from './layer-source';
+import { plannedShapes } from './planned-shapes';
 import { layerDtype } from './write-layer';
 
 export interface PlannedBytes {
@@ -33,29 +34,24 @@ export function plannedBytes(source: VlmSource, plan: ConversionPlan): PlannedBy
 
 /** Values of what takes the place of a layer's q, k and v. */
 function freshElements(
-  { hiddenSize, headDim, numAttentionHeads, numKeyValueHeads }: DecoderConfig,
-  { ropeDim, factor, groups, decouple, latentRanks, center }: ConversionPlan,
+  config: DecoderConfig,
+  plan: ConversionPlan,
   index: number,
   biased: boolean,
 ): number {
+  const { hiddenSize, headDim, numAttentionHeads, numKeyValueHeads } = config;
+  const { ropeDim, factor, decouple, latentRanks, center } = plan;
   const rotary = numAttentionHeads * headDim + numKeyValueHeads * ropeDim;
   const [keys, values] = [numKeyValueHeads * (headDim - ropeDim), numKeyValueHeads * headDim];
   // Centering gives a bias to what has a latent, where there is none.
   const hasBias = (side: 'key' | 'value') =>
     biased || (center && factor !== 'none' && factor !== (side === 'key' ? 'value' : 'key'));
   const bias = (hasBias('key') ? keys : 0) + (hasBias('value') ? values : 0);
-  const folder = (rank: number): number => {
-    const width = rank * numKeyValueHeads;
-    const side = (rows: number) => width * (hiddenSize + rows);
-    const forms = {
-      none: (keys + values) * hiddenSize,
-      joint: width * hiddenSize + ((keys + values) * width) / groups,
-      split: side(keys) + side(values),
-      key: side(keys) + values * hiddenSize,
-      value: side(values) + keys * hiddenSize,
-    };
-    return forms[factor] + bias;
-  };
+  const folder = (rank: number): number =>
+    Object.values(plannedShapes(config, plan, rank)).reduce(
+      (sum, shape) => sum + elementsOf(shape),
+      bias,
+    );
   const { vision, text } = latentRanks;
   const folders =
     decouple && factor !== 'none' ? [vision[index]!, text[index]!] : [text[index] ?? 0];
@@ -64,10 +60,11 @@ function freshElements(
 }
 
 function sizeOf(entries: readonly TensorEntry[]): number {
-  return entries.reduce(
-    (sum, { shape, dtype }) => sum + shape.reduce((a, b) => a * b, 1) * bytesOf(dtype),
-    0,
-  );
+  return entries.reduce((sum, { shape, dtype }) => sum + elementsOf(shape) * bytesOf(dtype), 0);
+}
+
+function elementsOf(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
 }
 
 function bytesOf(dtype: TensorEntry['dtype']): number {

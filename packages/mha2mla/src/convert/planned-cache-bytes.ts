@@ -6,6 +6,7 @@ import {
   type WeightReader,
 } from '@mha2mla/mla-runtime';
 import type { ConversionPlan } from './convert-options';
+import { plannedShapes } from './planned-shapes';
 
 type PlannedLatents = Pick<
   ConversionPlan,
@@ -24,24 +25,8 @@ export function plannedCacheBytes(config: DecoderConfig, plan: PlannedLatents): 
     const [, index, folder, part] = PART.exec(name) ?? [];
     if (part === undefined || (folder === 'kv_proj') === plan.decouple) return undefined;
     const rank = plan.latentRanks[folder === 'kv_proj_img' ? 'vision' : 'text'][Number(index)]!;
-    return shapesOf(config, plan, rank)[part];
+    return plannedShapes(config, plan, rank)[part];
   };
   const converted = { ...config, mla: { ropePairs, groups: plan.groups } };
   return cacheBytesPerToken(converted, { shape }, plan.cache);
-}
-
-/** Shapes of a folder's projections that decide what is cached. */
-function shapesOf(
-  { numKeyValueHeads, headDim, hiddenSize }: DecoderConfig,
-  { factor, ropeDim }: PlannedLatents,
-  rank: number,
-): Record<string, number[]> {
-  const latent = [rank * numKeyValueHeads, hiddenSize];
-  return {
-    none: {},
-    joint: { down_kv: latent },
-    split: { down_k: latent, down_v: latent },
-    key: { down_k: latent, up_v: [numKeyValueHeads * headDim, hiddenSize] },
-    value: { down_v: latent, up_k: [numKeyValueHeads * (headDim - ropeDim), hiddenSize] },
-  }[factor];
 }
