@@ -108,7 +108,8 @@ export interface ConversionPlan
   needsAttention: boolean;
 }
 
-const CHOICES = {
+/** Options that are one of a few words, and the words. */
+export const CONVERT_CHOICES = {
   strategy: ['mkl', 'norm2', 'greedy', 'high', 'low', 'uniform'],
   mklVariant: ['unrotate', 'zero'],
   mklSplit: ['rows', 'keys'],
@@ -205,8 +206,8 @@ function checkCacheBits({ decouple, factor, cache: { kvBits } }: ConversionPlan)
 }
 
 function checkChoices(options: ConvertOptions): void {
-  for (const [name, allowed] of Object.entries(CHOICES)) {
-    const value = options[name as keyof typeof CHOICES];
+  for (const [name, allowed] of Object.entries(CONVERT_CHOICES)) {
+    const value = options[name as keyof typeof CONVERT_CHOICES];
     if (value !== undefined && !allowed.some((choice) => choice === value)) {
       throw new RangeError(
         `planConversion: ${name} must be one of ${allowed.join(', ')}, got ${JSON.stringify(value)}.`,

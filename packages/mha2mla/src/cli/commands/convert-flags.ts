@@ -3,10 +3,12 @@ import { readRankFile } from '@mha2mla/checkpoint';
 import { fileSource } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type Command, Option } from 'commander';
-import type { ConvertOptions } from '../../convert/convert-options';
+import { CONVERT_CHOICES, type ConvertOptions } from '../../convert/convert-options';
 import { fileDigest } from '../../node/file-digest';
 import { modelDigest } from '../../node/open-model';
 import type { CommonFlags } from '../context';
+import { convertChoice } from '../convert-choice';
+import { flagName } from '../flag-name';
 import { countsBySection, integer, nonNegative, positive } from '../option-values';
 import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
 
@@ -44,28 +46,16 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
 
 export function addConvertOptions(command: Command): Command {
   return addCacheOptions(addRunOptions(command))
+    .addOption(convertChoice('strategy', 'name', 'how rotary pairs are chosen').default('mkl'))
     .addOption(
-      choice('--strategy <name>', 'how rotary pairs are chosen', [
-        'mkl',
-        'norm2',
-        'greedy',
-        'high',
-        'low',
-        'uniform',
-      ]).default('mkl'),
-    )
-    .addOption(
-      choice(
-        '--mkl-variant <form>',
+      convertChoice(
+        'mklVariant',
+        'form',
         'what mkl takes: the rotation, or the pair (default unrotate)',
-        ['unrotate', 'zero'],
       ),
     )
     .addOption(
-      choice('--mkl-split <by>', 'whose modality tells divergences apart (default rows)', [
-        'rows',
-        'keys',
-      ]),
+      convertChoice('mklSplit', 'by', 'whose modality tells divergences apart (default rows)'),
     )
     .option('--vision-weight <w>', 'weight of vision in mkl, 0 to 1 (default 0.5)', nonNegative(1))
     .option(
@@ -81,10 +71,10 @@ export function addConvertOptions(command: Command): Command {
       0,
     )
     .addOption(
-      choice(
-        '--unrotate <form>',
+      convertChoice(
+        'unrotate',
+        'form',
         'what takes the place of a rotation (default fitted with scores)',
-        ['fitted', 'plain'],
       ),
     )
     .option(
@@ -98,56 +88,46 @@ export function addConvertOptions(command: Command): Command {
       positive(1),
     )
     .addOption(
-      choice(
-        '--allocation <form>',
+      convertChoice(
+        'allocation',
+        'form',
         'how --kv-budget is shared by layers and modalities (default measured up to 0.375)',
-        ['uniform', 'measured'],
       ),
     )
     .option('--groups <n>', 'latents cut by KV heads', integer(1), 1)
-    .addOption(
-      choice('--factor <form>', 'what shares a latent', [
-        'joint',
-        'split',
-        'key',
-        'value',
-        'none',
-      ]).default('joint'),
-    )
-    .addOption(
-      choice('--init <form>', 'what factors are fitted to', [
-        'weights',
-        'activations',
-        'attention',
-      ]).default('activations'),
-    )
+    .addOption(convertChoice('factor', 'form', 'what shares a latent').default('joint'))
+    .addOption(convertChoice('init', 'form', 'what factors are fitted to').default('activations'))
     .option('--center', 'factor activations less their mean, which goes to the biases')
     .addOption(
-      choice('--route <name>', 'how factors are found; subspace: narrow latents, on the device', [
-        'exact',
-        'subspace',
-      ]).default('exact'),
+      convertChoice(
+        'route',
+        'name',
+        'how factors are found; subspace: narrow latents, on the device',
+      ).default('exact'),
     )
     .option('--no-decouple', 'one latent for both modalities')
     .option('--calibration <file>', 'DATA, or a pre-tokenised safetensors file')
     .option('--samples <n>', 'most calibration samples', integer(1), 128)
     .addOption(
-      choice('--propagate <form>', 'what the next layer is calibrated on', [
-        'original',
-        'rope',
+      convertChoice('propagate', 'form', 'what the next layer is calibrated on').default(
         'converted',
-      ]).default('converted'),
+      ),
     )
     .option('--ranks <file>', 'a given rank file, .safetensors or the .pth of the reference')
     .option('--save-ranks <file>', 'write the ranks that were used, .safetensors or .pth')
     .option('--video-as-text', 'video tokens take the text branch, as the reference has it')
     .addOption(
-      choice('--layout <form>', 'keys and files: ours, or what the Python reference loads', [
-        'extended',
-        'reference',
-      ]).default('extended'),
+      convertChoice(
+        'layout',
+        'form',
+        'keys and files: ours, or what the Python reference loads',
+      ).default('extended'),
     )
-    .addOption(choice('--dtype <type>', 'stored precision', ['bf16', 'f16', 'f32']))
+    .addOption(
+      new Option('--dtype <type>', 'stored precision').choices(
+        CONVERT_CHOICES.dtype.map((name) => name.toLowerCase()),
+      ),
+    )
     .option(
       '--workers <n>',
       'threads that factor a layer (default one a core, as far as 3 GiB hold their jobs)',
@@ -161,10 +141,6 @@ export function addConvertOptions(command: Command): Command {
     )
     .option('--dry-run', 'tell time, memory and disk from one layer, and write nothing')
     .option('--resume', 'go on with an unfinished run');
-}
-
-function choice(flag: string, description: string, values: string[]): Option {
-  return new Option(flag, description).choices(values);
 }
 
 export async function convertOptions(flags: ConvertFlags): Promise<ConvertOptions> {
@@ -201,7 +177,7 @@ export async function convertFingerprint(
   { ranks: _, cache, ...options }: ConvertOptions,
 ): Promise<Record<string, unknown>> {
   const named = Object.entries({ ...options, ...cache, samples }).map(([name, value]) => [
-    `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+    flagName(name),
     value,
   ]);
   return {

@@ -1,12 +1,14 @@
 /** `inspect --deep`: what a conversion would cost, by layer, with alarms in words. */
 import type { VlmSource } from '@mha2mla/vlm-adapters';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { type ConvertOptions, planConversion } from '../../convert/convert-options';
 import { diagnoseModel } from '../../diagnose/diagnose-model';
 import type { Diagnosis, LayerDiagnosis, ModalityDiagnosis } from '../../diagnose/diagnosis';
 import { factorPool } from '../../node/factor-pool';
 import { useBackend } from '../../node/register-backends';
 import type { CommonFlags, Context } from '../context';
+import { convertChoice } from '../convert-choice';
+import { flagName } from '../flag-name';
 import { loadCalibration } from '../load-calibration';
 import { integer, positive } from '../option-values';
 import { addRunOptions, type RunFlags } from '../shared-options';
@@ -29,8 +31,6 @@ const BUDGET = 0.25;
 const SAMPLES = 128;
 
 export function addDeepOptions(command: Command): Command {
-  const choice = (flag: string, words: string, values: string[]) =>
-    new Option(flag, words).choices(values);
   return addRunOptions(
     command
       .option('--deep', 'predict what a conversion would cost; needs --data, writes nothing')
@@ -41,15 +41,11 @@ export function addDeepOptions(command: Command): Command {
         `share of the original cache's bytes (default ${BUDGET})`,
         positive(1),
       )
-      .addOption(choice('--allocation <form>', 'as in convert', ['uniform', 'measured']))
+      .addOption(convertChoice('allocation', 'form', 'as in convert'))
       .option('--rank <n>', 'latent dims a KV head, in place of a budget', integer(1))
       .option('--rope-dim <n>', 'as in convert', integer(0))
-      .addOption(
-        choice('--strategy <name>', 'as in convert', [
-          ...['mkl', 'norm2', 'greedy', 'high', 'low', 'uniform'],
-        ]),
-      )
-      .addOption(choice('--init <form>', 'as in convert', ['weights', 'activations', 'attention'])),
+      .addOption(convertChoice('strategy', 'name', 'as in convert'))
+      .addOption(convertChoice('init', 'form', 'as in convert')),
   );
 }
 
@@ -64,8 +60,7 @@ export async function inspectDeep(
   if (!deep) {
     const [stray] = Object.entries(asked).find(([, value]) => value !== undefined) ?? [];
     if (stray === undefined) return undefined;
-    const flag = stray.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw new UsageError(`inspect: --${flag} needs --deep, got none.`);
+    throw new UsageError(`inspect: ${flagName(stray)} needs --deep, got none.`);
   }
   if (data === undefined) {
     throw new UsageError('inspect: --deep needs --data DATA to calibrate on, got none.');
