@@ -53,7 +53,9 @@ it('the exported names are these', () => {
       "fileSource",
       "freeBytes",
       "nodeStore",
+      "readAt",
       "resolveInside",
+      "writeAt",
     ]
   `);
 });

@@ -13,5 +13,7 @@ export {
   type OutputFolderOptions,
 } from './node/output-folder';
 export { assertWritableTarget, type OutputTarget } from './node/output-target';
+export { readAt } from './node/read-at';
 export { resolveInside } from './node/resolve-inside';
 export type { Fingerprint } from './node/resume-record';
+export { type WriteAtOptions, writeAt } from './node/write-at';

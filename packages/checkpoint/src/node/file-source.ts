@@ -5,9 +5,7 @@ import { basename } from 'node:path';
 import { allocateRead, assertRange, assertWholeRead, type ByteSource } from '../byte-source';
 import { CheckpointError } from '../checkpoint-error';
 import { quoteName } from '../quote-name';
-
-// Node refuses to read more than 2^31 - 1 bytes at once; 64 MiB pieces also let an abort in between.
-const PIECE_BYTES = 64 * 1024 * 1024;
+import { readAt } from './read-at';
 
 /** A byte source that owns an open file. */
 export interface FileSource extends ByteSource {
@@ -41,15 +39,9 @@ function sourceOf(handle: FileHandle, name: string, size: number): FileSource {
     async read(start, end, signal) {
       assertRange(source, start, end);
       const bytes = allocateRead(source, end - start);
-      let filled = 0;
-      while (filled < bytes.byteLength) {
-        signal?.throwIfAborted();
-        const length = Math.min(PIECE_BYTES, bytes.byteLength - filled);
-        const { bytesRead } = await handle.read(bytes, filled, length, start + filled);
-        if (bytesRead === 0) break; // the file became shorter since it was opened
-        filled += bytesRead;
-      }
+      const filled = await readAt(handle, bytes, start, signal);
       signal?.throwIfAborted();
+      // The file may have become shorter since it was opened.
       assertWholeRead(source, start, end, filled);
       return bytes;
     },

@@ -6,7 +6,7 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { threadId } from 'node:worker_threads';
-import { diskFullOr } from '@mha2mla/checkpoint/node';
+import { diskFullOr, readAt, writeAt } from '@mha2mla/checkpoint/node';
 import * as tf from '@tensorflow/tfjs-core';
 import { type HiddenStates, type KeepHidden, keepInMemory } from '../convert/hidden-states';
 
@@ -77,11 +77,16 @@ async function openSpill(folder: string): Promise<SpillFile> {
 }
 
 /** A batch's states at `start` of the file, where each next layer's take the place of the last's. */
-async function statesIn(file: SpillFile, start: number, first: tf.Tensor3D): Promise<HiddenStates> {
+async function statesIn(
+  { handle, path }: SpillFile,
+  start: number,
+  first: tf.Tensor3D,
+): Promise<HiddenStates> {
   const { shape, size } = first;
   const write = async (next: tf.Tensor3D) => {
     try {
-      await writeWhole(file, bytesOf((await next.data()) as Float32Array), start);
+      const bytes = bytesOf((await next.data()) as Float32Array);
+      await writeAt(handle, bytes, start, { path });
     } finally {
       next.dispose();
     }
@@ -91,8 +96,11 @@ async function statesIn(file: SpillFile, start: number, first: tf.Tensor3D): Pro
     write,
     async read() {
       const values = new Float32Array(size);
-      await readWhole(file, bytesOf(values), start);
-      return tf.tensor3d(values, shape);
+      const found = await readAt(handle, bytesOf(values), start);
+      if (found === values.byteLength) return tf.tensor3d(values, shape);
+      throw new Error(
+        `spillHidden: ${path} must hold ${values.byteLength} bytes from ${start}, got ${found}.`,
+      );
     },
     dispose() {},
   };
@@ -100,34 +108,4 @@ async function statesIn(file: SpillFile, start: number, first: tf.Tensor3D): Pro
 
 function bytesOf(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
-/** Node reads and writes at most 2^31 - 1 bytes at once. */
-const PIECE_BYTES = 64 * 2 ** 20;
-
-async function writeWhole({ handle, path }: SpillFile, bytes: Uint8Array, start: number) {
-  for (let done = 0; done < bytes.length; ) {
-    const length = Math.min(PIECE_BYTES, bytes.length - done);
-    try {
-      const { bytesWritten } = await handle.write(bytes, done, length, start + done);
-      // Cut short to nothing: a full disk may say no more than that.
-      if (bytesWritten === 0) throw Object.assign(new Error('write'), { code: 'ENOSPC' });
-      done += bytesWritten;
-    } catch (error) {
-      throw await diskFullOr(error, path, bytes.length - done);
-    }
-  }
-}
-
-async function readWhole({ handle, path }: SpillFile, bytes: Uint8Array, start: number) {
-  for (let done = 0; done < bytes.length; ) {
-    const length = Math.min(PIECE_BYTES, bytes.length - done);
-    const { bytesRead } = await handle.read(bytes, done, length, start + done);
-    if (bytesRead === 0) {
-      throw new Error(
-        `spillHidden: ${path} must hold ${bytes.length} bytes from ${start}, got ${done}.`,
-      );
-    }
-    done += bytesRead;
-  }
 }
