@@ -3,7 +3,7 @@
  * (modality-decoupled low rank, FORMULAS F5), and lay them out as converted checkpoints do.
  * Biases stay on the up-projections; with `center`, each modality's mean adds to its own.
  */
-import { withFallback } from '@mha2mla/lowrank';
+import { type SecondMoment, withFallback } from '@mha2mla/lowrank';
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
 import type { AttentionWeights } from './attention-weights';
 import type { LayerCalibration } from './calibrate-layer';
@@ -37,8 +37,6 @@ export interface FactoredAttention {
 
 /**
  * @param run where the factorisations are done; all of the layer's are given at once.
- * @param index of the layer.
- * @param outputWeights what errors of keys and values cost, for init `attention`.
  */
 export async function factorAttention(
   run: FactorRunner,
@@ -46,11 +44,7 @@ export async function factorAttention(
   plan: ConversionPlan,
   { key, value }: Pick<SplitAttention, 'key' | 'value'>,
   moments: LayerCalibration['moments'] | undefined,
-  {
-    index,
-    outputWeights,
-    signal,
-  }: { index: number; outputWeights?: AttentionWeights; signal?: AbortSignal },
+  { signal, ...layer }: LayerFactoring & { signal?: AbortSignal },
 ): Promise<FactoredAttention> {
   const tensors = new Map<string, LayerTensor>();
   const reports: FactoredAttention['reports'] = {};
@@ -60,21 +54,7 @@ export async function factorAttention(
     addProjected(tensors, 'kv_proj.up_v', value);
     return { tensors, reports, errors };
   }
-  const folders = foldersOf(plan).map(([folder, modalities]) => {
-    // Modalities that share a latent have one rank.
-    const rank = plan.latentRanks[modalities[0]!][index]!;
-    const input = momentOf(plan, rank * config.numKeyValueHeads, moments, modalities);
-    const name = [`layer ${index}`, ...modalities].join(', ');
-    const job = { name, rank, moment: input?.moment, mean: input?.mean, outputWeights };
-    const { tokens = 0, usedFallback = false } = input ?? {};
-    return {
-      folder,
-      modalities,
-      tokens,
-      usedFallback,
-      jobs: factorJobs(config, plan, { key, value }, job),
-    };
-  });
+  const folders = foldersOf(config, plan, { key, value }, moments, layer);
   const results = await run(
     folders.flatMap(({ jobs }) => jobs),
     signal,
@@ -94,7 +74,35 @@ export async function factorAttention(
   return { tensors, reports, errors };
 }
 
-function foldersOf({ decouple }: ConversionPlan): [string, Modality[]][] {
+interface LayerFactoring {
+  /** Of the layer. */
+  index: number;
+  /** What errors of keys and values cost, for init `attention`. */
+  outputWeights?: AttentionWeights;
+}
+
+/** What becomes of a layer's keys and values, folder by folder, and the jobs that it takes. */
+function foldersOf(
+  config: DecoderConfig,
+  plan: ConversionPlan,
+  sides: Pick<SplitAttention, 'key' | 'value'>,
+  moments: LayerCalibration['moments'] | undefined,
+  { index, outputWeights }: LayerFactoring,
+) {
+  const joint = plan.init === 'weights' ? undefined : moments?.vision.clone().merge(moments.text);
+  return modalitiesByFolder(plan).map(([folder, modalities]) => {
+    // Modalities that share a latent have one rank.
+    const rank = plan.latentRanks[modalities[0]!][index]!;
+    const input = momentOf(plan, rank * config.numKeyValueHeads, moments, joint, modalities);
+    const name = [`layer ${index}`, ...modalities].join(', ');
+    const job = { name, rank, moment: input?.moment, mean: input?.mean, outputWeights };
+    const { tokens = 0, usedFallback = false } = input ?? {};
+    const jobs = factorJobs(config, plan, sides, job);
+    return { folder, modalities, tokens, usedFallback, jobs };
+  });
+}
+
+function modalitiesByFolder({ decouple }: ConversionPlan): [string, Modality[]][] {
   return decouple
     ? [
         ['kv_proj_img', ['vision']],
@@ -106,17 +114,17 @@ function foldersOf({ decouple }: ConversionPlan): [string, Modality[]][] {
 /**
  * Second moment of what a folder's tokens feed into K and V; absent for weight-only factors.
  * @param width latent dims of all KV heads.
+ * @param joint of both modalities.
  */
 function momentOf(
   plan: ConversionPlan,
   width: number,
   moments: LayerCalibration['moments'] | undefined,
+  joint: SecondMoment | undefined,
   modalities: readonly Modality[],
 ) {
   if (plan.init === 'weights') return undefined;
-  if (!moments) throw new Error('factorAttention: expected calibration, got none.');
-  const { vision, text } = moments;
-  const joint = vision.clone().merge(text);
+  if (!moments || !joint) throw new Error('factorAttention: expected calibration, got none.');
   if (modalities.length > 1) {
     return {
       moment: plan.center ? joint.centered() : joint.normalized(),
