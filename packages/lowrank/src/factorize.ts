@@ -105,7 +105,7 @@ function sum(values: Float64Array): number {
 /** W itself, or W = q t with t [dIn, dIn] where W has more outputs than inputs. */
 function outputBasis(la: LinearAlgebra, weight: Float64Array, dOut: number, dIn: number) {
   if (dOut <= dIn) return { applyQ: undefined, t: weight, rows: dOut };
-  const { r, applyQ } = la.implicitQr(weight, dOut, dIn);
+  const { r, applyQ } = la.choleskyQr(weight, dOut, dIn) ?? la.implicitQr(weight, dOut, dIn);
   return { applyQ, t: r, rows: dIn };
 }
 

@@ -117,6 +117,39 @@ describe.each(SIZES)('at size %i', (n) => {
     }
   });
 
+  test.each([n + 9, 2 * n + 1])(
+    'choleskyQr: R and Q b are those of qr, but for signs, m = %i',
+    (m) => {
+      const a = rectangular(m, n, n);
+      const found = la.choleskyQr(a, m, n)!;
+      const { q, r } = la.qr(a, m, n);
+      const signs = Float64Array.from({ length: n }, (_, i) => Math.sign(r[i * (n + 1)]!));
+      const abs = 1e-8;
+      expectClose(
+        found.r,
+        r.map((value, i) => value * signs[Math.floor(i / n)]!),
+        { abs },
+      );
+      expect(found.r.every((value, i) => i % n >= Math.floor(i / n) || value === 0)).toBe(true);
+      for (const k of [0, 1, n]) {
+        const b = random(n * k, k + 5);
+        const turned = b.map((value, i) => value * signs[Math.floor(i / k)]!);
+        expectClose(found.applyQ(b, k), product(q, turned, m, n, k), { abs });
+      }
+    },
+  );
+
+  test('congruence: a triangle with and without a value below it', () => {
+    const s = symmetric(n, n + 1);
+    const triangle = random(n * n, n).map((x, i) => (i % n < Math.floor(i / n) ? 0 : x));
+    const whole = triangle.slice();
+    if (n > 1) whole[n * (n - 1)] = 0.5;
+    for (const t of [triangle, whole]) {
+      const expected = product(product(t, s, n, n, n), transpose(t, n, n), n, n, n);
+      expectClose(la.congruence(t, s, n, n), expected, tolerance(n * n));
+    }
+  });
+
   test.each([1, Math.floor(n / 2), n + 3])('congruence: T S Tᵀ, %i rows', (rows) => {
     const [t, s] = [unit(random(rows * n, n)), symmetric(n, n + 1)];
     const expected = product(product(t, s, rows, n, n), transpose(t, rows, n), rows, n, rows);
@@ -177,6 +210,19 @@ test('eigh reads the upper triangle only', () => {
   expect(la.eigh(upper, 5)).toEqual(la.eigh(a, 5));
 });
 
+test.each([
+  ['zeros', () => new Float64Array(60)],
+  ['of rank 3', () => rectangular(10, 6, 1, 3)],
+  [
+    'with a column of 1e-6',
+    () => rectangular(10, 6, 1).map((x, i) => (i % 6 === 2 ? x * 1e-6 : x)),
+  ],
+])('choleskyQr leaves a matrix %s to Householder', (_, matrix) => {
+  expect(la.choleskyQr(matrix(), 10, 6)).toBeUndefined();
+  const scaled = rectangular(10, 6, 1).map((x) => x * 1e-200); // whose squares are 0
+  expect(la.choleskyQr(scaled, 10, 6)).toBeDefined();
+});
+
 test('operands stay as they were', () => {
   const a = symmetric(6, 1);
   const copy = a.slice();
@@ -185,6 +231,7 @@ test('operands stay as they were', () => {
   la.svd(a, 6, 6);
   la.matmul(a, a, 6, 6, 6);
   la.implicitQr(a, 6, 6).applyQ(a, 6);
+  la.choleskyQr(a, 6, 6)?.applyQ(a, 6);
   la.congruence(a, a, 6, 6);
   expect(a).toEqual(copy);
 });
@@ -198,6 +245,11 @@ describe('refusals name the operation and what it got', () => {
     ['eigh', () => la.eigh(new Float64Array(3), 2), 'eigh: a must be [2, 2], got 3 values.'],
     ['eigh', () => la.eigh(new Float64Array(1), -1), 'eigh: a must be [-1, -1], got 1 values.'],
     ['qr', () => la.qr(new Float64Array(6), 2, 3), 'qr: m must be at least n, got m=2, n=3.'],
+    [
+      'choleskyQr',
+      () => la.choleskyQr(new Float64Array(6), 2, 3),
+      'choleskyQr: m must be at least n, got m=2, n=3.',
+    ],
     [
       'eigh',
       () => la.eigh(new Float64Array(4), 2, 3),

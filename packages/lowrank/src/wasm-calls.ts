@@ -20,6 +20,8 @@ export interface WasmExports {
     b: number,
     out: number,
   ): undefined;
+  la_cholesky_qr(m: number, n: number, limit: number, a: number, r: number): number;
+  la_solve_upper(n: number, k: number, r: number, b: number): undefined;
   la_congruence(rows: number, cols: number, t: number, s: number, out: number): undefined;
   la_svd(m: number, n: number, a: number, u: number, s: number, v: number): number;
   la_matmul(m: number, k: number, n: number, a: number, b: number, c: number): undefined;

@@ -5,6 +5,7 @@
 //! success and 1 when the decomposition does not converge.
 
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
+use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::evd::tridiag::{tridiag_in_place, tridiag_in_place_scratch};
 use faer::linalg::evd::{self_adjoint_evd_scratch, tridiagonal_self_adjoint_evd, ComputeEigenvectors};
 use faer::linalg::householder::{
@@ -14,6 +15,7 @@ use faer::linalg::householder::{
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, recommended_block_size};
+use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::prelude::{Reborrow, ReborrowMut};
 use faer::{Accum, Conj, Mat, MatMut, MatRef, Par};
 use std::alloc::{alloc, dealloc, Layout};
@@ -196,6 +198,76 @@ pub unsafe extern "C" fn la_apply_q(
     );
 }
 
+/// The r of `la_qr` by Cholesky of a'a: half the work, but the square of the condition. Returns 1
+/// where that, |r|^2 |r^-1|^2, is above `limit` or a'a is not positive definite.
+///
+/// # Safety
+/// `a` holds m * n values, `r` n * n.
+#[no_mangle]
+pub unsafe extern "C" fn la_cholesky_qr(
+    m: usize,
+    n: usize,
+    limit: f64,
+    a: *const f64,
+    r: *mut f64,
+) -> i32 {
+    let a = matrix(a, m, n);
+    let mut gram = Mat::<f64>::zeros(n, n);
+    triangular::matmul(
+        gram.as_mut(),
+        BlockStructure::TriangularLower,
+        Accum::Replace,
+        a.transpose(),
+        BlockStructure::Rectangular,
+        a,
+        BlockStructure::Rectangular,
+        1.0,
+        Par::Seq,
+    );
+    let trace: f64 = (0..n).map(|i| gram[(i, i)]).sum();
+    let mut buffer = buffer(cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default()));
+    let stack = MemStack::new(&mut buffer);
+    if cholesky_in_place(gram.as_mut(), Default::default(), Par::Seq, stack, Default::default()).is_err() {
+        return 1;
+    }
+    let mut r = matrix_mut(r, n, n);
+    r.fill(0.0);
+    for j in 0..n {
+        for i in 0..=j {
+            r[(i, j)] = gram[(j, i)];
+        }
+    }
+    let condition = trace * inverse_square(r.rb());
+    i32::from(!(condition <= limit))
+}
+
+/// |r^-1|^2 of an upper triangular r, by inverse iteration from a vector without symmetries: from
+/// below, close to it after a few rounds.
+fn inverse_square(r: MatRef<'_, f64>) -> f64 {
+    let n = r.nrows();
+    let mut x = Mat::<f64>::from_fn(n, 1, |i, _| ((i + 1) as f64).sin());
+    let mut growth = 0.0;
+    for _ in 0..6 {
+        let length = x.norm_l2();
+        for i in 0..n {
+            x[(i, 0)] /= length;
+        }
+        solve_lower_triangular_in_place(r.transpose(), x.as_mut(), Par::Seq);
+        solve_upper_triangular_in_place(r, x.as_mut(), Par::Seq);
+        growth = x.norm_l2();
+    }
+    growth
+}
+
+/// b = r^-1 b for an upper triangular r [n, n] and b [n, k].
+///
+/// # Safety
+/// The pointers hold that many values.
+#[no_mangle]
+pub unsafe extern "C" fn la_solve_upper(n: usize, k: usize, r: *const f64, b: *mut f64) {
+    solve_upper_triangular_in_place(matrix(r, n, n), matrix_mut(b, n, k), Par::Seq);
+}
+
 /// Thin SVD of an m x n matrix, k = min(m, n): u is m x k, s has k values, v is n x k.
 ///
 /// # Safety
@@ -225,7 +297,8 @@ pub unsafe extern "C" fn la_svd(
 /// m = t s t' [rows, rows] for a symmetric s [cols, cols], of which the lower triangle is read.
 ///
 /// With s = l + l', l its lower triangle with half the diagonal, m = b t' + t b' for b = t l:
-/// a product with a triangle costs half, and rows are fewer than cols.
+/// a product with a triangle costs half, and rows are fewer than cols. An upper triangular t, as QR
+/// gives it, costs half of that again.
 ///
 /// # Safety
 /// `t` holds rows * cols values, `s` cols * cols (its diagonal is overwritten), `m` rows * rows.
@@ -238,6 +311,12 @@ pub unsafe extern "C" fn la_congruence(
     m: *mut f64,
 ) {
     let t = matrix(t, rows, cols);
+    let triangular = rows == cols && (0..cols).all(|j| (j + 1..rows).all(|i| t[(i, j)] == 0.0));
+    let (shape, transposed) = if triangular {
+        (BlockStructure::TriangularUpper, BlockStructure::TriangularLower)
+    } else {
+        (BlockStructure::Rectangular, BlockStructure::Rectangular)
+    };
     let mut s = matrix_mut(s, cols, cols);
     for i in 0..cols {
         s[(i, i)] /= 2.0;
@@ -248,14 +327,24 @@ pub unsafe extern "C" fn la_congruence(
         BlockStructure::Rectangular,
         Accum::Replace,
         t,
-        BlockStructure::Rectangular,
+        shape,
         s.rb(),
         BlockStructure::TriangularLower,
         1.0,
         Par::Seq,
     );
     let mut m = matrix_mut(m, rows, rows);
-    matmul(m.rb_mut(), Accum::Replace, b.as_ref(), t.transpose(), 1.0, Par::Seq);
+    triangular::matmul(
+        m.rb_mut(),
+        BlockStructure::Rectangular,
+        Accum::Replace,
+        b.as_ref(),
+        BlockStructure::Rectangular,
+        t.transpose(),
+        transposed,
+        1.0,
+        Par::Seq,
+    );
     for i in 0..rows {
         for j in 0..=i {
             let sum = m[(i, j)] + m[(j, i)];
