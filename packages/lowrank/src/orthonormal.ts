@@ -1,7 +1,7 @@
 /**
  * Orthonormal columns for a block of vectors, by its Gram matrix (SVQB, Stathopoulos & Wu 2002):
  * columns are scaled to length 1, YᵀY = V Λ Vᵀ in float64, and Y V Λ^-½ is the answer. One pass
- * leaves an error of eps cond(Y)²; the next takes that. A Cholesky factor in the place of V fails
+ * leaves an error of eps cond(Y)²; a second takes that. A Cholesky factor in the place of V fails
  * on steep spectra in float32.
  */
 import * as tf from '@tensorflow/tfjs-core';
@@ -10,33 +10,22 @@ import { transpose } from './transpose';
 
 /** Directions below this share of the largest are rounding: they are kept, at no more than that. */
 const FLOOR = { float32: 1e-6, float64: 1e-14 };
-/** Two leave 1e-3 on the steepest spectra, three 1e-6. */
-const PASSES = 3;
 
-/** @param y [m, k], k at most m; stays the caller's. @returns the same shape, the caller's. */
+/**
+ * One pass: enough for an iteration, whose next product blurs the rest anyway.
+ * @param y [m, k], k at most m; stays the caller's. @returns the same shape, the caller's.
+ */
 export async function orthonormalOnDevice(la: LinearAlgebra, y: tf.Tensor2D): Promise<tf.Tensor2D> {
   const k = y.shape[1];
-  let q = tf.clone(y);
+  const unit = tf.tidy(() => tf.div(y, tf.maximum(tf.max(tf.abs(y)), 1e-30)) as tf.Tensor2D);
   try {
-    for (let pass = 0; pass < PASSES; pass++) await turnOnce();
-    return q;
-  } catch (error) {
-    q.dispose();
-    throw error;
-  }
-
-  async function turnOnce(): Promise<void> {
-    const gram = tf.tidy(() => {
-      const largest = tf.maximum(tf.max(tf.abs(q)), 1e-30);
-      q = tf.keep(replaced(q, tf.div(q, largest)));
-      return tf.matMul(tf.transpose(q), q);
-    });
+    const gram = tf.tidy(() => tf.matMul(unit, unit, true));
     const values = Float64Array.from(await gram.data());
     gram.dispose();
-    const turn = whitening(la, values, k, FLOOR.float32);
-    q = tf.tidy(() =>
-      tf.keep(replaced(q, tf.matMul(q, tf.tensor2d(Float32Array.from(turn), [k, k])))),
-    );
+    const turn = Float32Array.from(whitening(la, values, k, FLOOR.float32));
+    return tf.tidy((): tf.Tensor2D => tf.matMul(unit, tf.tensor2d(turn, [k, k])));
+  } finally {
+    unit.dispose();
   }
 }
 
@@ -69,9 +58,4 @@ function whitening(la: LinearAlgebra, gram: Float64Array, k: number, floor: numb
     (value, i) =>
       (value * lengths[Math.floor(i / k)]!) / Math.sqrt(Math.max(least, values[i % k]!)),
   );
-}
-
-function replaced(old: tf.Tensor, next: tf.Tensor): tf.Tensor2D {
-  old.dispose();
-  return next as tf.Tensor2D;
 }
