@@ -68,10 +68,10 @@ async function runCase(name, { dOut, dIn, rank, heads }) {
       add(arm, ROUTES.includes(arm) ? await ours(folder, jobs, arm) : theirs(folder, rank, arm));
     }
   }
-  const errors = JSON.parse(python('judge', folder));
   const machine = { cpu: cpus()[0].model, cores: availableParallelism(), node: process.version };
   // Arms that were not asked for keep what they had.
   const old = readResult(name);
+  const errors = { ...old.errors, ...JSON.parse(python('judge', folder)) };
   return { machine, dOut, dIn, rank, runs: { ...old.runs, ...runs }, errors };
 }
 
