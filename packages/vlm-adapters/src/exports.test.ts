@@ -17,6 +17,7 @@ test('the package exports these names and no others', () => {
     'llava',
     'llavaNext',
     'loadTextFiles',
+    'messageParts',
     'openVlm',
     'parseCacheSetting',
     'parseClipConfig',

@@ -36,7 +36,7 @@ export { createQwen25Vl, type Qwen25VlOptions, qwen25Vl } from './qwen2-5-vl/qwe
 export { sequentialPositions } from './sequential-positions';
 export type { ChatTemplate, RenderedPrompt } from './text/chat-template';
 export { loadTextFiles, type TextFiles } from './text/load-text-files';
-export type { Message, MessagePart } from './text/message-parts';
+export { type Message, type MessagePart, messageParts } from './text/message-parts';
 export { createTokenStream, type TokenStream } from './text/token-stream';
 export type { TextTokenizer } from './text/tokenizer';
 export { videoAsText } from './video-as-text';

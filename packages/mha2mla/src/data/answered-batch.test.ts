@@ -57,32 +57,6 @@ test('answers stand behind their prompts, left-padded, each token under what pre
   expect([...labels]).toEqual([13, 2, 14, 15, 2, 2]);
 });
 
-test('mixed questions are asked of the next pictures, and have no labels', async () => {
-  const seen: number[][] = [];
-  const watching: Processor = {
-    ...letters,
-    process(samples) {
-      seen.push(samples.map(({ images }) => images[0]?.width ?? 0));
-      return letters.process(samples);
-    },
-  };
-  const withPicture = (question: Question, width: number): Question => ({
-    ...question,
-    loadMedia: async () => ({
-      images: [{ data: new Uint8Array(width * 3), width, height: 1 }],
-    }),
-  });
-  const questions = [
-    withPicture(ask('a', 'd'), 5),
-    withPicture(ask('b', 'e'), 6),
-    ask('c', 'f'), // without a picture there is nothing to mix
-    withPicture(ask('d', 'g'), 7),
-  ];
-  const { labels } = await answeredBatch(watching, questions, { mixed: 3 });
-  expect(seen).toEqual([[6, 6, 0, 7]]);
-  expect([...labels]).toEqual([-1, -1, 14, 2, 15, 2, 16, 2]);
-});
-
 test('with a real processor, what is said after a prompt is the answer and an end token', async () => {
   const store = await nodeStore(fixture('models/llava'));
   const { config } = await openVlm(store, { families: [llava] });

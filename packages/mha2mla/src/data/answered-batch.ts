@@ -1,6 +1,5 @@
-/** Conversations with their answers behind them, as one batch: what calibration and healing run. */
-import type { ModelInputs, Processor, RgbImage } from '@mha2mla/vlm-adapters';
-import { flipImage } from './flip-image';
+/** Conversations with their answers behind them, as one batch: what calibration runs. */
+import type { ModelInputs, Processor } from '@mha2mla/vlm-adapters';
 import { type Question, samplesOf } from './question';
 
 export interface AnsweredBatch {
@@ -8,36 +7,16 @@ export interface AnsweredBatch {
   inputs: ModelInputs;
   /** Positions in [B * L] whose logits predict an answer token, row after row. */
   predicting: Int32Array;
-  /** The answer tokens that they predict, end tokens included; -1 of questions that were mixed. */
+  /** The answer tokens that they predict, end tokens included. */
   labels: Int32Array;
 }
-
-export interface AnsweredBatchOptions {
-  /**
-   * So many questions, from the first, are asked of the next one's pictures, turned over by turns,
-   * if these are as many. Default 0.
-   */
-  mixed?: number;
-}
-
-const NO_LABEL = -1;
 
 /** Prepare questions together with the first of their accepted answers. */
 export async function answeredBatch(
   processor: Processor,
   questions: readonly Question[],
-  { mixed = 0 }: AnsweredBatchOptions = {},
 ): Promise<AnsweredBatch> {
-  const samples = await samplesOf(questions);
-  const isMixed = samples.map(({ images }, i) => {
-    const next = samples[(i + 1) % samples.length]!;
-    return i < mixed && images.length > 0 && images.length === next.images.length;
-  });
-  const prompts = processor.process(
-    samples.map((own, i) =>
-      isMixed[i] ? { ...own, images: turned(samples[(i + 1) % samples.length]!.images, i) } : own,
-    ),
-  );
+  const prompts = processor.process(await samplesOf(questions));
   const rows = questions.map(({ messages, answers }, row) => {
     const answer = processor.encodeAnswer(messages, answers[0]!);
     return { prompt: rowTokens(prompts, row), answer };
@@ -58,16 +37,8 @@ export async function answeredBatch(
   return {
     inputs: { ...prompts, length, inputIds, attentionMask },
     predicting: Int32Array.from(predicting),
-    labels: Int32Array.from(
-      rows.flatMap(({ answer }, i) => answer.map((id) => (isMixed[i] ? NO_LABEL : id))),
-    ),
+    labels: Int32Array.from(rows.flatMap(({ answer }) => answer)),
   };
-}
-
-/** Pictures as they are, flipped either way or both, by turns: four from each. */
-function turned(images: readonly RgbImage[], turn: number): RgbImage[] {
-  const [horizontal, vertical] = [turn % 2 === 1, turn % 4 >= 2];
-  return images.map((image) => flipImage(image, { horizontal, vertical }));
 }
 
 /** Ids of a row without its padding. */

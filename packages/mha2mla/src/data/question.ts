@@ -13,6 +13,8 @@ export interface Question {
   answers: readonly string[];
   /** A label that accuracy is also reported by. */
   kind?: string;
+  /** The same for all questions about the same pictures and videos; absent where nobody knows. */
+  mediaKey?: string;
   /** Decode what is asked about; called when the question's turn comes, so that little is held. */
   loadMedia(): Promise<Media>;
 }
@@ -23,7 +25,7 @@ export interface Question {
  * @throws TypeError when the last turn is no answer.
  */
 export function questionOf(
-  { messages, answers, kind, where }: Conversation,
+  { messages, answers, kind, images, videos, where }: Conversation,
   loadMedia: () => Promise<Media>,
 ): Question {
   if (answers.length === 0) {
@@ -31,7 +33,8 @@ export function questionOf(
       `questionOf: ${where} must end with a turn of the assistant, got ${showJson(messages.at(-1)?.role)}.`,
     );
   }
-  return { messages: messages.slice(0, -1), answers, loadMedia, ...(kind && { kind }) };
+  const mediaKey = JSON.stringify([images, videos]);
+  return { messages: messages.slice(0, -1), answers, mediaKey, loadMedia, ...(kind && { kind }) };
 }
 
 /** What a processor takes of each question. */

@@ -1,7 +1,7 @@
 import { seededRandom } from '../seeded-random';
 
 /**
- * Which questions an update sees: epochs of a fresh order each, a function of seed and step alone,
+ * Which rows of questions an update sees: epochs of a fresh order each, a function of seed and step alone,
  * so that a run that goes on needs no more than its step.
  */
 export function batchOfStep(

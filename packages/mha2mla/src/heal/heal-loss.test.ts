@@ -5,7 +5,7 @@ import { describeBackends, expectClose, expectNoLeak, gaussian } from '@mha2mla/
 import { prepareInputs, type VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { AnsweredBatch } from '../data/answered-batch';
+import type { PackedReferences } from '../evaluate/pack-references';
 import { traceModel } from '../trace/trace-model';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import {
@@ -29,7 +29,10 @@ async function lossOf(student: Decoder, batch: PreparedBatch, weights: LossWeigh
 }
 
 /** Mean of -log softmax of the labels, in float64. */
-async function crossEntropyOf(model: VisionLanguageModel, batch: AnsweredBatch): Promise<number> {
+async function crossEntropyOf(
+  model: VisionLanguageModel,
+  batch: PackedReferences,
+): Promise<number> {
   const { shape, values } = (await traceModel(model, batch.inputs)).get('logits')!;
   const width = shape[2]!;
   const terms = [...batch.predicting].map((at, i) => {
@@ -41,7 +44,7 @@ async function crossEntropyOf(model: VisionLanguageModel, batch: AnsweredBatch):
 }
 
 /** Relative squared error of each layer's output, at tokens that are not padding, in float64. */
-async function layerErrors(tiny: TinyHealing, { inputs }: AnsweredBatch): Promise<number[]> {
+async function layerErrors(tiny: TinyHealing, { inputs }: PackedReferences): Promise<number[]> {
   const [student, teacher] = [
     await traceModel(tiny.student, inputs),
     await traceModel(tiny.teacher, inputs),
@@ -185,7 +188,7 @@ describeBackends('the loss of healing', () => {
   test('an embedding of NaN at padding changes nothing', async () => {
     const { student, teacher } = tiny;
     const poisoned: VisionLanguageModel = Object.assign(Object.create(student), {
-      embed: (inputs: AnsweredBatch['inputs']) =>
+      embed: (inputs: PackedReferences['inputs']) =>
         tf.tidy(() => {
           const real = tf.reshape(tf.cast(tf.tensor(inputs.attentionMask), 'bool'), [3, -1, 1]);
           const embedded = student.embed(inputs);

@@ -3,11 +3,12 @@
  * logits at the same places, and the distance of every layer's output to the original's, at all
  * tokens, which teaches far more a sample than the few tokens of an answer.
  */
-import { type Decoder, PADDING, type PrefillStep, prefillStep } from '@mha2mla/mla-runtime';
+import type { Decoder, PrefillStep } from '@mha2mla/mla-runtime';
 import { crossEntropy, distillationLoss, outputMatchingLoss } from '@mha2mla/peft';
-import { prepareInputs, type VisionLanguageModel } from '@mha2mla/vlm-adapters';
+import type { VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
-import type { AnsweredBatch } from '../data/answered-batch';
+import { embedReferences } from '../evaluate/embed-references';
+import type { PackedReferences } from '../evaluate/pack-references';
 
 export interface LossWeights {
   /** Of the distillation from logits. */
@@ -32,7 +33,8 @@ export interface PreparedBatch {
 }
 
 /**
- * Embed a batch and run the original on it, outside of any tape.
+ * Embed packed questions and run the original on them, outside of any tape.
+ * @param packed labels below 0 are not learnt.
  * @param teacher the original's decoder.
  * @returns tensors that the caller disposes by {@link disposePrepared}.
  * @throws RangeError when pictures and their places in the prompts differ in number.
@@ -40,26 +42,19 @@ export interface PreparedBatch {
 export function prepareBatch(
   student: VisionLanguageModel,
   teacher: Decoder,
-  batch: AnsweredBatch,
+  packed: PackedReferences,
 ): PreparedBatch {
-  const { family, config } = student;
-  const { layout, positionIds } = prepareInputs(family, config, batch.inputs);
-  const embedded = student.embed(batch.inputs);
-  const step = prefillStep(layout, positionIds, config.decoder);
-  const { batch: rows, length, kinds } = layout;
-  const mask = tf.tensor2d(
-    Float32Array.from(kinds, (kind) => (kind === PADDING ? 0 : 1)),
-    [rows, length],
-  );
-  const predicting = tf.tensor1d(batch.predicting, 'int32');
+  const { inputs, predicting, labels } = packed;
+  const { inputsEmbeds: embedded, step } = embedReferences(student, packed);
+  const places = tf.tensor1d(predicting, 'int32');
   const hidden = teacher.prefillSync(embedded, step);
   return {
     embedded,
     step,
-    predicting,
-    labels: tf.tensor1d(batch.labels, 'int32'),
-    mask,
-    teacher: { hidden, logits: answerLogits(teacher, hidden.at(-1)!, predicting) },
+    predicting: places,
+    labels: tf.tensor1d(labels, 'int32'),
+    mask: tf.tensor2d(Float32Array.from(inputs.attentionMask), [inputs.batch, inputs.length]),
+    teacher: { hidden, logits: answerLogits(teacher, hidden.at(-1)!, places) },
   };
 }
 

@@ -7,6 +7,8 @@ import { type Decoder, yieldToEventLoop } from '@mha2mla/mla-runtime';
 import { AdamW, clipByGlobalNorm, type TrainableParameter, trainableShare } from '@mha2mla/peft';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
+import type { Question } from '../data/question';
+import { questionRows } from '../data/question-rows';
 import { assertHealable, storedNames } from './assert-healable';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import { healSchedule } from './heal-schedule';
@@ -25,7 +27,8 @@ import {
  * The student is the converted model, which comes back as it was; the teacher the language model of
  * the original.
  */
-export interface HealRun extends ShardContext {
+export interface HealRun extends Omit<ShardContext, 'rows'> {
+  questions: readonly Question[];
   /** Where it was loaded from: what is trained must be stored there. Not checked where absent. */
   source?: VlmSource;
   /** Computes the shards of an update, several at a time; default this thread, one by one. */
@@ -61,6 +64,7 @@ export async function healModel(
 ): Promise<{ report: HealReport; merged: MergedWeights }> {
   const { student, plan, from, signal, onProgress } = run;
   checkRun(run);
+  const context = { ...run, rows: questionRows(run.questions) };
   const adapters = attachAdapters(student.decoder, plan);
   const optimizer = new AdamW(adapters.parameters, { weightDecay: plan.weightDecay });
   const losses = [...(from?.losses ?? [])];
@@ -75,7 +79,7 @@ export async function healModel(
         await save();
         throw signal.reason;
       }
-      losses.push(await update(run, adapters.parameters, optimizer, step, rate(step)));
+      losses.push(await update(context, adapters.parameters, optimizer, step, rate(step)));
       onProgress?.({ phase: 'heal', loaded: step + 1, total: plan.steps });
       if ((step + 1) % (run.saveEvery ?? plan.steps) === 0) await save();
     }
@@ -98,7 +102,7 @@ function checkRun({ student, teacher, questions, plan, from }: HealRun): void {
 
 /** One update. @returns the loss before it. */
 async function update(
-  run: HealRun,
+  run: HealRun & ShardContext,
   parameters: readonly TrainableParameter[],
   optimizer: AdamW,
   step: number,
@@ -127,7 +131,7 @@ async function update(
 
 /** Mean loss and gradient of an update's shards, by the runners given or by this thread. */
 async function gradientOf(
-  run: HealRun,
+  run: HealRun & ShardContext,
   parameters: readonly TrainableParameter[],
   step: number,
 ): Promise<ShardGradient> {

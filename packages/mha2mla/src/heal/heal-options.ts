@@ -2,7 +2,7 @@
 export interface HealOptions {
   /** Updates in all. Default 120. */
   steps?: number;
-  /** Questions an update. Default 32. */
+  /** Pictures an update, each with the questions about it; a question without one counts as one. Default 8. */
   batchSize?: number;
   /** Between warmup and decay. Default 3e-3. */
   learningRate?: number;
@@ -17,8 +17,8 @@ export interface HealOptions {
   /** Weight of the relative distance of each layer's output to the original's. Default 4. */
   hidden?: number;
   /**
-   * Share of an update's questions that are asked of another question's pictures, turned over. They
-   * have no answer to learn; what the original makes of them is distilled. Default 0.5.
+   * Share of an update's pictures that are made of halves of others, turned over. Questions about
+   * them have no answer to learn; what the original makes of them is distilled. Default 0.5.
    */
   mix?: number;
   temperature?: number;
@@ -36,7 +36,7 @@ export function planHealing(options: HealOptions): HealPlan {
   const r = options.r ?? 16;
   const plan: HealPlan = {
     steps: 120,
-    batchSize: 32,
+    batchSize: 8,
     learningRate: 3e-3,
     loraAlpha: r,
     targetModules: '.*self_attn.*',

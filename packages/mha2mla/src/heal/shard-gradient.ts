@@ -1,5 +1,5 @@
 /**
- * The gradient of a part of an update's questions, as plain numbers: updates are cut into shards of
+ * The gradient of a part of an update's rows, as plain numbers: updates are cut into shards of
  * a fixed size, and their gradients averaged, so that the weights come out the same whoever computes
  * the shards, this thread or several.
  */
@@ -7,14 +7,15 @@ import type { Decoder } from '@mha2mla/mla-runtime';
 import { type TrainableParameter, valueAndGrads } from '@mha2mla/peft';
 import type { Processor, VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
-import { answeredBatch } from '../data/answered-batch';
 import type { Question } from '../data/question';
+import { seededRandom } from '../seeded-random';
 import { batchOfStep } from './batch-of-step';
 import { disposePrepared, healLoss, prepareBatch } from './heal-loss';
 import type { HealPlan } from './heal-options';
+import { trainingBatch } from './training-batch';
 
-/** Questions a shard: enough to fill matrix products. */
-export const SHARD_QUESTIONS = 16;
+/** Rows a shard: enough to fill matrix products. */
+export const SHARD_ROWS = 4;
 
 export interface Shard {
   step: number;
@@ -38,29 +39,32 @@ export interface ShardContext {
   student: VisionLanguageModel;
   teacher: Decoder;
   processor: Processor;
-  questions: readonly Question[];
+  /** Questions of one row about the same picture (`questionRows`). */
+  rows: readonly (readonly Question[])[];
   plan: HealPlan;
 }
 
 /** Shards of an update. */
 export function shardCount({ batchSize }: HealPlan): number {
-  return Math.ceil(batchSize / SHARD_QUESTIONS);
+  return Math.ceil(batchSize / SHARD_ROWS);
 }
 
 /** Compute a shard's gradient with the adapters as they are. */
 export async function shardGradient(
-  { student, teacher, processor, questions, plan }: ShardContext,
+  { student, teacher, processor, rows, plan }: ShardContext,
   parameters: readonly TrainableParameter[],
   { step, index }: Shard,
 ): Promise<ShardGradient> {
   const { batchSize, seed, mix } = plan;
-  const chosen = batchOfStep(step, { count: questions.length, batchSize, seed })
-    .slice(index * SHARD_QUESTIONS, (index + 1) * SHARD_QUESTIONS)
-    .map((question) => questions[question]!);
-  const answered = await answeredBatch(processor, chosen, {
+  const chosen = batchOfStep(step, { count: rows.length, batchSize, seed })
+    .slice(index * SHARD_ROWS, (index + 1) * SHARD_ROWS)
+    .map((row) => rows[row]!);
+  const packed = await trainingBatch(student, processor, chosen, {
     mixed: Math.floor(mix * chosen.length),
+    others: rows,
+    random: seededRandom(Math.imul(seed + 1, 0x85ebca6b) + step * shardCount(plan) + index),
   });
-  const batch = prepareBatch(student, teacher, answered);
+  const batch = prepareBatch(student, teacher, packed);
   try {
     // Maps of a modality get no gradient from a batch without one token of it.
     const allowMissing = batch.step.only !== undefined;
@@ -78,7 +82,7 @@ export async function shardGradient(
   }
 }
 
-/** The mean of shards, each weighing as many questions as it has. */
+/** The mean of shards, each weighing as many rows as it has. */
 export function meanOfShards(
   shards: readonly ShardGradient[],
   { batchSize }: HealPlan,
@@ -86,7 +90,7 @@ export function meanOfShards(
   const sums = new Map<string, Float32Array>();
   let loss = 0;
   for (const [i, shard] of shards.entries()) {
-    const size = Math.min(SHARD_QUESTIONS, batchSize - i * SHARD_QUESTIONS);
+    const size = Math.min(SHARD_ROWS, batchSize - i * SHARD_ROWS);
     const share = size / batchSize;
     loss += share * shard.loss;
     for (const [name, grad] of shard.grads) {

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
+import { questionRows } from '../data/question-rows';
 import { attachAdapters } from '../heal/attach-adapters';
 import { shardGradient } from '../heal/shard-gradient';
 import { replyOf } from './ask-thread';
@@ -21,14 +22,14 @@ port.on('message', async (request: ShardRequest) => {
 
 async function load() {
   await useBackend(backend);
-  const questions = await loadQuestions(data, limit);
+  const rows = questionRows(await loadQuestions(data, limit));
   return withModelFolder(model, {}, (source) =>
     withModelFolder(teacher, {}, async (original) => {
       const student = await VisionLanguageModel.load(source);
       const { decoder } = await VisionLanguageModel.load(original);
       const { parameters } = attachAdapters(student.decoder, plan);
       const processor = await source.family.loadProcessor(source.config, source.store);
-      return { context: { student, teacher: decoder, processor, questions, plan }, parameters };
+      return { context: { student, teacher: decoder, processor, rows, plan }, parameters };
     }),
   );
 }

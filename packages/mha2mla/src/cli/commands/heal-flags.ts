@@ -38,7 +38,7 @@ export function addHealOptions(command: Command): Command {
     .option('--r <n>', 'width of the adapters', integer(1))
     .option('--lora-alpha <x>', 'their scale times r', positive())
     .option('--steps <n>', 'updates', integer(1))
-    .option('--batch <n>', 'conversations an update', integer(1))
+    .option('--batch <n>', 'pictures an update, each with the questions about it', integer(1))
     .option('--lr <rate>', 'learning rate', positive())
     .option('--kd <weight>', "of the distillation from the original's logits", nonNegative())
     .option(
@@ -48,7 +48,7 @@ export function addHealOptions(command: Command): Command {
     )
     .option(
       '--mix <share>',
-      "of an update's questions that are asked of others' pictures, and only distilled",
+      "of an update's pictures that are made of halves of others, and only distilled",
       nonNegative(1),
     )
     .option('--workers <n>', 'threads that share the work of an update', integer(1), 1)
