@@ -4,7 +4,7 @@
  * language model is the one decoder of `mla-runtime`.
  */
 import type { FileStore, ModelConfig } from '@mha2mla/checkpoint';
-import type { DecoderConfig, WeightReader } from '@mha2mla/mla-runtime';
+import type { DecoderConfig, Projection, WeightReader } from '@mha2mla/mla-runtime';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import type { MediaInputs, ModelInputs, Processor } from './model-inputs';
 
@@ -35,6 +35,11 @@ export type VisionFeatures = {
 export interface VisionEncoder {
   /** Encode what `inputs` has; the caller disposes the features. */
   encode(inputs: MediaInputs, options?: EncodeOptions): VisionFeatures;
+  /**
+   * Its linear maps by our names, read at each call: an entry can be replaced, such as by an adapter
+   * around it. `dispose` disposes those that stand here. Default: none that could be adapted.
+   */
+  readonly projections?: Map<string, Projection>;
   dispose(): void;
 }
 

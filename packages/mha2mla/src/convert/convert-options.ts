@@ -49,8 +49,9 @@ export interface ConvertOptions {
   kvBudget?: number;
   /**
    * How a budget is shared by layers and modalities: `uniform` one rank for all, `measured` by what
-   * each latent would change in the original's residual stream. Default `measured` up to 0.375 where
-   * samples are needed anyway, but not for the layout of the reference; else `uniform`.
+   * each latent would change in the original's residual stream. Default `measured` up to 0.375 with
+   * fewer KV heads than heads, and up to 0.15 with as many, where samples are needed anyway and
+   * `ropeDim` is left to the budget, but not for the layout of the reference; else `uniform`.
    */
   allocation?: 'uniform' | 'measured';
   /** Which of K and V share a latent. Default `joint`. */
@@ -141,7 +142,7 @@ export function planConversion(config: DecoderConfig, options: ConvertOptions): 
   const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
   const seesActivations = init !== 'weights' && factor !== 'none';
   const seesData = seesActivations || choosesByAttention || unrotate === 'fitted';
-  const allocation = options.allocation ?? defaultAllocation(options, seesData);
+  const allocation = options.allocation ?? defaultAllocation(config, options, seesData);
   const weighsAttention = init === 'attention' && factor !== 'none';
   const plan: ConversionPlan = {
     strategy,
@@ -226,15 +227,20 @@ function checkRopeDim({ headDim }: DecoderConfig, options: ConvertOptions): numb
   return ropeDim;
 }
 
-/** Highest budget at which measuring was seen to pay (decision 3). */
-const MEASURED_UP_TO = 0.375;
+/** Highest budgets at which measuring was seen to pay, with few KV heads and with many (decision 3). */
+const MEASURED_UP_TO = { grouped: 0.375, whole: 0.15 };
 
-/** Budgets are measured where samples are at hand anyway, and the result may have several ranks. */
+/**
+ * Budgets are measured where samples are at hand anyway, the rotary part is the budget's choice too,
+ * and the result may have several ranks.
+ */
 function defaultAllocation(
-  { kvBudget, layout }: ConvertOptions,
+  { numAttentionHeads, numKeyValueHeads }: DecoderConfig,
+  { kvBudget, ropeDim, layout }: ConvertOptions,
   seesData: boolean,
 ): ConversionPlan['allocation'] {
-  const pays = kvBudget !== undefined && kvBudget <= MEASURED_UP_TO;
+  const most = MEASURED_UP_TO[numKeyValueHeads < numAttentionHeads ? 'grouped' : 'whole'];
+  const pays = kvBudget !== undefined && kvBudget <= most && ropeDim === undefined;
   return pays && seesData && layout !== 'reference' ? 'measured' : 'uniform';
 }
 

@@ -62,6 +62,7 @@ describe('what a budget buys', () => {
   test.each<[ConvertOptions, 'uniform' | 'measured']>([
     [{ kvBudget: 0.375 }, 'measured'],
     [{ kvBudget: 0.38 }, 'uniform'],
+    [{ kvBudget: 0.25, ropeDim: 16 }, 'uniform'],
     [{ kvBudget: 0.38, allocation: 'measured' }, 'measured'],
     [{ kvBudget: 0.25, allocation: 'uniform' }, 'uniform'],
     [{ kvBudget: 0.25, strategy: 'high', init: 'weights' }, 'uniform'],
@@ -69,6 +70,12 @@ describe('what a budget buys', () => {
     [{ rank: 4 }, 'uniform'],
   ])('%o is shared out %s', (options, expected) => {
     expect(planConversion(wide, options).allocation).toBe(expected);
+  });
+
+  test('with a KV head for each head measuring starts at lower budgets', () => {
+    const whole = { ...wide, numKeyValueHeads: wide.numAttentionHeads };
+    expect(planConversion(whole, { kvBudget: 0.25 }).allocation).toBe('uniform');
+    expect(planConversion(whole, { kvBudget: 0.15 }).allocation).toBe('measured');
   });
 
   test('measuring needs samples, whatever the factors need', () => {

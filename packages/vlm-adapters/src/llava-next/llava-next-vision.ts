@@ -24,6 +24,7 @@ export function loadLlavaNextVision(
     const tower = own(await loadProjectedTower(config, weights));
     const newline = own(tf.tensor2d(await weights.read('image_newline', [width]), [1, width]));
     return {
+      projections: tower.projections,
       encode: (inputs, options) =>
         tf.tidy(() => {
           const tilings = tilingsOf(inputs, config);

@@ -1,5 +1,5 @@
 /** CLIP and the projector of two layers behind it: squares to features of the decoder's width. */
-import { loadProjection, type WeightReader } from '@mha2mla/mla-runtime';
+import { loadProjection, type Projection, type WeightReader } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
 import type { EncodeOptions } from '../family';
 import { loadOwned } from '../load-owned';
@@ -16,6 +16,8 @@ export interface ProjectedTower {
    * @returns [squares, patches, D]; the caller disposes it.
    */
   encode(pixels: Float32Array, squares: number, options?: EncodeOptions): tf.Tensor3D;
+  /** See `VisionEncoder`. */
+  readonly projections: Map<string, Projection>;
   dispose(): void;
 }
 
@@ -36,11 +38,15 @@ export function loadProjectedTower(
   const width = decoder.hiddenSize;
   return loadOwned(async (own) => {
     const tower = own(await ClipVisionTower.load(clip, weights, TOWER));
-    const projection = async (part: string, inFeatures: number) =>
-      own(await loadProjection(weights, `${PROJECTOR}.${part}`, [inFeatures, width]));
-    const linear1 = await projection('linear_1', clip.hiddenSize);
-    const linear2 = await projection('linear_2', width);
+    const { projections } = tower;
+    const layers = ['linear_1', 'linear_2'].map((part) => `${PROJECTOR}.${part}`);
+    for (const [i, name] of layers.entries()) {
+      const widths: [number, number] = [i === 0 ? clip.hiddenSize : width, width];
+      projections.set(name, await loadProjection(weights, name, widths));
+    }
+    const apply = (layer: number, x: tf.Tensor) => projections.get(layers[layer]!)!.apply(x);
     return {
+      projections,
       encode: (pixels, squares, { observe } = {}) =>
         tf.tidy(() => {
           const patches = tower.encode(
@@ -48,13 +54,11 @@ export function loadProjectedTower(
             squares,
             observe && ((name, tensor) => observe(`vision.${name}`, tensor)),
           );
-          const projected = linear2.apply(projectorAct(linear1.apply(patches)));
+          const projected = apply(1, projectorAct(apply(0, patches)));
           observe?.('projector_out', projected);
           return projected as tf.Tensor3D;
         }),
-      dispose() {
-        for (const part of [tower, linear1, linear2]) part.dispose();
-      },
+      dispose: () => tower.dispose(),
     };
   });
 }

@@ -13,6 +13,7 @@ export async function loadLlavaVision(
 ): Promise<VisionEncoder> {
   const tower = await loadProjectedTower(config, weights);
   return {
+    projections: tower.projections,
     encode: (inputs, options) =>
       tf.tidy(() => {
         const [pictures, pixels] = picturesOf(inputs, config.clip.imageSize);

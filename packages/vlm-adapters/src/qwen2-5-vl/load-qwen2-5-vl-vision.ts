@@ -28,6 +28,7 @@ export async function loadQwen25VlVision(
     return features;
   };
   return {
+    projections: tower.projections,
     encode(inputs, options = {}) {
       const { pixelValues, imageGridThw, pixelValuesVideos, videoGridThw } = inputs;
       return tf.tidy(() => {

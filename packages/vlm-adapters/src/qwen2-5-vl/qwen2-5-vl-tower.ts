@@ -29,14 +29,12 @@ type Observe = (name: string, tensor: tf.Tensor) => void;
 interface Block {
   norm1: tf.Tensor1D;
   norm2: tf.Tensor1D;
-  projections: ReadonlyMap<string, Projection>;
 }
 
 interface TowerParts {
   patchEmbed: Projection;
   blocks: readonly Block[];
   mergerNorm: tf.Tensor1D;
-  merger: readonly [Projection, Projection];
 }
 
 /** Weights of the tower by our names: maps have a bias, norms and patches none. */
@@ -55,6 +53,8 @@ export class Qwen25VlTower {
   private constructor(
     private readonly config: Qwen25VisionConfig,
     private readonly parts: TowerParts,
+    /** Linear maps by our names. An entry can be replaced, such as by an adapter. */
+    readonly projections: Map<string, Projection>,
   ) {}
 
   /** @param width of the language model. @returns a tower that the caller disposes. */
@@ -67,8 +67,10 @@ export class Qwen25VlTower {
     return loadOwned(async (own) => {
       const norm = async (name: string) =>
         own(tf.tensor1d(await weights.read(`visual.${name}.weight`, [hiddenSize])));
-      const projection = async (name: string, widths: [number, number]) =>
-        own(await loadProjection(weights, `visual.${name}`, widths));
+      const projections = new Map<string, Projection>();
+      const load = async (name: string, widths: [number, number]) => {
+        projections.set(name, own(await loadProjection(weights, name, widths)));
+      };
       // A convolution whose stride is its kernel is one product.
       const shape = [hiddenSize, 3, temporalPatchSize, patchSize, patchSize];
       const kernel = await weights.read('visual.patch_embed.proj.weight', shape);
@@ -79,23 +81,17 @@ export class Qwen25VlTower {
       );
       const blocks: Block[] = [];
       for (let i = 0; i < config.depth; i++) {
-        const projections = new Map<string, Projection>();
         for (const name of PROJECTIONS) {
-          projections.set(name, await projection(`blocks.${i}.${name}`, widthsOf(config, name)));
+          await load(`visual.blocks.${i}.${name}`, widthsOf(config, name));
         }
         const norm1 = await norm(`blocks.${i}.norm1`);
-        blocks.push({ norm1, norm2: await norm(`blocks.${i}.norm2`), projections });
+        blocks.push({ norm1, norm2: await norm(`blocks.${i}.norm2`) });
       }
       const merged = hiddenSize * spatialMergeSize ** 2;
-      return new Qwen25VlTower(config, {
-        patchEmbed,
-        blocks,
-        mergerNorm: await norm('merger.ln_q'),
-        merger: [
-          await projection('merger.mlp.0', [merged, merged]),
-          await projection('merger.mlp.2', [merged, width]),
-        ],
-      });
+      await load('visual.merger.mlp.0', [merged, merged]);
+      await load('visual.merger.mlp.2', [merged, width]);
+      const mergerNorm = await norm('merger.ln_q');
+      return new Qwen25VlTower(config, { patchEmbed, blocks, mergerNorm }, projections);
     });
   }
 
@@ -117,9 +113,9 @@ export class Qwen25VlTower {
       observe?.('patch_embed', embedded);
       const angles = visionAngles(layout.coordinates, rotaryFrequencies);
       let hidden = this.reorder(embedded, layout.unitOrder);
-      for (const [i, block] of this.parts.blocks.entries()) {
+      for (const i of this.parts.blocks.keys()) {
         const segments = fullAttentionBlocks.includes(i) ? layout.pictures : layout.windows;
-        const next = this.runBlock(block, hidden, angles, segments);
+        const next = this.runBlock(i, hidden, angles, segments);
         hidden.dispose();
         hidden = next;
         observe?.(`block.${i}`, hidden);
@@ -129,11 +125,9 @@ export class Qwen25VlTower {
   }
 
   dispose(): void {
-    const { patchEmbed, blocks, mergerNorm, merger } = this.parts;
-    for (const part of [patchEmbed, mergerNorm, ...merger]) part.dispose();
-    for (const { norm1, norm2, projections } of blocks) {
-      for (const part of [norm1, norm2, ...projections.values()]) part.dispose();
-    }
+    const { patchEmbed, blocks, mergerNorm } = this.parts;
+    for (const part of [patchEmbed, mergerNorm, ...this.projections.values()]) part.dispose();
+    for (const { norm1, norm2 } of blocks) tf.dispose([norm1, norm2]);
   }
 
   /** Move the units of patches to the window order. */
@@ -143,13 +137,15 @@ export class Qwen25VlTower {
   }
 
   private runBlock(
-    { norm1, norm2, projections }: Block,
+    index: number,
     x: tf.Tensor2D,
     angles: RotaryTable,
     segments: readonly number[],
   ): tf.Tensor2D {
     const { numHeads, hiddenSize, hiddenAct } = this.config;
-    const apply = (name: string, input: tf.Tensor) => projections.get(name)!.apply(input);
+    const { norm1, norm2 } = this.parts.blocks[index]!;
+    const apply = (name: string, input: tf.Tensor) =>
+      this.projections.get(`visual.blocks.${index}.${name}`)!.apply(input);
     return tf.tidy(() => {
       const qkv = apply('attn.qkv', rmsNorm(x, norm1, NORM_EPS));
       const heads = tf.reshape(qkv, [x.shape[0], 3, numHeads, hiddenSize / numHeads]);
@@ -169,9 +165,10 @@ export class Qwen25VlTower {
 
   /** One token of each unit, back in the processor's order. */
   private merge(x: tf.Tensor2D, unitOrder: Int32Array): tf.Tensor2D {
-    const [first, second] = this.parts.merger;
+    const apply = (layer: 0 | 2, input: tf.Tensor) =>
+      this.projections.get(`visual.merger.mlp.${layer}`)!.apply(input);
     const normed = rmsNorm(x, this.parts.mergerNorm, NORM_EPS);
-    const tokens = second.apply(gelu(first.apply(tf.reshape(normed, [unitOrder.length, -1]))));
+    const tokens = apply(2, gelu(apply(0, tf.reshape(normed, [unitOrder.length, -1]))));
     const places = new Int32Array(unitOrder.length);
     for (const [place, unit] of unitOrder.entries()) places[unit] = place;
     return tf.gather(tokens, tf.tensor1d(places, 'int32')) as tf.Tensor2D;

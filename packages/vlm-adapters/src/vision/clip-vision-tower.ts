@@ -18,10 +18,16 @@ import { selfAttention } from './self-attention';
 type Observe = (name: string, tensor: tf.Tensor) => void;
 
 interface ClipLayer {
+  /** Where its weights stand, such as `vision_tower.encoder.layers.0`. */
+  name: string;
   norm1: LayerNorm;
   norm2: LayerNorm;
-  projections: Record<'q' | 'k' | 'v' | 'out' | 'fc1' | 'fc2', Projection>;
 }
+
+/** Linear maps of a layer. */
+const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'out_proj']
+  .map((part) => `self_attn.${part}`)
+  .concat('mlp.fc1', 'mlp.fc2');
 
 export class ClipVisionTower {
   private constructor(
@@ -32,6 +38,8 @@ export class ClipVisionTower {
     private readonly positions: tf.Tensor3D,
     private readonly preNorm: LayerNorm,
     private readonly layers: readonly ClipLayer[],
+    /** The layers' linear maps by our names. An entry can be replaced, such as by an adapter. */
+    readonly projections: Map<string, Projection>,
   ) {}
 
   /**
@@ -54,10 +62,30 @@ export class ClipVisionTower {
       // The checkpoints' own spelling.
       const norm = own(await loadLayerNorm(weights, `${prefix}.pre_layrnorm`, width, layerNormEps));
       const layers: ClipLayer[] = [];
+      const projections = new Map<string, Projection>();
       for (let i = 0; i < config.numHiddenLayers; i++) {
-        layers.push(await loadLayer(config, weights, `${prefix}.encoder.layers.${i}`, own));
+        const name = `${prefix}.encoder.layers.${i}`;
+        const layerNorm = async (part: string) =>
+          own(await loadLayerNorm(weights, `${name}.${part}`, width, layerNormEps));
+        layers.push({
+          name,
+          norm1: await layerNorm('layer_norm1'),
+          norm2: await layerNorm('layer_norm2'),
+        });
+        for (const part of PROJECTIONS) {
+          const map = await loadProjection(weights, `${name}.${part}`, widthsOf(config, part));
+          projections.set(`${name}.${part}`, own(map));
+        }
       }
-      return new ClipVisionTower(config, patchEmbedding, classEmbedding, positions, norm, layers);
+      return new ClipVisionTower(
+        config,
+        patchEmbedding,
+        classEmbedding,
+        positions,
+        norm,
+        layers,
+        projections,
+      );
     });
   }
 
@@ -86,9 +114,8 @@ export class ClipVisionTower {
     this.patchEmbedding.dispose();
     this.preNorm.dispose();
     tf.dispose([this.classEmbedding, this.positions]);
-    for (const { norm1, norm2, projections } of this.layers) {
-      for (const part of [norm1, norm2, ...Object.values(projections)]) part.dispose();
-    }
+    for (const { norm1, norm2 } of this.layers) for (const norm of [norm1, norm2]) norm.dispose();
+    for (const projection of this.projections.values()) projection.dispose();
   }
 
   private embed(pixels: Float32Array, pictures: number): tf.Tensor3D {
@@ -100,20 +127,23 @@ export class ClipVisionTower {
     return this.preNorm.apply(tf.add(tokens, this.positions) as tf.Tensor3D);
   }
 
-  private runLayer({ norm1, norm2, projections }: ClipLayer, x: tf.Tensor3D): tf.Tensor3D {
-    const { q, k, v, out, fc1, fc2 } = projections;
+  private runLayer({ name, norm1, norm2 }: ClipLayer, x: tf.Tensor3D): tf.Tensor3D {
     const [pictures, tokens] = x.shape;
+    const apply = (part: string, input: tf.Tensor) =>
+      this.projections.get(`${name}.${part}`)!.apply(input);
     return tf.tidy(() => {
       const input = norm1.apply(x);
-      const heads = (projection: Projection) =>
-        tf.reshape(projection.apply(input), [
+      const heads = (part: string) =>
+        tf.reshape(apply(`self_attn.${part}`, input), [
           pictures,
           tokens,
           this.config.numAttentionHeads,
           -1,
         ]) as tf.Tensor4D;
-      const attended = tf.add(x, out.apply(selfAttention(heads(q), heads(k), heads(v))));
-      const fed = fc2.apply(this.config.hiddenAct(fc1.apply(norm2.apply(attended))));
+      const seen = selfAttention(heads('q_proj'), heads('k_proj'), heads('v_proj'));
+      const attended = tf.add(x, apply('self_attn.out_proj', seen));
+      const inner = this.config.hiddenAct(apply('mlp.fc1', norm2.apply(attended)));
+      const fed = apply('mlp.fc2', inner);
       return tf.add(attended, fed) as tf.Tensor3D;
     });
   }
@@ -132,26 +162,10 @@ async function loadPatchEmbedding(
   );
 }
 
-async function loadLayer(
-  { hiddenSize: width, intermediateSize, layerNormEps }: ClipConfig,
-  weights: WeightReader,
-  name: string,
-  own: <P extends LayerNorm | Projection>(part: P) => P,
-): Promise<ClipLayer> {
-  const norm = async (part: string) =>
-    own(await loadLayerNorm(weights, `${name}.${part}`, width, layerNormEps));
-  const projection = async (part: string, widths: [number, number]) =>
-    own(await loadProjection(weights, `${name}.${part}`, widths));
-  return {
-    norm1: await norm('layer_norm1'),
-    norm2: await norm('layer_norm2'),
-    projections: {
-      q: await projection('self_attn.q_proj', [width, width]),
-      k: await projection('self_attn.k_proj', [width, width]),
-      v: await projection('self_attn.v_proj', [width, width]),
-      out: await projection('self_attn.out_proj', [width, width]),
-      fc1: await projection('mlp.fc1', [width, intermediateSize]),
-      fc2: await projection('mlp.fc2', [intermediateSize, width]),
-    },
-  };
+function widthsOf(
+  { hiddenSize: width, intermediateSize }: ClipConfig,
+  part: string,
+): [number, number] {
+  if (part === 'mlp.fc1') return [width, intermediateSize];
+  return part === 'mlp.fc2' ? [intermediateSize, width] : [width, width];
 }

@@ -91,7 +91,7 @@ export function addConvertOptions(command: Command): Command {
       convertChoice(
         'allocation',
         'form',
-        'how --kv-budget is shared by layers and modalities (default measured up to 0.375)',
+        'how --kv-budget is shared by layers and modalities (default measured up to 0.375, with as many KV heads as heads up to 0.15)',
       ),
     )
     .option('--groups <n>', 'latents cut by KV heads', integer(1), 1)
