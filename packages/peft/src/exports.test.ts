@@ -4,6 +4,7 @@ import * as peft from './index';
 it('exports exactly these names', () => {
   expect(Object.keys(peft).sort()).toEqual([
     'AdamW',
+    'AdaptedProjection',
     'accumulateGrads',
     'assertTrainable',
     'clipByGlobalNorm',

@@ -4,28 +4,13 @@ import { expect, it } from 'vitest';
 import { type LoraProjection, lora } from './lora';
 import { loraDelta } from './lora-delta';
 import type { Projection } from './projection';
+import { affine } from './testing/affine';
 import { valueAndGrads } from './value-and-grads';
 
 const IN = 12;
 const OUT = 10;
 
-/** The plainest projection: y = x W + bias. */
-function dense(seed = 1): Projection {
-  const w = tf.tensor2d(gaussian(IN * OUT, seed), [IN, OUT]);
-  const bias = tf.tensor1d(gaussian(OUT, seed + 1));
-  return {
-    inFeatures: IN,
-    outFeatures: OUT,
-    bias,
-    apply: (x) =>
-      tf.tidy(() => {
-        const y = tf.add(tf.matMul(tf.reshape(x, [-1, IN]) as tf.Tensor2D, w), bias);
-        return tf.reshape(y, [...x.shape.slice(0, -1), OUT]);
-      }),
-    weight: () => tf.clone(w),
-    dispose: () => tf.dispose([w, bias]),
-  };
-}
+const dense = (seed = 1) => affine(IN, OUT, seed);
 
 /** An adapter with a B that is not zero, as after training. */
 function trained(base: Projection, options = {}): LoraProjection {
