@@ -7,12 +7,14 @@ import type { Projection } from './projection';
 import { rmsNorm } from './rms-norm';
 import type { DecodeStep, PrefillStep } from './step';
 
+/** Norms of a layer by their names on disk. */
+export type LayerNormName = 'input_layernorm' | 'post_attention_layernorm';
+
 export interface DecoderLayerParts {
   attention: Attention;
   /** `gate_proj`, `up_proj` and `down_proj`. */
   mlp: Map<string, Projection>;
-  inputNorm: tf.Tensor1D;
-  postAttentionNorm: tf.Tensor1D;
+  norms: Record<LayerNormName, tf.Tensor1D>;
   rmsNormEps: number;
 }
 
@@ -54,6 +56,16 @@ export class DecoderLayer {
     this.attention.refresh();
   }
 
+  /** The weights of its norms, [D] each. */
+  get norms(): Readonly<Record<LayerNormName, tf.Tensor1D>> {
+    return this.parts.norms;
+  }
+
+  /** Put another weight [D] in the place of a norm's; nothing is disposed. */
+  setNorm(name: LayerNormName, weight: tf.Tensor1D): void {
+    this.parts.norms[name] = weight;
+  }
+
   /** Run all tokens of a prompt, [B, L, D] to [B, L, D]. The caller disposes the result. */
   prefill(x: tf.Tensor3D, step: PrefillStep, options?: PrefillOptions): tf.Tensor3D {
     return this.run(x, (input) => this.attention.prefill(input, step, options));
@@ -65,17 +77,18 @@ export class DecoderLayer {
   }
 
   dispose(): void {
-    const { mlp, inputNorm, postAttentionNorm } = this.parts;
+    const { mlp, norms } = this.parts;
     this.attention.dispose();
     for (const projection of mlp.values()) projection.dispose();
-    tf.dispose([inputNorm, postAttentionNorm]);
+    tf.dispose(Object.values(norms));
   }
 
   private run(x: tf.Tensor3D, attend: (input: tf.Tensor3D) => tf.Tensor3D): tf.Tensor3D {
-    const { inputNorm, postAttentionNorm, mlp, rmsNormEps } = this.parts;
+    const { norms, mlp, rmsNormEps } = this.parts;
     return tf.tidy(() => {
-      const attended = tf.add(x, attend(rmsNorm(x, inputNorm, rmsNormEps))) as tf.Tensor3D;
-      const fed = gatedMlp(rmsNorm(attended, postAttentionNorm, rmsNormEps), mlp);
+      const input = rmsNorm(x, norms.input_layernorm, rmsNormEps);
+      const attended = tf.add(x, attend(input)) as tf.Tensor3D;
+      const fed = gatedMlp(rmsNorm(attended, norms.post_attention_layernorm, rmsNormEps), mlp);
       return tf.add(attended, fed) as tf.Tensor3D;
     });
   }

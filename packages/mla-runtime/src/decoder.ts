@@ -119,6 +119,16 @@ export class Decoder {
     });
   }
 
+  /** The weight of the final norm, [D]. */
+  get norm(): tf.Tensor1D {
+    return this.parts.norm;
+  }
+
+  /** Put another weight [D] in the place of the final norm's; nothing is disposed. */
+  setNorm(weight: tf.Tensor1D): void {
+    this.parts.norm = weight;
+  }
+
   /** The final norm, [..., D] to [..., D]. */
   finalNorm<T extends tf.Tensor>(hidden: T): T {
     return rmsNorm(hidden, this.parts.norm, this.config.rmsNormEps);

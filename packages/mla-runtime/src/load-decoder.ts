@@ -82,8 +82,10 @@ export async function loadDecoderLayer(
     return new DecoderLayer({
       attention,
       mlp,
-      inputNorm: await norm('input_layernorm'),
-      postAttentionNorm: await norm('post_attention_layernorm'),
+      norms: {
+        input_layernorm: await norm('input_layernorm'),
+        post_attention_layernorm: await norm('post_attention_layernorm'),
+      },
       rmsNormEps,
     });
   });

@@ -14,6 +14,7 @@ it('exports exactly these names', () => {
     'outputMatchingLoss',
     'registerGradients',
     'selectModules',
+    'trainableProjection',
     'trainableShare',
     'valueAndGrads',
     'wsdSchedule',

@@ -10,6 +10,11 @@ export { type OutputMatchingOptions, outputMatchingLoss } from './output-matchin
 export type { Projection } from './projection';
 export { registerGradients } from './register-gradients';
 export type { TrainableParameter } from './trainable-parameter';
+export {
+  type TrainableProjection,
+  type TrainableProjectionOptions,
+  trainableProjection,
+} from './trainable-projection';
 export { assertTrainable, selectModules, trainableShare } from './trainable-set';
 export { type ValueAndGrads, type ValueAndGradsOptions, valueAndGrads } from './value-and-grads';
 export { type WsdScheduleOptions, wsdSchedule } from './wsd-schedule';

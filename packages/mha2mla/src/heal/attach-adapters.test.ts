@@ -1,15 +1,28 @@
+import { memoryStore } from '@mha2mla/checkpoint';
+import type { LoraProjection } from '@mha2mla/peft';
 /** What adapters change of a decoder: nothing at first, A and B in training, nothing when they go. */
 import { describeBackends, expectClose, expectNoLeak } from '@mha2mla/testing';
-import { VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
+import { llava, openVlm, VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { memoryOutput } from '../output/result-output';
 import { traceModel } from '../trace/trace-model';
-import { type AdapterOptions, attachAdapters } from './attach-adapters';
+import { ADAPTERS, type AdapterOptions, attachAdapters } from './attach-adapters';
+import { mergeAdapters } from './merge-adapters';
 import { type TinyHealing, tinyAnswers, tinyHealing } from './tiny-healing';
 import { trainTiny } from './train-tiny';
+import { writeHealed } from './write-healed';
 
 const { inputs } = tinyAnswers(3);
 const all: AdapterOptions = { r: 4, loraAlpha: 4, targetModules: '.*self_attn.*', seed: 7 };
+
+const healReport = {
+  steps: 2,
+  trainableShare: 0.1,
+  loss: { first: 1, last: 1 },
+  losses: [1, 1],
+  options: {},
+};
 
 async function logits(model: VisionLanguageModel): Promise<Float32Array> {
   return (await traceModel(model, inputs)).get('logits')!.values as Float32Array;
@@ -99,6 +112,38 @@ describeBackends('adapters on a decoder', () => {
     }));
 });
 
+describeBackends('training by each kind of adapter', () => {
+  test.each(ADAPTERS)('%s: what was chosen moves, and nothing else by one bit', async (adapter) => {
+    const tiny = await tinyHealing({ layers: 1, bias: true });
+    const { model, tensors } = await loadTracked(tiny.converted);
+    const [frozen, before] = [await valuesOf(tensors), await logits(model)];
+    const options: AdapterOptions = { ...all, targetModules: 'v4', adapter, biases: true };
+    const adapters = attachAdapters(model.decoder, options);
+    const names = [...adapters.changed.keys()];
+    expect(names.filter((name) => /o_proj|k_r_proj|mlp/.test(name))).toEqual([]);
+    expect(names).toContain('norm.weight');
+    expect(names).toContain('layers.0.self_attn.q_proj.bias');
+    await trainTiny(model, tiny.teacher.decoder, adapters, { steps: 2 });
+    const trained = await logits(model);
+    expect(trained).not.toEqual(before);
+    const merged = await mergeAdapters(adapters);
+    expect([...merged.keys()]).toEqual(names);
+    adapters.detach();
+    expect(await logits(model)).toEqual(before);
+    expect(await valuesOf(tensors)).toEqual(frozen);
+    model.dispose();
+    // The weights that were read off give what the adapters gave.
+    const output = memoryOutput();
+    await writeHealed(tiny.converted, output, merged, healReport);
+    const healed = await VisionLanguageModel.load(
+      await openVlm(memoryStore(output.files), { families: [llava] }),
+    );
+    expectClose(await logits(healed), trained, { abs: 2e-5 });
+    healed.dispose();
+    tiny.dispose();
+  });
+});
+
 describeBackends('the trainable set', () => {
   let tiny: TinyHealing;
 
@@ -140,6 +185,37 @@ describeBackends('the trainable set', () => {
     expect(namesOf({ targetModules })).toEqual(expected);
   });
 
+  const latent = ['img', 'text'].flatMap((modality) =>
+    ['down_kv', 'up_k', 'up_v'].map((map) => `self_attn.kv_proj_${modality}.${map}`),
+  );
+  const norms = ['layers.0.input_layernorm', 'layers.0.post_attention_layernorm', 'norm'];
+  test.each<[string, string[], string[]]>([
+    ['v2', ['self_attn.q_proj', 'self_attn.o_proj', 'self_attn.k_r_proj', ...latent], norms],
+    ['v3', ['self_attn.q_proj', 'self_attn.k_r_proj', ...latent], []],
+    ['v4', ['self_attn.q_proj', ...latent], norms],
+    ['v5', latent, []],
+    ['v6', latent.filter((map) => map.endsWith('down_kv')), []],
+  ])("of the reference's %s has %o, norms %o", (targetModules, maps, trained) => {
+    const expected = [...maps.map((map) => `layers.0.${map}`), ...trained];
+    const names = expected.map((name) => `${name}.weight`);
+    expect(namesOf({ targetModules, adapter: 'none' }).sort()).toEqual(names.sort());
+  });
+
+  test('has the biases of its maps where they are asked for', async () => {
+    const biased = await tinyHealing({ layers: 1, bias: true });
+    for (const adapter of ADAPTERS) {
+      const options = { ...all, targetModules: ['q_proj', 'o_proj'], adapter };
+      const names = ['q_proj', 'o_proj'].map((map) => `layers.0.self_attn.${map}.bias`);
+      const adapters = attachAdapters(biased.student.decoder, { ...options, biases: true });
+      const trained = adapters.parameters.map(({ name }) => name);
+      adapters.detach();
+      const has = names.filter((name) => trained.includes(name));
+      // LLaMA has no bias behind the attention.
+      expect(has).toEqual(names.slice(0, 1));
+    }
+    biased.dispose();
+  });
+
   test.each([[['k_proj']], ['.*k_proj'], ['self_attn.*']])(
     'a policy that matches nothing is refused: %o',
     (targetModules) => {
@@ -151,7 +227,8 @@ describeBackends('the trainable set', () => {
 
   test('an r beyond a map is cut to it, at the same scale', () => {
     const adapters = attachAdapters(tiny.student.decoder, { ...all, r: 20, loraAlpha: 10 });
-    const widths = [...adapters.modules].map(([module, { parameters, scale }]) => {
+    const widths = [...adapters.modules].map(([module, adapted]) => {
+      const { parameters, scale } = adapted as LoraProjection;
       expect(scale).toBe(0.5);
       return [module.split('self_attn.')[1], parameters[0]!.variable.shape[0]];
     });

@@ -1,20 +1,33 @@
-/** LoRA adapters on chosen linear maps of a decoder's layers. */
-import type { Decoder, Projection } from '@mha2mla/mla-runtime';
+/** Adapters on chosen linear maps of a decoder's layers, and what is trained beside them. */
+import type { Decoder, DecoderLayer, Projection } from '@mha2mla/mla-runtime';
 import {
   assertTrainable,
   type LoraProjection,
   lora,
   selectModules,
   type TrainableParameter,
+  type TrainableProjection,
+  trainableProjection,
 } from '@mha2mla/peft';
+import * as tf from '@tensorflow/tfjs-core';
+import { policyOf } from './policies';
+
+export const ADAPTERS = ['lora', 'rslora', 'dora', 'none'] as const;
 
 export interface AdapterOptions {
+  /** What learns: an adapter, or with `none` the maps themselves. Default `lora`. */
+  adapter?: (typeof ADAPTERS)[number];
   /** Width of the adapters. */
   r: number;
-  /** Numerator of their scale, loraAlpha / r. */
+  /** Numerator of their scale, loraAlpha / r, or loraAlpha / sqrt(r) of `rslora`. */
   loraAlpha: number;
-  /** PEFT's rule: a string matches whole names, a list equal names or ends after a dot. */
+  /**
+   * Which maps, by PEFT's rule: a string matches whole names, a list equal names or ends after a
+   * dot. Or `v2` to `v6` of the reference (`policies.ts`), some of which train norms too.
+   */
   targetModules: string | readonly string[];
+  /** Train the biases of these maps as well. Default false. */
+  biases?: boolean;
   /** Of the first map's A; each further map takes the next. */
   seed: number;
 }
@@ -22,9 +35,16 @@ export interface AdapterOptions {
 export interface AttachedAdapters {
   /** Named after their modules, such as `layers.0.self_attn.q_proj.lora_A.weight`. */
   readonly parameters: readonly TrainableParameter[];
-  /** Modules with an adapter, by the decoder's names. */
-  readonly modules: ReadonlyMap<string, LoraProjection>;
-  /** Put the frozen maps back and free the adapters. */
+  /** Modules that were chosen, by the decoder's names. */
+  readonly modules: ReadonlyMap<string, LoraProjection | TrainableProjection>;
+  /**
+   * What the decoder's weights are by now, of those that may have changed, laid out as on disk, such
+   * as `layers.0.self_attn.q_proj.weight` [out, in]; the caller disposes them.
+   */
+  readonly changed: ReadonlyMap<string, () => tf.Tensor>;
+  /** Numbers that the model did not have before. */
+  readonly added: number;
+  /** Put back what was frozen, and free what was trained. */
   detach(): void;
 }
 
@@ -34,49 +54,111 @@ export interface AttachedAdapters {
  * @throws RangeError when nothing matches.
  */
 export function attachAdapters(decoder: Decoder, options: AdapterOptions): AttachedAdapters {
-  const { r, loraAlpha, targetModules, seed } = options;
+  const { targetModules, norms } = policyOf(options.targetModules);
   const bases = mapsOf(decoder);
   const chosen = selectModules([...bases.keys()], targetModules);
-  const modules = new Map<string, LoraProjection>();
+  const modules = new Map<string, LoraProjection | TrainableProjection>();
+  const own: TrainableProjection[] = [];
+  const changed = new Map<string, () => tf.Tensor>();
   for (const [i, module] of chosen.entries()) {
     const { layer, name, base } = bases.get(module)!;
-    const rank = Math.min(r, base.inFeatures, base.outFeatures);
-    const adapted = lora(base, {
-      r: rank,
-      loraAlpha: (loraAlpha * rank) / r,
-      name: module,
-      seed: seed + i,
-    });
+    const { adapted, inner } = adapt(base, module, { ...options, seed: options.seed + i });
+    if (inner) own.push(inner);
     modules.set(module, adapted);
-    decoder.layers[layer]!.setProjection(name, adapted);
+    changed.set(`${module}.weight`, () => tf.tidy(() => tf.transpose(adapted.weight())));
+    if (trainsBias(base, options)) changed.set(`${module}.bias`, () => tf.clone(adapted.bias!));
+    layer.setProjection(name, adapted);
   }
-  const parameters = [...modules.values()].flatMap((adapted) => adapted.parameters);
-  assertTrainable(
-    chosen.flatMap((module) => [`${module}.lora_A.weight`, `${module}.lora_B.weight`]),
-    parameters.map(({ name }) => name),
-  );
+  const trainedNorms = norms ? attachNorms(decoder) : [];
+  for (const { name, variable } of trainedNorms) changed.set(name, () => tf.clone(variable));
+  const parts = [...new Set([...own, ...modules.values()])];
+  const parameters = [...parts.flatMap((part) => part.parameters), ...trainedNorms];
+  const names = parameters.map(({ name }) => name);
+  assertTrainable([...expectedNames(bases, chosen, options), ...trainedNorms.map(nameOf)], names);
   return {
     parameters,
     modules,
+    changed,
+    added: parameters
+      .filter(({ name }) => name.includes('.lora_'))
+      .reduce((sum, { variable }) => sum + variable.size, 0),
     detach() {
-      for (const [module, adapted] of modules) {
+      for (const module of modules.keys()) {
         const { layer, name, base } = bases.get(module)!;
-        decoder.layers[layer]!.setProjection(name, base);
-        adapted.dispose();
+        layer.setProjection(name, base);
       }
+      for (const part of parts) part.dispose();
+      for (const { restore } of trainedNorms) restore();
     },
   };
 }
 
+const nameOf = ({ name }: TrainableParameter) => name;
+
+type Place = { layer: DecoderLayer; name: string; base: Projection };
+
 /** Every linear map with its place, by its module's name. */
-function mapsOf({ layers }: Decoder) {
-  const maps = new Map<string, { layer: number; name: string; base: Projection }>();
-  for (const [layer, { projections }] of layers.entries()) {
-    for (const [name, base] of projections) {
+function mapsOf({ layers }: Decoder): Map<string, Place> {
+  const maps = new Map<string, Place>();
+  for (const [index, layer] of layers.entries()) {
+    for (const [name, base] of layer.projections) {
       // A latent's map of no width has nothing to learn.
       if (base.inFeatures === 0 || base.outFeatures === 0) continue;
-      maps.set(`layers.${layer}.${name}`, { layer, name, base });
+      maps.set(`layers.${index}.${name}`, { layer, name, base });
     }
   }
   return maps;
+}
+
+function trainsBias(base: Projection, { biases = false }: AdapterOptions): boolean {
+  return biases && base.bias !== undefined;
+}
+
+/** What stands in a map's place, and within an adapter the map whose bias is trained. */
+function adapt(base: Projection, name: string, options: AdapterOptions) {
+  const { adapter = 'lora', r, loraAlpha, seed } = options;
+  const bias = trainsBias(base, options);
+  if (adapter === 'none') return { adapted: trainableProjection(base, { bias, name }) };
+  const inner = bias ? trainableProjection(base, { weight: false, name }) : undefined;
+  const rank = Math.min(r, base.inFeatures, base.outFeatures);
+  const [useRslora, useDora] = [adapter === 'rslora', adapter === 'dora'];
+  const share = useRslora ? Math.sqrt(rank / r) : rank / r;
+  const scaled = { r: rank, loraAlpha: loraAlpha * share, useRslora, useDora };
+  return { adapted: lora(inner ?? base, { ...scaled, name, seed }), inner };
+}
+
+function expectedNames(
+  bases: ReadonlyMap<string, Place>,
+  chosen: readonly string[],
+  options: AdapterOptions,
+): string[] {
+  const { adapter = 'lora' } = options;
+  const lora = ['lora_A.weight', 'lora_B.weight'];
+  const own = { none: ['weight'], lora, rslora: lora, dora: [...lora, 'lora_magnitude_vector'] };
+  return chosen.flatMap((module) => {
+    const bias = trainsBias(bases.get(module)!.base, options) ? ['bias'] : [];
+    return [...own[adapter], ...bias].map((part) => `${module}.${part}`);
+  });
+}
+
+/** Train the norms of all layers and the last one. */
+function attachNorms(decoder: Decoder): (TrainableParameter & { restore(): void })[] {
+  const attach = (name: string, frozen: tf.Tensor1D, set: (weight: tf.Tensor1D) => void) => {
+    const variable = tf.tidy(() => tf.variable(frozen));
+    set(variable);
+    const restore = () => {
+      set(frozen);
+      variable.dispose();
+    };
+    return { name, variable, restore };
+  };
+  const ofLayers = decoder.layers.flatMap((layer, index) =>
+    (['input_layernorm', 'post_attention_layernorm'] as const).map((norm) =>
+      attach(`layers.${index}.${norm}.weight`, layer.norms[norm], (weight) =>
+        layer.setNorm(norm, weight),
+      ),
+    ),
+  );
+  const last = attach('norm.weight', decoder.norm, (weight) => decoder.setNorm(weight));
+  return [...ofLayers, last];
 }

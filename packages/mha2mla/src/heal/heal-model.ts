@@ -13,7 +13,7 @@ import { assertHealable, storedNames } from './assert-healable';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import { healSchedule } from './heal-schedule';
 import { captureState, type HealState, restoreState } from './heal-state';
-import { type MergedWeights, mergeAdapters, weightName } from './merge-adapters';
+import { type MergedWeights, mergeAdapters } from './merge-adapters';
 import {
   meanOfShards,
   type ShardContext,
@@ -69,7 +69,7 @@ export async function healModel(
   const optimizer = new AdamW(adapters.parameters, { weightDecay: plan.weightDecay });
   const losses = [...(from?.losses ?? [])];
   try {
-    if (run.source) storedNames(run.source, [...adapters.modules.keys()].map(weightName));
+    if (run.source) storedNames(run.source, [...adapters.changed.keys()]);
     if (from) restoreState(from, adapters.parameters, optimizer);
     const save = async () => run.save?.(await captureState(losses, adapters.parameters, optimizer));
     const rate = healSchedule(plan);
@@ -151,12 +151,12 @@ async function gradientOf(
 
 function reportOf(
   { layers }: Decoder,
-  { parameters }: AttachedAdapters,
+  { parameters, added }: AttachedAdapters,
   losses: number[],
 ): HealReport {
   const maps = layers.flatMap(({ projections }) => [...projections.values()]);
   const frozen = maps.reduce((sum, map) => sum + map.inFeatures * map.outFeatures, 0);
-  const total = parameters.reduce((sum, { variable }) => sum + variable.size, frozen);
+  const total = frozen + added;
   return {
     steps: losses.length,
     trainableShare: trainableShare(parameters, total),

@@ -1,3 +1,5 @@
+import { ADAPTERS, type AdapterOptions } from './attach-adapters';
+
 /** How a converted model is healed, with the defaults that measured best. */
 export interface HealOptions {
   /** Updates in all. Default 120. */
@@ -10,8 +12,12 @@ export interface HealOptions {
   r?: number;
   /** Default `r`: a scale of 1. */
   loraAlpha?: number;
-  /** Linear maps that get an adapter, by PEFT's rule. Default all of the attention. */
-  targetModules?: string | readonly string[];
+  /** Which linear maps are trained, and norms; see `AdapterOptions`. Default all of the attention. */
+  targetModules?: AdapterOptions['targetModules'];
+  /** What learns: an adapter, or with `none` the maps themselves. Default `lora`. */
+  adapter?: NonNullable<AdapterOptions['adapter']>;
+  /** Train the biases of these maps as well, such as those of centred latents. Default true. */
+  biases?: boolean;
   /** Weight of the distillation from the original's logits. Default 1. */
   kd?: number;
   /** Weight of the relative distance of each layer's output to the original's. Default 4. */
@@ -40,6 +46,8 @@ export function planHealing(options: HealOptions): HealPlan {
     learningRate: 3e-3,
     loraAlpha: r,
     targetModules: '.*self_attn.*',
+    adapter: 'lora',
+    biases: true,
     kd: 1,
     hidden: 4,
     mix: 0.5,
@@ -64,6 +72,11 @@ function assertInRange(plan: HealPlan): void {
   }
   if (!Number.isSafeInteger(plan.seed)) {
     throw new RangeError(`planHealing: seed must be an integer, got ${plan.seed}.`);
+  }
+  if (!ADAPTERS.includes(plan.adapter)) {
+    throw new RangeError(
+      `planHealing: adapter must be ${ADAPTERS.join(', ')}, got ${plan.adapter}.`,
+    );
   }
   const { learningRate, loraAlpha, kd, hidden, temperature, weightDecay, warmup, decay } = plan;
   const positive = { learningRate, loraAlpha, temperature };

@@ -1,6 +1,7 @@
 /** The options of `heal`. */
 import type { VlmSource } from '@mha2mla/vlm-adapters';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { ADAPTERS } from '../../heal/attach-adapters';
 import type { HealOptions, HealPlan } from '../../heal/heal-options';
 import { fileDigest } from '../../node/file-digest';
 import { modelDigest } from '../../node/open-model';
@@ -13,6 +14,8 @@ export interface HealFlags extends RunFlags, CommonFlags {
   teacher: string;
   limit?: number;
   policy?: string;
+  adapter?: HealOptions['adapter'];
+  biases?: boolean;
   r?: number;
   loraAlpha?: number;
   steps?: number;
@@ -31,10 +34,16 @@ export function addHealOptions(command: Command): Command {
     .requiredOption('--teacher <original>', 'the model that was converted')
     .option('--limit <n>', 'most conversations', integer(1))
     .option(
-      '--policy <pattern>',
-      'linear maps to adapt: a regular expression of whole names',
+      '--policy <name>',
+      'what is trained: v2 to v6, as the reference has them, or a regular expression of whole names of linear maps',
       pattern,
     )
+    .addOption(
+      new Option('--adapter <kind>', 'what learns; with none the maps themselves').choices(
+        ADAPTERS,
+      ),
+    )
+    .option('--no-biases', 'leave the biases of these maps as they are')
     .option('--r <n>', 'width of the adapters', integer(1))
     .option('--lora-alpha <x>', 'their scale times r', positive())
     .option('--steps <n>', 'updates', integer(1))
@@ -56,9 +65,9 @@ export function addHealOptions(command: Command): Command {
 }
 
 export function healOptions(flags: HealFlags): HealOptions {
-  const { r, loraAlpha, steps, kd, hidden, mix, seed } = flags;
+  const { adapter, biases, r, loraAlpha, steps, kd, hidden, mix, seed } = flags;
   return {
-    ...{ r, loraAlpha, steps, kd, hidden, mix, seed },
+    ...{ adapter, biases, r, loraAlpha, steps, kd, hidden, mix, seed },
     batchSize: flags.batch,
     learningRate: flags.lr,
     targetModules: flags.policy,
@@ -73,6 +82,8 @@ export async function healFingerprint(
   plan: HealPlan,
 ): Promise<Record<string, unknown>> {
   const {
+    adapter,
+    biases,
     r,
     loraAlpha,
     steps,
@@ -92,6 +103,8 @@ export async function healFingerprint(
     '--data': await fileDigest(data),
     '--limit': limit,
     '--policy': targetModules,
+    '--adapter': adapter,
+    '--biases': biases,
     '--r': r,
     '--lora-alpha': loraAlpha,
     '--steps': steps,
