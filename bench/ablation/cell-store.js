@@ -14,13 +14,14 @@ export class CellStore {
   }
 
   /** Where a cell's result is kept. The code is no part of the name: empty the folder after changing it. */
-  async pathOf({ family, options, ropeDim, rank, seed }) {
+  async pathOf({ family, options, ropeDim, rank, seed, heal }) {
     const { digests, data, pictures } = this;
     if (!digests.has(family)) {
       digests.set(family, await fileDigest(join(MODELS, family, 'model.safetensors')));
     }
     const sorted = Object.fromEntries(Object.entries(options ?? {}).sort());
     const inputs = [digests.get(family), data, pictures, sorted, ropeDim, rank, seed];
+    if (heal) inputs.push(Object.fromEntries(Object.entries(heal).sort()));
     return join(this.folder, `${digestOf(JSON.stringify(inputs))}.json`);
   }
 

@@ -42,7 +42,8 @@ export async function measureCells(cells, store, options = {}) {
     }
     await store.write(cell, result);
     measured += 1;
-    const shown = `accuracy ${result.accuracy.toFixed(4)}, nll ${result.nll.toFixed(4)}`;
+    const healed = result.healSeconds ? `, healed in ${result.healSeconds.toFixed(0)} s` : '';
+    const shown = `accuracy ${result.accuracy.toFixed(4)}, nll ${result.nll.toFixed(4)}${healed}`;
     log(`${measured}/${total} ${elapsed().toFixed(1)} min | ${name}: ${shown}`);
   };
   const count = Math.min(workers, total);

@@ -11,12 +11,15 @@ import {
   calibrationBatches,
   convertModel,
   embedReferences,
+  healModel,
   memoryOutput,
   packReferences,
+  planHealing,
   scoreReferences,
+  writeHealed,
 } from 'mha2mla';
 import { FAMILIES, openModelFolder } from 'mha2mla/node';
-import { askedQuestions, calibrationSet, MODELS } from './questions.js';
+import { askedQuestions, calibrationSet, healingQuestions, MODELS } from './questions.js';
 
 /** Pictures that run together: a few megabytes of scores. */
 const ROWS = 10;
@@ -49,10 +52,10 @@ export class MeasuredModel {
   }
 
   /**
-   * Convert and ask.
+   * Convert, heal where the cell says how, and ask.
    * @param {import('./cells.js').Cell} cell
    */
-  async measure({ options, ropeDim, rank, seed }) {
+  async measure({ options, ropeDim, rank, seed, heal }) {
     const started = performance.now();
     const output = memoryOutput();
     const { headDim } = this.source.config.decoder;
@@ -66,8 +69,10 @@ export class MeasuredModel {
       calibration: await this.#calibration(seed),
     });
     const converted = await openVlm(memoryStore(output.files), { families: FAMILIES });
-    const decoder = await loadDecoder(converted.config.decoder, converted.weights);
     const convertSeconds = (performance.now() - started) / 1000;
+    const healed = heal && (await this.#heal(converted, heal, seed));
+    const { config, weights } = healed?.source ?? converted;
+    const decoder = await loadDecoder(config.decoder, weights);
     const { scores, outputs } = await this.#score(decoder);
     decoder.dispose();
     const bytes = report.cacheBytesPerToken;
@@ -77,6 +82,7 @@ export class MeasuredModel {
       outputError: relativeError(outputs, this.outputs),
       factorError: factorError(report),
       convertSeconds,
+      ...healed?.measured,
       seconds: (performance.now() - started) / 1000,
     };
   }
@@ -84,6 +90,28 @@ export class MeasuredModel {
   async dispose() {
     for (const batch of this.batches) batch.dispose();
     await this.close();
+  }
+
+  /** Train on the first `questions` of the healing set. */
+  async #heal(source, { questions: limit, ...options }, seed) {
+    const student = await VisionLanguageModel.load(source);
+    const teacher = await loadDecoder(this.source.config.decoder, this.source.weights);
+    const questions = await healingQuestions(limit);
+    const plan = planHealing({ ...options, seed });
+    const { processor } = this;
+    const started = performance.now();
+    const run = { student, source, teacher, processor, questions, plan };
+    const { report, merged } = await healModel(run);
+    const healSeconds = (performance.now() - started) / 1000;
+    student.dispose();
+    teacher.dispose();
+    const output = memoryOutput();
+    await writeHealed(source, output, merged, { ...report, options: plan });
+    const { steps, trainableShare, loss } = report;
+    return {
+      source: await openVlm(memoryStore(output.files), { families: FAMILIES }),
+      measured: { healSeconds, steps, trainableShare, loss },
+    };
   }
 
   #calibration(seed) {

@@ -38,6 +38,11 @@ export async function askedQuestions(limit) {
   return (await byPicture('ablation')).slice(0, limit);
 }
 
+/** @param {number} [limit] most questions to train on. */
+export async function healingQuestions(limit) {
+  return loadQuestions(join(SCENES, 'heal.jsonl'), limit);
+}
+
 /**
  * One of three disjoint calibration sets: the one that the models come with, and two of the pictures
  * that healing would see.

@@ -20,7 +20,7 @@ export function againstBytesChart(
 ): EChartsOption {
   const { bytesUnit = 'percent', valueLabel = 'accuracy', original } = options;
   const names = series.map(({ name }) => label(name));
-  const x = bytesAxis(series, bytesUnit);
+  const x = bytesAxis(series, bytesUnit, options.bytesLabel);
   const y = valuesAxis(series, options);
   const place = placeOf(options);
   const drawn = series.flatMap((one, index) => {
@@ -94,14 +94,18 @@ function levelOf(
   };
 }
 
-function bytesAxis(series: readonly BytesSeries[], unit: 'percent' | 'bytes'): ValueAxis {
+function bytesAxis(
+  series: readonly BytesSeries[],
+  unit: 'percent' | 'bytes',
+  name = unit === 'percent' ? "% of the original's cache" : 'cache bytes a token',
+): ValueAxis {
   const found = [...new Set(series.flatMap(({ points }) => points.map(({ bytes }) => bytes)))];
   const logs = found.map(Math.log2).sort((a, b) => a - b);
   const pad = Math.max(0.15, 0.05 * (logs.at(-1)! - logs[0]!));
   const [min, max] = [logs[0]! - pad, logs.at(-1)! + pad];
   const percent = unit === 'percent';
   return {
-    name: percent ? "% of the original's cache" : 'cache bytes a token',
+    name: label(name),
     ...{ min, max, ticks: apart(logs, TICK_GAP * (max - min)) },
     format: (log) => (percent ? numberText(2 ** log) : bytesText(2 ** log)),
   };

@@ -27,6 +27,8 @@ export interface DrawAgainstBytesOptions {
   description?: string;
   /** What `bytes` counts. Default `percent` of the original's cache. */
   bytesUnit?: 'percent' | 'bytes';
+  /** What else they are, such as questions to train on. */
+  bytesLabel?: string;
   /** Default `accuracy`. */
   valueLabel?: string;
   /** How values are written: shares as `percent` (default), or a `number`. */

@@ -1,0 +1,104 @@
+/**
+ * What is measured: one conversion and healing a cell. A table of results at three sizes of each
+ * model with three seeds (of calibration set and training alike), then one factor at a time on one
+ * model, at the size where most is lost and much comes back.
+ */
+
+/**
+ * What the conversions take that a row does not name. All said, so that a later default changes no
+ * row; healing has the defaults of `heal`, but for what a row names.
+ */
+const BEST = {
+  strategy: 'mkl',
+  unrotate: 'fitted',
+  init: 'activations',
+  center: false,
+  decouple: true,
+  propagate: 'converted',
+};
+
+/** [rotary dims a head, latent dims a KV head] of heads of 32 dims, and updates where not the default. */
+const SIZES = {
+  llava: [[[8, 8]], [[4, 4]], [[2, 2], 900]],
+  llava_next: [[[8, 16]], [[8, 8]], [[4, 4], 900]],
+  qwen2_5_vl: [[[8, 16]], [[8, 8]], [[4, 4], 900]],
+};
+
+/** Where one factor at a time is varied. */
+const ABLATED = { family: 'llava_next', point: [8, 8] };
+
+const ABLATION = {
+  objective: {
+    'answers alone': { kd: 0, hidden: 0, mix: 0 },
+    'answers, logits': { hidden: 0 },
+    'answers, layers': { kd: 0 },
+    'no mixed pictures': { mix: 0 },
+  },
+  policy: {
+    v3: { targetModules: 'v3' },
+    v4: { targetModules: 'v4' },
+    v5: { targetModules: 'v5' },
+    v6: { targetModules: 'v6' },
+    'attention and MLP': { targetModules: '.*' },
+  },
+  adapter: {
+    rslora: { adapter: 'rslora', loraAlpha: 4 },
+    dora: { adapter: 'dora' },
+    'r 4': { r: 4 },
+    'no adapter, v4': { adapter: 'none', targetModules: 'v4', learningRate: 1e-3 },
+  },
+  samples: Object.fromEntries([125, 250, 500, 1000].map((n) => [`${n}`, { questions: n }])),
+};
+
+/**
+ * @typedef {import('../ablation/cells.js').Cell & { heal?: object }} HealingCell
+ * @returns {HealingCell[]} in the order in which they are worth measuring.
+ */
+export function healingCells() {
+  const results = [0, 1, 2].flatMap((seed) =>
+    Object.entries(SIZES).flatMap(([family, sizes]) =>
+      sizes.flatMap(([point, steps]) => [
+        cellOf({ family, table: 'result', row: 'converted', point, seed }),
+        cellOf({
+          family,
+          table: 'result',
+          row: 'healed',
+          point,
+          seed,
+          heal: steps ? { steps } : {},
+        }),
+      ]),
+    ),
+  );
+  const originals = Object.keys(SIZES).map((family) => ({
+    family,
+    table: 'original',
+    row: 'original',
+  }));
+  const first = results.filter(({ seed }) => seed === 0);
+  return [...originals, ...first, ...ablationCells(), ...results.filter(({ seed }) => seed > 0)];
+}
+
+function ablationCells() {
+  const factors = Object.entries(ABLATION).flatMap(([table, rows]) =>
+    Object.entries(rows).map(([row, heal]) => cellOf({ ...ABLATED, table, row, heal })),
+  );
+  const inits = ['weights', 'activations', 'attention'].flatMap((init) => [
+    cellOf({ ...ABLATED, table: 'init', row: `${init}, converted`, options: { init } }),
+    cellOf({ ...ABLATED, table: 'init', row: `${init}, healed`, options: { init }, heal: {} }),
+  ]);
+  const centred = cellOf({
+    ...{ ...ABLATED, table: 'init', row: 'activations, centred, healed' },
+    options: { center: true },
+    heal: {},
+  });
+  return [...factors, ...inits, centred];
+}
+
+function cellOf({ family, table, row, point: [ropeDim, rank], seed = 0, options, heal }) {
+  return {
+    ...{ family, table, row, ropeDim, rank, seed },
+    options: { ...BEST, ...options },
+    ...(heal && { heal }),
+  };
+}
