@@ -143,6 +143,25 @@ describe('a healing run', () => {
   });
 });
 
+describe('pictures held out', () => {
+  const held = { steps: 30, batchSize: 1, holdOut: 0.25 };
+
+  test('are looked at, and the best weights come back', async () => {
+    const { report, merged } = await heal({ plan: held });
+    const { losses, best } = report.heldOut!;
+    expect(losses).toHaveLength(2); // after 25 updates and at the end
+    expect(best).toBe(losses[0]! <= losses[1]! ? 25 : 30);
+    expect(merged.size).toBe(whole.merged.size);
+  });
+
+  test('a run that was stopped goes on to the same bits', async () => {
+    const unbroken = await heal({ plan: held });
+    const from = await stopAfter(27, { plan: held });
+    expect(from.heldOut!.losses).toEqual(unbroken.report.heldOut!.losses.slice(0, 1));
+    expect(await heal({ plan: held, from })).toEqual(unbroken);
+  });
+});
+
 describe('a run that cannot go well', () => {
   test('stops when the loss is no number; the last saved state is whole', async () => {
     const states: HealState[] = [];

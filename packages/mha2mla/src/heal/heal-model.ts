@@ -13,6 +13,7 @@ import { assertHealable, storedNames } from './assert-healable';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import { healSchedule } from './heal-schedule';
 import { captureState, type HealState, restoreState } from './heal-state';
+import { HeldOut, type HeldOutState, LOOK_EVERY, splitRows } from './held-out';
 import { type MergedWeights, mergeAdapters } from './merge-adapters';
 import {
   meanOfShards,
@@ -49,6 +50,8 @@ export interface HealReport {
   loss: { first: number; last: number };
   /** Of each update, before it. */
   losses: number[];
+  /** With pictures held out: their loss after every 25 updates, and the updates of the lowest. */
+  heldOut?: { losses: readonly number[]; best: number };
 }
 
 /** Gradients beyond this are scaled down, as the reference has it. */
@@ -64,31 +67,50 @@ export async function healModel(
 ): Promise<{ report: HealReport; merged: MergedWeights }> {
   const { student, plan, from, signal, onProgress } = run;
   checkRun(run);
-  const context = { ...run, rows: questionRows(run.questions) };
+  const { training, heldOut } = splitRows(questionRows(run.questions), plan.holdOut);
+  const context = { ...run, rows: training };
   const adapters = attachAdapters(student.decoder, plan);
   const optimizer = new AdamW(adapters.parameters, { weightDecay: plan.weightDecay });
   const losses = [...(from?.losses ?? [])];
   try {
     if (run.source) storedNames(run.source, [...adapters.changed.keys()]);
     if (from) restoreState(from, adapters.parameters, optimizer);
-    const save = async () => run.save?.(await captureState(losses, adapters.parameters, optimizer));
+    const held =
+      heldOut.length > 0
+        ? new HeldOut({ ...run, rows: heldOut }, adapters.parameters, from?.heldOut)
+        : undefined;
+    const save = async () => {
+      const state = await captureState(losses, adapters.parameters, optimizer);
+      await run.save?.({ ...state, ...(held && { heldOut: held.state }) });
+    };
     const rate = healSchedule(plan);
     for (let step = losses.length; step < plan.steps; step++) {
+      if (held?.isOver(plan.patience)) break;
       await yieldToEventLoop();
       if (signal?.aborted) {
         await save();
         throw signal.reason;
       }
       losses.push(await update(context, adapters.parameters, optimizer, step, rate(step)));
+      if ((step + 1) % LOOK_EVERY === 0 || step + 1 === plan.steps) await held?.look();
       onProgress?.({ phase: 'heal', loaded: step + 1, total: plan.steps });
       if ((step + 1) % (run.saveEvery ?? plan.steps) === 0) await save();
     }
-    const report = reportOf(student.decoder, adapters, losses);
+    held?.restoreBest();
+    const report = {
+      ...reportOf(student.decoder, adapters, losses),
+      ...(held && { heldOut: reportOfHeldOut(held.state, losses.length) }),
+    };
     return { report, merged: await mergeAdapters(adapters) };
   } finally {
     optimizer.dispose();
     adapters.detach();
   }
+}
+
+function reportOfHeldOut({ losses }: HeldOutState, updates: number) {
+  const best = losses.indexOf(Math.min(...losses));
+  return { losses, best: Math.min(updates, (best + 1) * LOOK_EVERY) };
 }
 
 function checkRun({ student, teacher, questions, plan, from }: HealRun): void {

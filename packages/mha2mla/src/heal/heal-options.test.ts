@@ -28,6 +28,8 @@ describe('the plan of healing', () => {
     ['kd', [-0.1, Number.NaN], 'be at least 0'],
     ['hidden', [-1, Number.POSITIVE_INFINITY], 'be at least 0'],
     ['weightDecay', [-1], 'be at least 0'],
+    ['patience', [0, 1.5], 'be a positive integer'],
+    ['holdOut', [-0.1, 1, Number.NaN], 'lie in [0, 1)'],
     ['mix', [-0.1, 1, Number.NaN], 'lie in [0, 1)'],
     ['warmup', [-0.1], 'be at least 0'],
     ['decay', [-0.1], 'be at least 0'],

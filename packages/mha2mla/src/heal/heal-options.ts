@@ -2,7 +2,7 @@ import { ADAPTERS, type AdapterOptions } from './attach-adapters';
 
 /** How a converted model is healed, with the defaults that measured best. */
 export interface HealOptions {
-  /** Updates in all. Default 120. */
+  /** Updates in all. Default 250. */
   steps?: number;
   /** Pictures an update, each with the questions about it; a question without one counts as one. Default 8. */
   batchSize?: number;
@@ -20,13 +20,17 @@ export interface HealOptions {
   biases?: boolean;
   /** Weight of the distillation from the original's logits. Default 1. */
   kd?: number;
-  /** Weight of the relative distance of each layer's output to the original's. Default 4. */
+  /** Weight of the relative distance of each layer's output to the original's. Default 16. */
   hidden?: number;
   /**
    * Share of an update's pictures that are made of halves of others, turned over. Questions about
    * them have no answer to learn; what the original makes of them is distilled. Default 0.5.
    */
   mix?: number;
+  /** Share of the pictures that are not trained on but tell when to stop, below 1. Default 0. */
+  holdOut?: number;
+  /** Looks at them, every 25 updates, without a lower loss before the run stops. Default 4. */
+  patience?: number;
   temperature?: number;
   weightDecay?: number;
   /** Share of the updates in which the rate rises, and falls. Default 0.1 and 0.6. */
@@ -41,7 +45,7 @@ export type HealPlan = Required<HealOptions>;
 export function planHealing(options: HealOptions): HealPlan {
   const r = options.r ?? 16;
   const plan: HealPlan = {
-    steps: 120,
+    steps: 250,
     batchSize: 8,
     learningRate: 3e-3,
     loraAlpha: r,
@@ -49,8 +53,10 @@ export function planHealing(options: HealOptions): HealPlan {
     adapter: 'lora',
     biases: true,
     kd: 1,
-    hidden: 4,
+    hidden: 16,
     mix: 0.5,
+    holdOut: 0,
+    patience: 4,
     temperature: 1,
     weightDecay: 0.01,
     warmup: 0.1,
@@ -64,8 +70,8 @@ export function planHealing(options: HealOptions): HealPlan {
 }
 
 function assertInRange(plan: HealPlan): void {
-  const { steps, batchSize, r } = plan;
-  for (const [name, value] of Object.entries({ steps, batchSize, r })) {
+  const { steps, batchSize, r, patience } = plan;
+  for (const [name, value] of Object.entries({ steps, batchSize, r, patience })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new RangeError(`planHealing: ${name} must be a positive integer, got ${value}.`);
     }
@@ -90,9 +96,11 @@ function assertInRange(plan: HealPlan): void {
       throw new RangeError(`planHealing: ${name} must be at least 0, got ${value}.`);
     }
   }
-  // At mix 1 no answer would be left to learn.
-  if (!(plan.mix >= 0 && plan.mix < 1)) {
-    throw new RangeError(`planHealing: mix must lie in [0, 1), got ${plan.mix}.`);
+  // At 1 no answer would be left to learn.
+  for (const [name, value] of Object.entries({ mix: plan.mix, holdOut: plan.holdOut })) {
+    if (!(value >= 0 && value < 1)) {
+      throw new RangeError(`planHealing: ${name} must lie in [0, 1), got ${value}.`);
+    }
   }
   if (warmup + decay > 1) {
     throw new RangeError(

@@ -2,6 +2,7 @@
 import { type ByteSink, type Checkpoint, writeSafetensors } from '@mha2mla/checkpoint';
 import type { AdamW, TrainableParameter } from '@mha2mla/peft';
 import * as tf from '@tensorflow/tfjs-core';
+import type { HeldOutState } from './held-out';
 
 export interface HealState {
   /** Of each update that was done. */
@@ -13,6 +14,8 @@ export interface HealState {
    * with updates.
    */
   tensors: ReadonlyMap<string, StateTensor>;
+  /** Where pictures are held out. */
+  heldOut?: HeldOutState;
 }
 
 interface StateTensor {
@@ -69,28 +72,45 @@ export function restoreState(
   });
 }
 
+/** Before the names of the best weights in a file. */
+const BEST = 'best.';
+
 /** Write a state as safetensors; losses and steps stand in its metadata. */
-export function writeState(sink: ByteSink, { losses, steps, tensors }: HealState): Promise<void> {
-  const entries = [...tensors].map(([name, { shape }]) => ({ name, dtype: 'F32' as const, shape }));
-  return writeSafetensors(sink, entries, ({ name }) => tensors.get(name)!.values, {
-    metadata: { losses: JSON.stringify(losses), steps: JSON.stringify(steps) },
+export function writeState(
+  sink: ByteSink,
+  { losses, steps, tensors, heldOut }: HealState,
+): Promise<void> {
+  const all = new Map(tensors);
+  for (const [name, values] of heldOut?.best ?? []) {
+    all.set(`${BEST}${name}`, { shape: [values.length], values });
+  }
+  const entries = [...all].map(([name, { shape }]) => ({ name, dtype: 'F32' as const, shape }));
+  return writeSafetensors(sink, entries, ({ name }) => all.get(name)!.values, {
+    metadata: {
+      losses: JSON.stringify(losses),
+      steps: JSON.stringify(steps),
+      ...(heldOut && { heldOut: JSON.stringify(heldOut.losses) }),
+    },
   });
 }
 
 /** Read a state of our own. @throws RangeError when it is another file. */
 export async function readState(file: Checkpoint): Promise<HealState> {
-  const losses = JSON.parse(file.metadata.get('losses') ?? 'null') as unknown;
-  const steps = JSON.parse(file.metadata.get('steps') ?? 'null') as unknown;
-  if (!isNumbers(losses) || !isCounts(steps)) {
+  const read = (key: string) => JSON.parse(file.metadata.get(key) ?? 'null') as unknown;
+  const [losses, steps, heldOut] = ['losses', 'steps', 'heldOut'].map(read);
+  if (!isNumbers(losses) || !isCounts(steps) || !(heldOut === null || isNumbers(heldOut))) {
     throw new RangeError(
       `readState: metadata must have losses, a list of numbers, and steps, counts by name, got ${[...file.metadata.keys()].join(', ') || 'none'}. Start the run anew.`,
     );
   }
   const tensors = new Map<string, StateTensor>();
+  const best = new Map<string, Float32Array>();
   for (const { name, shape } of file.tensors.values()) {
-    tensors.set(name, { shape, values: await file.readFloat32(name) });
+    const values = await file.readFloat32(name);
+    if (name.startsWith(BEST)) best.set(name.slice(BEST.length), values);
+    else tensors.set(name, { shape, values });
   }
-  return { losses, steps, tensors };
+  return { losses, steps, tensors, ...(heldOut && { heldOut: { losses: heldOut, best } }) };
 }
 
 function isNumbers(value: unknown): value is number[] {

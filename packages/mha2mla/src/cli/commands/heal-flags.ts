@@ -24,6 +24,8 @@ export interface HealFlags extends RunFlags, CommonFlags {
   kd?: number;
   hidden?: number;
   mix?: number;
+  holdOut?: number;
+  patience?: number;
   workers: number;
   resume?: boolean;
 }
@@ -60,14 +62,24 @@ export function addHealOptions(command: Command): Command {
       "of an update's pictures that are made of halves of others, and only distilled",
       nonNegative(1),
     )
+    .option(
+      '--hold-out <share>',
+      'of the pictures that are not trained on but tell when to stop',
+      nonNegative(1),
+    )
+    .option(
+      '--patience <n>',
+      'looks at them, every 25 updates, without a lower loss before the run stops',
+      integer(1),
+    )
     .option('--workers <n>', 'threads that share the work of an update', integer(1), 1)
     .option('--resume', 'go on with an unfinished run');
 }
 
 export function healOptions(flags: HealFlags): HealOptions {
-  const { adapter, biases, r, loraAlpha, steps, kd, hidden, mix, seed } = flags;
+  const { adapter, biases, r, loraAlpha, steps, kd, hidden, mix, holdOut, patience, seed } = flags;
   return {
-    ...{ adapter, biases, r, loraAlpha, steps, kd, hidden, mix, seed },
+    ...{ adapter, biases, r, loraAlpha, steps, kd, hidden, mix, holdOut, patience, seed },
     batchSize: flags.batch,
     learningRate: flags.lr,
     targetModules: flags.policy,
@@ -90,6 +102,8 @@ export async function healFingerprint(
     kd,
     hidden,
     mix,
+    holdOut,
+    patience,
     seed,
     batchSize,
     learningRate,
@@ -113,6 +127,8 @@ export async function healFingerprint(
     '--kd': kd,
     '--hidden': hidden,
     '--mix': mix,
+    '--hold-out': holdOut,
+    '--patience': patience,
     '--seed': seed,
     defaults: rest,
   };

@@ -1,0 +1,98 @@
+/**
+ * Early stopping on pictures that are not trained on: their loss is taken every so often, and the
+ * best weights come back at the end.
+ */
+import type { TrainableParameter } from '@mha2mla/peft';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Question } from '../data/question';
+import { packReferences } from '../evaluate/pack-references';
+import { disposePrepared, healLoss, prepareBatch } from './heal-loss';
+import { SHARD_ROWS, type ShardContext } from './shard-gradient';
+
+/** Updates between two looks. */
+export const LOOK_EVERY = 25;
+
+export interface HeldOutState {
+  /** At each look. */
+  losses: readonly number[];
+  /** The parameters' values at the best of them. */
+  best: ReadonlyMap<string, Float32Array>;
+}
+
+/** Every n-th row is held out, n the inverse of the share; none for a share of 0. */
+export function splitRows(
+  rows: readonly (readonly Question[])[],
+  share: number,
+): Record<'training' | 'heldOut', (readonly Question[])[]> {
+  const every = share > 0 ? Math.max(2, Math.round(1 / share)) : Number.POSITIVE_INFINITY;
+  const isHeld = (i: number) => i % every === every - 1;
+  return {
+    training: rows.filter((_, i) => !isHeld(i)),
+    heldOut: rows.filter((_, i) => isHeld(i)),
+  };
+}
+
+export class HeldOut {
+  private readonly losses: number[];
+  private best: Map<string, Float32Array>;
+
+  /** @param context whose rows are those held out. */
+  constructor(
+    private readonly context: ShardContext,
+    private readonly parameters: readonly TrainableParameter[],
+    from?: HeldOutState,
+  ) {
+    this.losses = [...(from?.losses ?? [])];
+    this.best = new Map(from?.best);
+  }
+
+  get state(): HeldOutState {
+    return { losses: [...this.losses], best: this.best };
+  }
+
+  /** Whether so many looks have passed since the best one. */
+  isOver(patience: number): boolean {
+    return this.losses.length - 1 - this.bestLook() >= patience;
+  }
+
+  /** Take the loss; keep the weights where it is the lowest yet. */
+  async look(): Promise<void> {
+    this.losses.push(await this.loss());
+    if (this.bestLook() !== this.losses.length - 1) return;
+    const values = new Map<string, Float32Array>();
+    for (const { name, variable } of this.parameters) {
+      values.set(name, Float32Array.from(await variable.data()));
+    }
+    this.best = values;
+  }
+
+  /** Put the best weights back. */
+  restoreBest(): void {
+    tf.tidy(() => {
+      for (const { name, variable } of this.parameters) {
+        const values = this.best.get(name);
+        if (values) variable.assign(tf.tensor(values, variable.shape));
+      }
+    });
+  }
+
+  /** The first of the lowest losses; -1 before the first look. */
+  private bestLook(): number {
+    return this.losses.indexOf(Math.min(...this.losses));
+  }
+
+  /** What training minimises, on questions as they are. */
+  private async loss(): Promise<number> {
+    const { student, teacher, processor, rows, plan } = this.context;
+    let sum = 0;
+    for (let start = 0; start < rows.length; start += SHARD_ROWS) {
+      const own = rows.slice(start, start + SHARD_ROWS);
+      const batch = prepareBatch(student, teacher, await packReferences(student, processor, own));
+      const loss = healLoss(student.decoder, batch, plan);
+      sum += own.length * (await loss.data())[0]!;
+      loss.dispose();
+      disposePrepared(batch);
+    }
+    return sum / rows.length;
+  }
+}
