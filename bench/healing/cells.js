@@ -19,9 +19,9 @@ const BEST = {
 
 /** [rotary dims a head, latent dims a KV head] of heads of 32 dims, and updates where not the default. */
 const SIZES = {
-  llava: [[[8, 8]], [[4, 4]], [[2, 2], 900]],
-  llava_next: [[[8, 16]], [[8, 8]], [[4, 4], 900]],
-  qwen2_5_vl: [[[8, 16]], [[8, 8]], [[4, 4], 900]],
+  llava: [[[8, 8]], [[4, 4]], [[2, 2], 450]],
+  llava_next: [[[8, 16]], [[8, 8]], [[4, 4], 450]],
+  qwen2_5_vl: [[[8, 16]], [[8, 8]], [[4, 4], 450]],
 };
 
 /** Where one factor at a time is varied. */
@@ -35,19 +35,17 @@ const ABLATION = {
     'no mixed pictures': { mix: 0 },
   },
   policy: {
-    v3: { targetModules: 'v3' },
     v4: { targetModules: 'v4' },
     v5: { targetModules: 'v5' },
     v6: { targetModules: 'v6' },
     'attention and MLP': { targetModules: '.*' },
   },
   adapter: {
-    rslora: { adapter: 'rslora', loraAlpha: 4 },
     dora: { adapter: 'dora' },
     'r 4': { r: 4 },
     'no adapter, v4': { adapter: 'none', targetModules: 'v4', learningRate: 1e-3 },
   },
-  samples: Object.fromEntries([125, 250, 500, 1000].map((n) => [`${n}`, { questions: n }])),
+  samples: Object.fromEntries([250, 500, 1000].map((n) => [`${n}`, { questions: n }])),
 };
 
 /**
@@ -55,6 +53,8 @@ const ABLATION = {
  * @returns {HealingCell[]} in the order in which they are worth measuring.
  */
 export function healingCells() {
+  const families = Object.keys(SIZES);
+  const originals = families.map((family) => ({ family, table: 'original', row: 'original' }));
   const results = [0, 1, 2].flatMap((seed) =>
     Object.entries(SIZES).flatMap(([family, sizes]) =>
       sizes.flatMap(([point, steps]) => [
@@ -70,13 +70,16 @@ export function healingCells() {
       ]),
     ),
   );
-  const originals = Object.keys(SIZES).map((family) => ({
-    family,
-    table: 'original',
-    row: 'original',
-  }));
-  const first = results.filter(({ seed }) => seed === 0);
-  return [...originals, ...first, ...ablationCells(), ...results.filter(({ seed }) => seed > 0)];
+  const first = ({ seed }) => seed === 0;
+  const isSmall = ({ family, ropeDim }) => ropeDim === SIZES[family].at(-1)[0][0];
+  const repeated = results.filter((cell) => !first(cell));
+  return [
+    ...originals,
+    ...results.filter(first),
+    ...repeated.filter((cell) => !isSmall(cell)),
+    ...ablationCells(),
+    ...repeated.filter(isSmall),
+  ];
 }
 
 function ablationCells() {

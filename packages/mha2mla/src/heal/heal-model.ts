@@ -9,6 +9,7 @@ import type { VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Question } from '../data/question';
 import { questionRows } from '../data/question-rows';
+import { rememberMedia } from '../data/remember-media';
 import { assertHealable, storedNames } from './assert-healable';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import { healSchedule } from './heal-schedule';
@@ -67,7 +68,7 @@ export async function healModel(
 ): Promise<{ report: HealReport; merged: MergedWeights }> {
   const { student, plan, from, signal, onProgress } = run;
   checkRun(run);
-  const { training, heldOut } = splitRows(questionRows(run.questions), plan.holdOut);
+  const { training, heldOut } = splitRows(rememberMedia(questionRows(run.questions)), plan.holdOut);
   const context = { ...run, rows: training };
   const adapters = attachAdapters(student.decoder, plan);
   const optimizer = new AdamW(adapters.parameters, { weightDecay: plan.weightDecay });
