@@ -4,12 +4,15 @@ import * as node from './node';
 
 test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
+    'ModelAdapters',
     'calibrationBatches',
     'convertModel',
     'diagnoseModel',
     'embedReferences',
     'evaluate',
     'healModel',
+    'largestLogitChange',
+    'loadAdapter',
     'memoryOutput',
     'packReferences',
     'parseConversations',
@@ -17,6 +20,7 @@ test('the package exports these names and no others', () => {
     'planHealing',
     'questionOf',
     'readCalibrationFile',
+    'saveAdapter',
     'scoreReferences',
     'traceModel',
     'writeHealed',

@@ -1,3 +1,8 @@
+export type { AdapterConfig } from './adapter/adapter-config';
+export { largestLogitChange } from './adapter/largest-logit-change';
+export { type LoadAdapterOptions, loadAdapter } from './adapter/load-adapter';
+export { type ModelAdapter, ModelAdapters } from './adapter/model-adapters';
+export { type SaveAdapterOptions, saveAdapter } from './adapter/save-adapter';
 export type { ConversionReport, LayerReport } from './convert/conversion-report';
 export { type ConvertRunOptions, convertModel } from './convert/convert-model';
 export {

@@ -70,25 +70,34 @@ export class AdaptedProjection implements Projection {
   }
 
   /**
+   * Throw unless these adapters can act together.
+   * @throws RangeError for a name that is not there or comes twice, or for DoRA beside another.
+   */
+  assertCompatible(names: readonly string[]): void {
+    const chosen = names.map((name) => this.entryOf(name));
+    if (new Set(names).size !== names.length) {
+      throw new RangeError(`setAdapter: adapter names must differ, got ${names.join(', ')}.`);
+    }
+    if (names.length > 1 && chosen.some(({ adapter }) => adapter.useDora)) {
+      throw new RangeError(`setAdapter: DoRA must act alone, got ${names.join(', ')}.`);
+    }
+  }
+
+  /**
    * Let these adapters act and no other; none, the base. What is merged is unmerged first.
-   * @throws RangeError for a name that is not there or comes twice, or for DoRA beside another;
-   *   nothing is changed then.
+   * @throws RangeError as `assertCompatible` does; nothing is changed then.
    */
   setAdapter(names: string | readonly string[] | undefined): void {
     const list = names === undefined ? [] : typeof names === 'string' ? [names] : [...names];
-    const chosen = list.map((name) => this.entryOf(name));
-    if (new Set(list).size !== list.length) {
-      throw new RangeError(`setAdapter: adapter names must differ, got ${list.join(', ')}.`);
-    }
-    if (list.length > 1 && chosen.some(({ adapter }) => adapter.useDora)) {
-      throw new RangeError(`setAdapter: DoRA must act alone, got ${list.join(', ')}.`);
-    }
+    this.assertCompatible(list);
     this.unmerge();
     for (const { standOn } of this.entries.values()) standOn(this.base);
-    chosen.reduce<Projection>((below, { adapter, standOn }) => {
+    let below = this.base;
+    for (const name of list) {
+      const { adapter, standOn } = this.entryOf(name);
       standOn(below);
-      return adapter;
-    }, this.base);
+      below = adapter;
+    }
     this.active = list;
   }
 
