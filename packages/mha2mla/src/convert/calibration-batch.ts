@@ -1,14 +1,8 @@
 /** Samples on their way through the layers: hidden states, and what a pass over them needs. */
 import { type PrefillStep, prefillStep, rotaryAngles } from '@mha2mla/mla-runtime';
-import {
-  type EmbedTokens,
-  embedInputs,
-  type ModelInputs,
-  prepareInputs,
-  type VisionEncoder,
-  type VlmSource,
-} from '@mha2mla/vlm-adapters';
+import { type ModelInputs, prepareInputs, type VlmSource } from '@mha2mla/vlm-adapters';
 import { type HiddenStates, type KeepHidden, keepInMemory } from './hidden-states';
+import type { Embedder } from './with-embedder';
 
 export interface CalibrationBatch {
   /** Input of the next layer, [B, L, D]. */
@@ -21,14 +15,13 @@ export interface CalibrationBatch {
 /** Embed samples. The caller disposes the batch by {@link disposeBatch}. */
 export async function calibrationBatch(
   { family, config }: Pick<VlmSource, 'family' | 'config'>,
-  embedTokens: EmbedTokens,
-  vision: VisionEncoder,
+  embed: Embedder,
   inputs: ModelInputs,
   keepHidden: KeepHidden = keepInMemory,
 ): Promise<CalibrationBatch> {
   const { layout, positionIds } = prepareInputs(family, config, inputs);
   return {
-    hidden: await keepHidden(embedInputs(config, embedTokens, vision, inputs)),
+    hidden: await keepHidden(embed(inputs)),
     step: prefillStep(layout, positionIds, config.decoder),
     angles: rotaryAngles(positionIds, inputs.batch * inputs.length, config.decoder),
   };

@@ -1,8 +1,8 @@
-import { lookupEmbeddings, yieldToEventLoop } from '@mha2mla/mla-runtime';
+import { yieldToEventLoop } from '@mha2mla/mla-runtime';
 import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
-import * as tf from '@tensorflow/tfjs-core';
 import { type CalibrationBatch, calibrationBatch, disposeBatch } from './calibration-batch';
 import type { KeepHidden } from './hidden-states';
+import { withEmbedder } from './with-embedder';
 
 export interface EmbedCalibrationOptions {
   signal?: AbortSignal;
@@ -20,27 +20,18 @@ export async function embedCalibration(
   samples: readonly ModelInputs[],
   { signal, keepHidden }: EmbedCalibrationOptions = {},
 ): Promise<CalibrationBatch[]> {
-  const { family, config, weights } = source;
-  const { vocabSize, hiddenSize } = config.decoder;
-  const shape: [number, number] = [vocabSize, hiddenSize];
-  const values = await weights.read('embed_tokens.weight', shape);
-  const vision = await family.loadVision(config, weights);
-  const table = tf.tensor2d(values, shape);
-  const embed = (ids: Int32Array, size: readonly [number, number]) =>
-    lookupEmbeddings(table, ids, size);
-  const batches: CalibrationBatch[] = [];
-  try {
-    for (const inputs of samples) {
-      signal?.throwIfAborted();
-      batches.push(await calibrationBatch(source, embed, vision, inputs, keepHidden));
-      await yieldToEventLoop();
+  return withEmbedder(source, async (embed) => {
+    const batches: CalibrationBatch[] = [];
+    try {
+      for (const inputs of samples) {
+        signal?.throwIfAborted();
+        batches.push(await calibrationBatch(source, embed, inputs, keepHidden));
+        await yieldToEventLoop();
+      }
+      return batches;
+    } catch (error) {
+      for (const batch of batches) disposeBatch(batch);
+      throw error;
     }
-    return batches;
-  } catch (error) {
-    for (const batch of batches) disposeBatch(batch);
-    throw error;
-  } finally {
-    vision.dispose();
-    table.dispose();
-  }
+  });
 }

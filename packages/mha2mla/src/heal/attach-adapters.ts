@@ -54,8 +54,20 @@ export interface AttachedAdapters {
  * @throws RangeError when nothing matches.
  */
 export function attachAdapters(decoder: Decoder, options: AdapterOptions): AttachedAdapters {
+  return attachToLayers(new Map(decoder.layers.entries()), options, decoder);
+}
+
+/**
+ * The same for some of a decoder's layers, by their places in it.
+ * @param owner of the last norm, where it is trained with the others.
+ */
+export function attachToLayers(
+  layers: ReadonlyMap<number, DecoderLayer>,
+  options: AdapterOptions,
+  owner?: Decoder,
+): AttachedAdapters {
   const { targetModules, norms } = policyOf(options.targetModules);
-  const bases = mapsOf(decoder);
+  const bases = mapsOf(layers);
   const chosen = selectModules([...bases.keys()], targetModules);
   const modules = new Map<string, LoraProjection | TrainableProjection>();
   const own: TrainableProjection[] = [];
@@ -69,7 +81,7 @@ export function attachAdapters(decoder: Decoder, options: AdapterOptions): Attac
     if (trainsBias(base, options)) changed.set(`${module}.bias`, () => tf.clone(adapted.bias!));
     layer.setProjection(name, adapted);
   }
-  const trainedNorms = norms ? attachNorms(decoder) : [];
+  const trainedNorms = norms ? attachNorms(layers, owner) : [];
   for (const { name, variable } of trainedNorms) changed.set(name, () => tf.clone(variable));
   const parts = [...new Set([...own, ...modules.values()])];
   const parameters = [...parts.flatMap((part) => part.parameters), ...trainedNorms];
@@ -98,9 +110,9 @@ const nameOf = ({ name }: TrainableParameter) => name;
 type Place = { layer: DecoderLayer; name: string; base: Projection };
 
 /** Every linear map with its place, by its module's name. */
-function mapsOf({ layers }: Decoder): Map<string, Place> {
+function mapsOf(layers: ReadonlyMap<number, DecoderLayer>): Map<string, Place> {
   const maps = new Map<string, Place>();
-  for (const [index, layer] of layers.entries()) {
+  for (const [index, layer] of layers) {
     for (const [name, base] of layer.projections) {
       // A latent's map of no width has nothing to learn.
       if (base.inFeatures === 0 || base.outFeatures === 0) continue;
@@ -141,8 +153,11 @@ function expectedNames(
   });
 }
 
-/** Train the norms of all layers and the last one. */
-function attachNorms(decoder: Decoder): (TrainableParameter & { restore(): void })[] {
+/** Train the norms of the layers, and the last one of their owner. */
+function attachNorms(
+  layers: ReadonlyMap<number, DecoderLayer>,
+  owner: Decoder | undefined,
+): (TrainableParameter & { restore(): void })[] {
   const attach = (name: string, frozen: tf.Tensor1D, set: (weight: tf.Tensor1D) => void) => {
     const variable = tf.tidy(() => tf.variable(frozen));
     set(variable);
@@ -152,13 +167,13 @@ function attachNorms(decoder: Decoder): (TrainableParameter & { restore(): void 
     };
     return { name, variable, restore };
   };
-  const ofLayers = decoder.layers.flatMap((layer, index) =>
+  const ofLayers = [...layers].flatMap(([index, layer]) =>
     (['input_layernorm', 'post_attention_layernorm'] as const).map((norm) =>
       attach(`layers.${index}.${norm}.weight`, layer.norms[norm], (weight) =>
         layer.setNorm(norm, weight),
       ),
     ),
   );
-  const last = attach('norm.weight', decoder.norm, (weight) => decoder.setNorm(weight));
-  return [...ofLayers, last];
+  if (!owner) return ofLayers;
+  return [...ofLayers, attach('norm.weight', owner.norm, (weight) => owner.setNorm(weight))];
 }

@@ -56,7 +56,7 @@ export interface HealReport {
 }
 
 /** Gradients beyond this are scaled down, as the reference has it. */
-const MAX_GRADIENT_NORM = 1;
+export const MAX_GRADIENT_NORM = 1;
 
 /**
  * @returns the report, and the healed weights by the decoder's names.

@@ -20,6 +20,7 @@ describe('the plan of healing', () => {
     ['steps', [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY], 'be a positive integer'],
     ['batchSize', [0, 2.5], 'be a positive integer'],
     ['r', [0, 0.5, Number.NaN], 'be a positive integer'],
+    ['recipe', ['three-stage'], 'be one-stage, layerwise'],
     ['adapter', ['ia3'], 'be lora, rslora, dora, none'],
     ['seed', [0.5, Number.NaN], 'be an integer'],
     ['learningRate', [0, -1, Number.NaN, Number.POSITIVE_INFINITY], 'be above 0'],

@@ -1,8 +1,15 @@
 import { ADAPTERS, type AdapterOptions } from './attach-adapters';
 
+export const RECIPES = ['one-stage', 'layerwise'] as const;
+
 /** How a converted model is healed, with the defaults that measured best. */
 export interface HealOptions {
-  /** Updates in all. Default 250. */
+  /**
+   * `one-stage`: all layers at once, from the answers back; `layerwise`: one layer after the other,
+   * each by what it gives (`heal-layerwise.ts`). Default `one-stage`.
+   */
+  recipe?: (typeof RECIPES)[number];
+  /** Updates in all, or of each layer with `layerwise`. Default 250. */
   steps?: number;
   /** Pictures an update, each with the questions about it; a question without one counts as one. Default 8. */
   batchSize?: number;
@@ -45,6 +52,7 @@ export type HealPlan = Required<HealOptions>;
 export function planHealing(options: HealOptions): HealPlan {
   const r = options.r ?? 16;
   const plan: HealPlan = {
+    recipe: 'one-stage',
     steps: 250,
     batchSize: 8,
     learningRate: 3e-3,
@@ -79,10 +87,11 @@ function assertInRange(plan: HealPlan): void {
   if (!Number.isSafeInteger(plan.seed)) {
     throw new RangeError(`planHealing: seed must be an integer, got ${plan.seed}.`);
   }
-  if (!ADAPTERS.includes(plan.adapter)) {
-    throw new RangeError(
-      `planHealing: adapter must be ${ADAPTERS.join(', ')}, got ${plan.adapter}.`,
-    );
+  const choices = { recipe: RECIPES, adapter: ADAPTERS };
+  for (const [name, known] of Object.entries(choices)) {
+    const value = plan[name as keyof typeof choices];
+    if ((known as readonly string[]).includes(value)) continue;
+    throw new RangeError(`planHealing: ${name} must be ${known.join(', ')}, got ${value}.`);
   }
   const { learningRate, loraAlpha, kd, hidden, temperature, weightDecay, warmup, decay } = plan;
   const positive = { learningRate, loraAlpha, temperature };

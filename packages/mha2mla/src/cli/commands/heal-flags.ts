@@ -2,7 +2,7 @@
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type Command, Option } from 'commander';
 import { ADAPTERS } from '../../heal/attach-adapters';
-import type { HealOptions, HealPlan } from '../../heal/heal-options';
+import { type HealOptions, type HealPlan, RECIPES } from '../../heal/heal-options';
 import { fileDigest } from '../../node/file-digest';
 import { modelDigest } from '../../node/open-model';
 import type { CommonFlags } from '../context';
@@ -13,6 +13,8 @@ export interface HealFlags extends RunFlags, CommonFlags {
   data: string;
   teacher: string;
   limit?: number;
+  recipe?: HealOptions['recipe'];
+  spillAbove: number;
   policy?: string;
   adapter?: HealOptions['adapter'];
   biases?: boolean;
@@ -35,6 +37,9 @@ export function addHealOptions(command: Command): Command {
     .requiredOption('--data <data>', 'conversations to train on')
     .requiredOption('--teacher <original>', 'the model that was converted')
     .option('--limit <n>', 'most conversations', integer(1))
+    .addOption(
+      new Option('--recipe <name>', 'all layers at once, or one after the other').choices(RECIPES),
+    )
     .option(
       '--policy <name>',
       'what is trained: v2 to v6, as the reference has them, or a regular expression of whole names of linear maps',
@@ -72,14 +77,21 @@ export function addHealOptions(command: Command): Command {
       'looks at them, every 25 updates, without a lower loss before the run stops',
       integer(1),
     )
+    .option(
+      '--spill-above <MiB>',
+      'hidden states that stay in memory with --recipe layerwise; the rest lies on disk',
+      nonNegative(),
+      1024,
+    )
     .option('--workers <n>', 'threads that share the work of an update', integer(1), 1)
     .option('--resume', 'go on with an unfinished run');
 }
 
 export function healOptions(flags: HealFlags): HealOptions {
-  const { adapter, biases, r, loraAlpha, steps, kd, hidden, mix, holdOut, patience, seed } = flags;
+  const { recipe, adapter, biases, r, loraAlpha, steps, kd, hidden, mix, holdOut, patience, seed } =
+    flags;
   return {
-    ...{ adapter, biases, r, loraAlpha, steps, kd, hidden, mix, holdOut, patience, seed },
+    ...{ recipe, adapter, biases, r, loraAlpha, steps, kd, hidden, mix, holdOut, patience, seed },
     batchSize: flags.batch,
     learningRate: flags.lr,
     targetModules: flags.policy,
@@ -94,6 +106,7 @@ export async function healFingerprint(
   plan: HealPlan,
 ): Promise<Record<string, unknown>> {
   const {
+    recipe,
     adapter,
     biases,
     r,
@@ -117,6 +130,7 @@ export async function healFingerprint(
     '--data': await fileDigest(data),
     '--limit': limit,
     '--policy': targetModules,
+    '--recipe': recipe,
     '--adapter': adapter,
     '--biases': biases,
     '--r': r,

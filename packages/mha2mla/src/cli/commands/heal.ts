@@ -2,6 +2,7 @@ import { openSafetensors } from '@mha2mla/checkpoint';
 import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { Question } from '../../data/question';
+import { healLayerwise, layerNames } from '../../heal/heal-layerwise';
 import { type HealReport, healModel } from '../../heal/heal-model';
 import { type HealPlan, planHealing } from '../../heal/heal-options';
 import { readState, writeState } from '../../heal/heal-state';
@@ -11,6 +12,8 @@ import { type FolderOutput, folderOutput } from '../../node/folder-output';
 import { type HealPool, healPool } from '../../node/heal-pool';
 import { loadQuestions } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
+import { useBackend } from '../../node/register-backends';
+import { spillHidden } from '../../node/spill-hidden';
 import type { Context } from '../context';
 import type { AddCommand } from '../program';
 import { asUsage, UsageError } from '../usage-error';
@@ -42,12 +45,8 @@ export const addHeal: AddCommand = (program, contextOf) => {
           const output = await folderOutput(out, { resume, fingerprint });
           context.resumable();
           try {
-            const healed = await train(source, original, output, {
-              questions,
-              plan,
-              flags,
-              context,
-            });
+            const run = plan.recipe === 'layerwise' ? trainLayerwise : train;
+            const healed = await run(source, original, output, { questions, plan, flags, context });
             await finish(source, output, healed, plan);
             const { losses, ...report } = healed.report;
             context.result(report, () => describe(healed.report));
@@ -101,6 +100,27 @@ async function train(
   );
 }
 
+/** One layer at a time: no whole model is loaded. */
+async function trainLayerwise(
+  source: VlmSource,
+  original: VlmSource,
+  output: FolderOutput,
+  { questions, plan, flags, context }: TrainOptions,
+) {
+  const { signal, terminal } = context;
+  await useBackend(flags.backend);
+  const processor = await source.family.loadProcessor(source.config, source.store);
+  const spill = spillHidden({ folder: output.path, aboveBytes: flags.spillAbove * 2 ** 20 });
+  try {
+    const { keep: keepHidden } = spill;
+    const onProgress = terminal.progress;
+    const run = { source, original, processor, questions, plan, output, keepHidden };
+    return await healLayerwise({ ...run, signal, onProgress });
+  } finally {
+    await spill.close();
+  }
+}
+
 /** Threads beside this one, where more than one was asked for and there are shards for them. */
 function startPool(
   source: VlmSource,
@@ -126,7 +146,7 @@ async function finish(
   plan: HealPlan,
 ): Promise<void> {
   await writeHealed(source, output, merged, { ...report, options: plan });
-  await output.finish([STATE]);
+  await output.finish([STATE, ...layerNames(source)]);
 }
 
 /** Loss lines in the log: enough to see the curve. */
