@@ -20,8 +20,8 @@ const BEST = {
 /** [rotary dims a head, latent dims a KV head] of heads of 32 dims, and updates where not the default. */
 const SIZES = {
   llava: [[[8, 8]], [[4, 4]], [[2, 2], 450]],
-  llava_next: [[[8, 16]], [[8, 8]], [[4, 4], 450]],
-  qwen2_5_vl: [[[8, 16]], [[8, 8]], [[4, 4], 450]],
+  llava_next: [[[8, 16]], [[8, 8], 350], [[4, 4], 450]],
+  qwen2_5_vl: [[[8, 16]], [[8, 8], 350], [[4, 4], 450]],
 };
 
 /** Where one factor at a time is varied. */
@@ -45,7 +45,10 @@ const ABLATION = {
     'r 4': { r: 4 },
     'no adapter, v4': { adapter: 'none', targetModules: 'v4', learningRate: 1e-3 },
   },
-  samples: Object.fromEntries([250, 500, 1000].map((n) => [`${n}`, { questions: n }])),
+  samples: {
+    ...Object.fromEntries([250, 500, 1000].map((n) => [`${n}`, { questions: n }])),
+    2000: {},
+  },
 };
 
 /**
@@ -84,7 +87,9 @@ export function healingCells() {
 
 function ablationCells() {
   const factors = Object.entries(ABLATION).flatMap(([table, rows]) =>
-    Object.entries(rows).map(([row, heal]) => cellOf({ ...ABLATED, table, row, heal })),
+    Object.entries({ default: {}, ...rows }).map(([row, heal]) =>
+      cellOf({ ...ABLATED, table, row, heal }),
+    ),
   );
   const inits = ['weights', 'activations', 'attention'].flatMap((init) => [
     cellOf({ ...ABLATED, table: 'init', row: `${init}, converted`, options: { init } }),

@@ -26,14 +26,8 @@ export function sizesPlot({ rows }) {
 
 /** @param {Awaited<ReturnType<import('./summarise.js').summarise>>} summary */
 export function samplesPlot({ rows }) {
-  const samples = rows.filter(({ table }) => table === 'samples');
-  const all = rows.find(
-    ({ table, row, family, rank, ropeDim }) =>
-      table === 'result' &&
-      row === 'healed' &&
-      samples.some((one) => one.family === family && one.rank === rank && one.ropeDim === ropeDim),
-  );
-  const points = [...samples, ...(all ? [all] : [])].map((row) => pointOf(row.questions, row));
+  const samples = rows.filter(({ table, row }) => table === 'samples' && row !== 'default');
+  const points = samples.map((row) => pointOf(row.questions, row));
   const series = [{ name: samples[0] ? NAMES[samples[0].family] : '', points }];
   const options = {
     title: 'What healing with fewer questions keeps',

@@ -1,7 +1,8 @@
-import { type PrefillStep, prefillStep, tokenLayout } from '@mha2mla/mla-runtime';
+import type { PrefillStep } from '@mha2mla/mla-runtime';
 import type { VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { PackedReferences } from './pack-references';
+import { referenceStep } from './reference-step';
 
 /** Packed questions as any decoder takes them that shares the model's vision tower and embeddings. */
 export interface EmbeddedReferences extends PackedReferences {
@@ -16,13 +17,8 @@ export function embedReferences(
   model: Pick<VisionLanguageModel, 'config' | 'embed'>,
   packed: PackedReferences,
 ): EmbeddedReferences {
-  const { inputs, positionIds, branches } = packed;
-  const { inputIds, attentionMask, batch, length } = inputs;
-  const vision = new Set(model.config.visionTokenIds);
-  const isVision = (id: number) => vision.has(id);
-  const layout = tokenLayout(inputIds, attentionMask, [batch, length], isVision);
-  const inputsEmbeds = model.embed(inputs);
-  const step = prefillStep(layout, positionIds, model.config.decoder, { branches });
+  const inputsEmbeds = model.embed(packed.inputs);
+  const step = referenceStep(model.config, packed);
   return {
     ...packed,
     inputsEmbeds,

@@ -21,6 +21,7 @@ import { openModelFolder } from '../node/open-model';
 import { memoryOutput } from '../output/result-output';
 import { healLayerwise, type LayerwiseRun, layerNames } from './heal-layerwise';
 import { planHealing } from './heal-options';
+import type { MergedWeights } from './merge-adapters';
 import { tinyHealing } from './tiny-healing';
 import { writeHealed } from './write-healed';
 
@@ -57,6 +58,14 @@ function heal({ plan, ...changes }: Partial<Omit<LayerwiseRun, 'plan'>> & { plan
   });
 }
 
+async function valuesOf(merged: MergedWeights): Promise<Map<string, Float32Array>> {
+  const values = new Map<string, Float32Array>();
+  for (const [name, value] of merged) {
+    values.set(name, typeof value === 'function' ? await value() : value);
+  }
+  return values;
+}
+
 /** Likelihood of the answers of other questions. */
 async function nllOf(of: VlmSource): Promise<number> {
   const others = (await loadQuestions(fixture('models/scenes/heal.jsonl'), 60)).slice(40);
@@ -71,8 +80,9 @@ async function nllOf(of: VlmSource): Promise<number> {
 
 test('each layer comes nearer to what the original gives, and answers too', async () => {
   const { report, merged } = whole;
-  expect(report.losses).toHaveLength(LAYERS * 8);
-  expect(report.steps).toBe(LAYERS * 8);
+  expect(report.losses).toHaveLength(8);
+  expect(report.steps).toBe(8);
+  expect(report.layers).toHaveLength(LAYERS);
   expect(report.loss.last).toBeLessThan(0.9 * report.loss.first);
   expect(merged.size).toBe(LAYERS * 9);
   expect(report.trainableShare).toBeGreaterThan(0);
@@ -94,7 +104,8 @@ test('a run that was stopped goes on behind its finished layers, to the same bit
   await expect(heal({ output, signal: abort.signal, onProgress })).rejects.toThrow('stopped');
   expect([...output.files.keys()]).toEqual(layerNames(source).slice(0, 2));
   const again = await heal({ output });
-  expect(again).toEqual(whole);
+  expect(again.report).toEqual(whole.report);
+  expect(await valuesOf(again.merged)).toEqual(await valuesOf(whole.merged));
 });
 
 test('leaves no tensors behind, whole or stopped', async () => {

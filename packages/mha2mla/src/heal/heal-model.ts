@@ -15,7 +15,7 @@ import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import { healSchedule } from './heal-schedule';
 import { captureState, type HealState, restoreState } from './heal-state';
 import { HeldOut, type HeldOutState, LOOK_EVERY, splitRows } from './held-out';
-import { type MergedWeights, mergeAdapters } from './merge-adapters';
+import { mergeAdapters } from './merge-adapters';
 import {
   meanOfShards,
   type ShardContext,
@@ -65,7 +65,7 @@ export const MAX_GRADIENT_NORM = 1;
  */
 export async function healModel(
   run: HealRun,
-): Promise<{ report: HealReport; merged: MergedWeights }> {
+): Promise<{ report: HealReport; merged: ReadonlyMap<string, Float32Array> }> {
   const { student, plan, from, signal, onProgress } = run;
   checkRun(run);
   const { training, heldOut } = splitRows(rememberMedia(questionRows(run.questions)), plan.holdOut);
@@ -148,7 +148,7 @@ async function update(
   tf.dispose([gradients, norm]);
   if (finite) return loss;
   throw new RangeError(
-    `healModel: loss and gradients must stay finite, got a loss of ${loss} and a gradient norm of ${size} at update ${step + 1}. Lower the learning rate.`,
+    `healModel: loss and gradients must stay finite, got a loss of ${loss} and a gradient norm of ${size} at update ${step + 1}. Start anew with a lower learning rate.`,
   );
 }
 

@@ -48,6 +48,13 @@ describe('the plan of healing', () => {
   });
 });
 
+test('layerwise has no use for what answers are needed for', () => {
+  expect(() => planHealing({ recipe: 'layerwise', kd: 1, holdOut: 0.1 })).toThrow(
+    'layerwise has no use for kd, holdOut, got 1, 0.1',
+  );
+  expect(planHealing({ recipe: 'layerwise', kd: undefined }).recipe).toBe('layerwise');
+});
+
 describe('the learning rate', () => {
   const ratesOf = (steps: number, warmup: number, decay: number) => {
     const rate = healSchedule({ learningRate: 2, steps, warmup, decay });

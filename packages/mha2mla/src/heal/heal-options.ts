@@ -48,8 +48,17 @@ export interface HealOptions {
 
 export type HealPlan = Required<HealOptions>;
 
-/** Fill in defaults. @throws RangeError for values out of range. */
+/** What `layerwise` has no use for: it knows no answers. */
+const OF_ANSWERS = ['kd', 'hidden', 'temperature', 'holdOut', 'patience'] as const;
+
+/** Fill in defaults. @throws RangeError for values out of range, and that a recipe has no use for. */
 export function planHealing(options: HealOptions): HealPlan {
+  const idle = OF_ANSWERS.filter((name) => options[name] !== undefined);
+  if (options.recipe === 'layerwise' && idle.length > 0) {
+    throw new RangeError(
+      `planHealing: the recipe layerwise has no use for ${idle.join(', ')}, got ${idle.map((name) => options[name]).join(', ')}. Leave them out.`,
+    );
+  }
   const r = options.r ?? 16;
   const plan: HealPlan = {
     recipe: 'one-stage',

@@ -1,30 +1,45 @@
-/** A finished layer of `healLayerwise` as a piece of its output. */
+/** A finished layer of `healLayerwise` as a piece of its output: values are read when they are needed. */
 import { openSafetensors, writeSafetensors } from '@mha2mla/checkpoint';
-import type { LayerTensor } from '../convert/layer-weights';
+import type { LayerTensor, LayerWeights } from '../convert/layer-weights';
 import type { ResultOutput } from '../output/result-output';
-import type { HealedLayer } from './heal-layerwise';
+import type { HealedLayer } from './heal-layer';
+
+export interface StoredLayer extends Omit<HealedLayer, 'weights'> {
+  /** Of its weights, the decoder's. */
+  readonly names: readonly string[];
+  readWeight(name: string): Promise<Float32Array>;
+  /** All weights, without a prefix of their names. */
+  read(prefix: string): Promise<LayerWeights>;
+}
 
 export function writeHealedLayer(
   output: ResultOutput,
   name: string,
-  { weights, losses, trained, total }: HealedLayer,
+  { weights, ...report }: HealedLayer,
 ): Promise<void> {
   const entries = [...weights].map(([weight, { shape }]) => ({
     ...{ name: weight, shape, dtype: 'F32' as const },
   }));
   return output.write(name, (sink) =>
     writeSafetensors(sink, entries, ({ name: weight }) => weights.get(weight)!.values, {
-      metadata: { report: JSON.stringify({ losses, trained, total }) },
+      metadata: { report: JSON.stringify(report) },
     }),
   );
 }
 
-/** Read a piece of our own. */
-export async function readHealedLayer(output: ResultOutput, name: string): Promise<HealedLayer> {
+/** Open a piece of our own. */
+export async function openHealedLayer(output: ResultOutput, name: string): Promise<StoredLayer> {
   const file = await openSafetensors(await output.read(name));
-  const weights = new Map<string, LayerTensor>();
-  for (const { name: weight, shape } of file.tensors.values()) {
-    weights.set(weight, { shape, values: await file.readFloat32(weight) });
-  }
-  return { weights, ...JSON.parse(file.metadata.get('report')!) };
+  return {
+    ...(JSON.parse(file.metadata.get('report')!) as Omit<HealedLayer, 'weights'>),
+    names: [...file.tensors.keys()],
+    readWeight: (weight) => file.readFloat32(weight),
+    async read(prefix) {
+      const weights = new Map<string, LayerTensor>();
+      for (const { name: weight, shape } of file.tensors.values()) {
+        weights.set(weight.slice(prefix.length), { shape, values: await file.readFloat32(weight) });
+      }
+      return weights;
+    },
+  };
 }

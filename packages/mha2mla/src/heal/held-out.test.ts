@@ -21,14 +21,20 @@ describe('looks at pictures held out', () => {
     expect(held.isOver(patience)).toBe(expected);
   });
 
-  test('every n-th row is held out, and none of a share of 0', () => {
-    const rows = Array.from({ length: 10 }, (): Question[] => []);
-    expect(splitRows(rows, 0)).toEqual({ training: rows, heldOut: [] });
-    const { training, heldOut } = splitRows(rows, 0.25);
-    expect([training.length, heldOut.length]).toEqual([8, 2]);
-    expect(heldOut).toEqual([rows[3], rows[7]]);
-    // At least half is trained on.
-    expect(splitRows(rows, 0.9).training).toHaveLength(5);
+  test.each([
+    [0, 10, 0],
+    [0.25, 10, 3],
+    [0.4, 10, 4],
+    [0.9, 10, 9],
+    [0.99, 10, 9], // one is trained on
+    [0.01, 10, 1],
+    [0.5, 1, 0],
+  ])('a share of %d of %i rows is %i, and none is lost', (share, count, expected) => {
+    const rows = Array.from({ length: count }, (): Question[] => []);
+    const { training, heldOut } = splitRows(rows, share);
+    expect(heldOut).toHaveLength(expected);
+    expect(new Set([...training, ...heldOut])).toEqual(new Set(rows));
+    expect(training).toHaveLength(count - expected);
   });
 });
 

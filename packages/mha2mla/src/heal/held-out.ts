@@ -19,16 +19,19 @@ export interface HeldOutState {
   best: ReadonlyMap<string, Float32Array>;
 }
 
-/** Every n-th row is held out, n the inverse of the share; none for a share of 0. */
+/** Hold out a share of the rows, evenly spread: at least one, unless the share is 0, and not all. */
 export function splitRows(
   rows: readonly (readonly Question[])[],
   share: number,
 ): Record<'training' | 'heldOut', (readonly Question[])[]> {
-  const every = share > 0 ? Math.max(2, Math.round(1 / share)) : Number.POSITIVE_INFINITY;
-  const isHeld = (i: number) => i % every === every - 1;
+  const most = Math.max(0, rows.length - 1);
+  const count = share > 0 ? Math.min(most, Math.max(1, Math.round(share * rows.length))) : 0;
+  const held = new Set(
+    Array.from({ length: count }, (_, i) => Math.floor(((i + 0.5) * rows.length) / count)),
+  );
   return {
-    training: rows.filter((_, i) => !isHeld(i)),
-    heldOut: rows.filter((_, i) => isHeld(i)),
+    training: rows.filter((_, i) => !held.has(i)),
+    heldOut: rows.filter((_, i) => held.has(i)),
   };
 }
 
@@ -55,9 +58,18 @@ export class HeldOut {
     return this.losses.length - 1 - this.bestLook() >= patience;
   }
 
-  /** Take the loss; keep the weights where it is the lowest yet. */
+  /**
+   * Take the loss; keep the weights where it is the lowest yet.
+   * @throws RangeError for a loss that is no number.
+   */
   async look(): Promise<void> {
-    this.losses.push(await this.loss());
+    const loss = await this.loss();
+    if (!Number.isFinite(loss)) {
+      throw new RangeError(
+        `healModel: the loss of pictures held out must stay finite, got ${loss}. Start anew with a lower learning rate.`,
+      );
+    }
+    this.losses.push(loss);
     if (this.bestLook() !== this.losses.length - 1) return;
     const values = new Map<string, Float32Array>();
     for (const { name, variable } of this.parameters) {

@@ -9,7 +9,7 @@ import { memoryOutput } from '../output/result-output';
 import { traceModel } from '../trace/trace-model';
 import { attachAdapters } from './attach-adapters';
 import type { HealReport } from './heal-model';
-import { type MergedWeights, mergeAdapters } from './merge-adapters';
+import { mergeAdapters } from './merge-adapters';
 import { tinyAnswers, tinyHealing } from './tiny-healing';
 import { trainTiny } from './train-tiny';
 import { writeHealed } from './write-healed';
@@ -27,7 +27,7 @@ interface Healed {
   /** Files of the converted model, and of the healed one in the order of writing. */
   before: Map<string, Uint8Array>;
   after: Map<string, Uint8Array>;
-  merged: MergedWeights;
+  merged: ReadonlyMap<string, Float32Array>;
   /** Logits with adapters, and of what was written. */
   adapted: Float32Array;
   written: Float32Array;

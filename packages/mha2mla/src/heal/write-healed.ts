@@ -11,6 +11,11 @@ import type { MergedWeights } from './merge-adapters';
 /** In a folder of one weight file there is none. */
 const INDEX = 'model.safetensors.index.json';
 const CARD = 'README.md';
+/** By recipe. */
+const TAUGHT: Record<string, string> = {
+  'one-stage': 'with cross-entropy and distillation from the original',
+  layerwise: "layer by layer, by what the original's layers give",
+};
 
 /**
  * Write everything, config.json last: a folder without it is unfinished.
@@ -29,11 +34,10 @@ export async function writeHealed(
   for (const [file, tensors] of byFile([...checkpoint.tensors.values()])) {
     const entries = tensors.map(({ name, shape, dtype }) => ({ name, shape: [...shape], dtype }));
     await output.write(file, (sink) =>
-      writeSafetensors(
-        sink,
-        entries,
-        async ({ name }) => fresh.get(name) ?? checkpoint.readBytes(name),
-      ),
+      writeSafetensors(sink, entries, async ({ name }) => {
+        const value = fresh.get(name) ?? checkpoint.readBytes(name);
+        return typeof value === 'function' ? value() : value;
+      }),
     );
   }
   await copyCompanions(store, output);
@@ -54,13 +58,16 @@ function byFile(tensors: readonly TensorInfo[]): Map<string, TensorInfo[]> {
 }
 
 /** The converted model's card, and what healing did. */
-async function healedCard({ store }: VlmSource, report: HealReport): Promise<string> {
+async function healedCard(
+  { store }: VlmSource,
+  report: HealReport & { options: Record<string, unknown> },
+): Promise<string> {
   const before = (await store.open(CARD)) ? `${(await readText(store, CARD)).trimEnd()}\n\n` : '';
   const { steps, trainableShare, loss } = report;
   return [
     `${before}## Healing`,
     '',
-    `Fine-tuned in ${steps} updates of ${(100 * trainableShare).toFixed(1)} % of the language model's weights, with cross-entropy and distillation from the original. The loss fell from ${loss.first.toFixed(3)} to ${loss.last.toFixed(3)}; \`heal.json\` has all of it.`,
+    `Fine-tuned in ${steps} updates of ${(100 * trainableShare).toFixed(1)} % of the language model's weights, ${TAUGHT[String(report.options.recipe)] ?? TAUGHT['one-stage']}. The loss fell from ${loss.first.toFixed(3)} to ${loss.last.toFixed(3)}; \`heal.json\` has all of it.`,
     '',
   ].join('\n');
 }

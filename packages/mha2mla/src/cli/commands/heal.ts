@@ -6,6 +6,7 @@ import { healLayerwise, layerNames } from '../../heal/heal-layerwise';
 import { type HealReport, healModel } from '../../heal/heal-model';
 import { type HealPlan, planHealing } from '../../heal/heal-options';
 import { readState, writeState } from '../../heal/heal-state';
+import type { MergedWeights } from '../../heal/merge-adapters';
 import { shardCount } from '../../heal/shard-gradient';
 import { writeHealed } from '../../heal/write-healed';
 import { type FolderOutput, folderOutput } from '../../node/folder-output';
@@ -37,6 +38,11 @@ export const addHeal: AddCommand = (program, contextOf) => {
       const { resume = false } = flags;
       await assertWritableTarget(out, { resume });
       const plan = asUsage(() => planHealing(healOptions(flags)));
+      if (plan.recipe === 'layerwise' && flags.workers > 1) {
+        throw new UsageError(
+          'heal: --recipe layerwise runs in one thread, got --workers. Leave it out.',
+        );
+      }
       await withModelFolder(folder, {}, (source) =>
         withModelFolder(flags.teacher, {}, async (original) => {
           assertPair(source, original);
@@ -142,7 +148,7 @@ async function savedState(output: FolderOutput) {
 async function finish(
   source: VlmSource,
   output: FolderOutput,
-  { report, merged }: Awaited<ReturnType<typeof healModel>>,
+  { report, merged }: { report: HealReport; merged: MergedWeights },
   plan: HealPlan,
 ): Promise<void> {
   await writeHealed(source, output, merged, { ...report, options: plan });

@@ -1,0 +1,112 @@
+/** Train one layer of the student to give what the teacher's gives for its own input. */
+import { type DecoderLayer, loadDecoderLayer, yieldToEventLoop } from '@mha2mla/mla-runtime';
+import { AdamW, clipByGlobalNorm, outputMatchingLoss, valueAndGrads } from '@mha2mla/peft';
+import * as tf from '@tensorflow/tfjs-core';
+import { withHidden } from '../convert/hidden-states';
+import type { LayerTensor } from '../convert/layer-weights';
+import { storedNames } from './assert-healable';
+import { type AttachedAdapters, attachToLayers } from './attach-adapters';
+import { batchOfStep } from './batch-of-step';
+import type { LayerwiseRun } from './heal-layerwise';
+import { MAX_GRADIENT_NORM } from './heal-model';
+import { healSchedule } from './heal-schedule';
+import { type LayerStream, withStep } from './layer-streams';
+
+/** What a layer's healing came to. */
+export interface HealedLayer {
+  /** By the decoder's names, laid out as on disk. */
+  weights: ReadonlyMap<string, LayerTensor>;
+  /** Of each update, before it. */
+  losses: readonly number[];
+  /** Numbers that were trained, and of all linear maps and adapters. */
+  trained: number;
+  total: number;
+}
+
+/** @param onUpdate is told how many updates are done. @throws RangeError for a loss that is no number. */
+export async function healLayer(
+  run: LayerwiseRun,
+  streams: readonly LayerStream[],
+  index: number,
+  onUpdate: (done: number) => void,
+): Promise<HealedLayer> {
+  const { source, original, plan, signal } = run;
+  const seed = plan.seed + 1000 * index;
+  const student = await loadDecoderLayer(source.config.decoder, source.weights, index);
+  const teacher = await loadDecoderLayer(original.config.decoder, original.weights, index);
+  const maps = [...student.projections.values()];
+  const frozen = maps.reduce((sum, map) => sum + map.inFeatures * map.outFeatures, 0);
+  const adapters = attachToLayers(new Map([[index, student]]), { ...plan, seed });
+  const optimizer = new AdamW(adapters.parameters, { weightDecay: plan.weightDecay });
+  const rate = healSchedule(plan);
+  const losses: number[] = [];
+  try {
+    storedNames(source, [...adapters.changed.keys()]);
+    for (let step = 0; step < plan.steps; step++) {
+      await yieldToEventLoop();
+      signal?.throwIfAborted();
+      const [at] = batchOfStep(step, { count: streams.length, batchSize: 1, seed });
+      const sides = { student, teacher, adapters, optimizer };
+      const loss = await update(run, streams[at!]!, sides, rate(step));
+      if (!Number.isFinite(loss)) {
+        throw new RangeError(
+          `healLayerwise: loss and gradients must stay finite, got others in layer ${index} at update ${step + 1}. Start anew with a lower learning rate.`,
+        );
+      }
+      losses.push(loss);
+      onUpdate(step + 1);
+    }
+    const trained = adapters.parameters.reduce((sum, { variable }) => sum + variable.size, 0);
+    return { weights: await read(adapters), losses, trained, total: frozen + adapters.added };
+  } finally {
+    optimizer.dispose();
+    adapters.detach();
+    student.dispose();
+    teacher.dispose();
+  }
+}
+
+interface Sides {
+  student: DecoderLayer;
+  teacher: DecoderLayer;
+  adapters: AttachedAdapters;
+  optimizer: AdamW;
+}
+
+/** One update. @returns the loss before it; NaN where it or its gradient is no number, and nothing moved. */
+function update(
+  { source }: LayerwiseRun,
+  stream: LayerStream,
+  { student, teacher, adapters, optimizer }: Sides,
+  rate: number,
+): Promise<number> {
+  const { batch, length, attentionMask } = stream.places.inputs;
+  return withStep(source.config, stream, async (step) => {
+    const target = await withHidden(stream.teacher, (states) => teacher.prefill(states, step));
+    const mask = tf.tensor2d(Float32Array.from(attentionMask), [batch, length]);
+    try {
+      return await withHidden(stream.student, async (states) => {
+        const lossFn = () => outputMatchingLoss(student.prefill(states, step), target, { mask });
+        const allowMissing = step.only !== undefined;
+        const { value, grads } = valueAndGrads(lossFn, adapters.parameters, { allowMissing });
+        const clipped = clipByGlobalNorm(grads, MAX_GRADIENT_NORM);
+        const [loss, norm] = [(await value.data())[0]!, (await clipped.norm.data())[0]!];
+        if (Number.isFinite(norm)) optimizer.step(clipped.grads, rate);
+        tf.dispose([value, grads, clipped.grads, clipped.norm] as tf.TensorContainer);
+        return Number.isFinite(norm) ? loss : Number.NaN;
+      });
+    } finally {
+      tf.dispose([target, mask]);
+    }
+  });
+}
+
+async function read({ changed }: AttachedAdapters): Promise<Map<string, LayerTensor>> {
+  const weights = new Map<string, LayerTensor>();
+  for (const [name, weightOf] of changed) {
+    const weight = weightOf();
+    weights.set(name, { shape: weight.shape, values: (await weight.data()) as Float32Array });
+    weight.dispose();
+  }
+  return weights;
+}
