@@ -12,7 +12,7 @@ export function createBar(stream: NodeJS.WritableStream): ProgressBar {
     stream,
     clearOnComplete: true,
     hideCursor: true,
-    format: '{phase} {bar} {value}/{total}',
+    format: '{phase} {bar} {value}/{total}, {eta_formatted} left',
   };
   let bar: cliProgress.SingleBar | undefined;
   return {

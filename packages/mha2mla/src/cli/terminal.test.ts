@@ -34,10 +34,10 @@ describe('on a terminal', () => {
   test('a bar shows a phase, and goes with it', () => {
     const { terminal, screen } = onTerminal();
     terminal.progress(at(1));
-    expect(screen().lines).toEqual([expect.stringMatching(/^convert .* 1\/4$/)]);
+    expect(screen().lines).toEqual([expect.stringMatching(/^convert .* 1\/4, \S+ left$/)]);
     terminal.progress(at(2));
     vi.advanceTimersByTime(200); // a bar is drawn ten times a second
-    expect(screen().lines).toEqual([expect.stringMatching(/^convert .* 2\/4$/)]);
+    expect(screen().lines).toEqual([expect.stringMatching(/^convert .* 2\/4, \S+ left$/)]);
     terminal.end();
     expect(screen()).toEqual({ lines: [''], cursorShown: true });
   });
@@ -68,7 +68,10 @@ describe('on a terminal', () => {
     terminal.progress(at(1, 'load'));
     vi.advanceTimersByTime(1234);
     terminal.progress(at(1, 'convert'));
-    expect(screen().lines).toEqual(['load: 1.2 s', expect.stringMatching(/^convert .* 1\/4$/)]);
+    expect(screen().lines).toEqual([
+      'load: 1.2 s',
+      expect.stringMatching(/^convert .* 1\/4, \S+ left$/),
+    ]);
     vi.advanceTimersByTime(999);
     terminal.end();
     expect(screen().lines).toEqual(['load: 1.2 s', '']);

@@ -7,6 +7,7 @@ import type { ConvertRunOptions } from '../../convert/convert-model';
 import { dryRun } from '../../convert/dry-run';
 import { discardingOutput } from '../../node/discarding-output';
 import { spillHidden } from '../../node/spill-hidden';
+import { duration, gibibytes } from '../quantities';
 
 /** The document of `--json`. */
 export interface DryRunDocument {
@@ -76,14 +77,4 @@ async function nearestFolder(path: string): Promise<string> {
     const found = await stat(folder).catch(() => undefined);
     if (found?.isDirectory() || dirname(folder) === folder) return folder;
   }
-}
-
-function gibibytes(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
-}
-
-function duration(seconds: number): string {
-  if (seconds < 120) return `${seconds.toFixed(1)} s`;
-  const minutes = Math.round(seconds / 60);
-  return minutes < 120 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
 }

@@ -29,6 +29,7 @@ export interface HealFlags extends RunFlags, CommonFlags {
   holdOut?: number;
   patience?: number;
   workers: number;
+  dryRun?: boolean;
   resume?: boolean;
 }
 
@@ -84,6 +85,7 @@ export function addHealOptions(command: Command): Command {
       1024,
     )
     .option('--workers <n>', 'threads that share the work of an update', integer(1), 1)
+    .option('--dry-run', 'tell time, memory and disk from two updates, and write nothing')
     .option('--resume', 'go on with an unfinished run');
 }
 

@@ -49,6 +49,30 @@ test('--json gives one document with the fields that scripts rely on, and OUT is
   expect(converted).toBe(true);
 });
 
+test('--dry-run tells what it takes, and writes nothing', async () => {
+  const { stdout } = await heal('dry', '--dry-run', '--json');
+  const found = JSON.parse(stdout);
+  expect(found).toMatchObject({ dryRun: true, steps: 2 });
+  const { trainableShare } = JSON.parse(await readFile(join(at('whole'), 'heal.json'), 'utf8'));
+  expect(found.trainableShare).toBe(trainableShare);
+  expect(found.seconds.total).toBeGreaterThan(found.seconds.update);
+  expect(found.diskBytes.output).toBeGreaterThan(1e6);
+  expect((await readdir(root)).filter((name) => name.startsWith('dry'))).toEqual([]);
+  const refused = await heal('dry', '--dry-run', '--recipe', 'layerwise');
+  expect([refused.status, refused.stderr]).toEqual([2, expect.stringContaining('one-stage')]);
+});
+
+test('--recipe layerwise heals a layer after another', async () => {
+  const { status, stdout } = await heal('layered', '--recipe', 'layerwise', '--json');
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout).layers).toHaveLength(4);
+  const files = await readdir(at('layered'));
+  expect(files.filter((name) => name.startsWith('healed-'))).toEqual([]);
+  expect(await readFile(join(at('layered'), 'README.md'), 'utf8')).toContain('layer by layer');
+  const idle = await heal('idle', '--recipe', 'layerwise', '--kd', '1');
+  expect([idle.status, idle.stderr]).toEqual([2, expect.stringContaining('no use for kd')]);
+});
+
 test('for people there are loss lines and the trainable share', async () => {
   const { stdout } = await heal('lines');
   expect(stdout).toMatch(

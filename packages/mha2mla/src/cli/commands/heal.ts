@@ -3,7 +3,7 @@ import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { Question } from '../../data/question';
 import { healLayerwise, layerNames } from '../../heal/heal-layerwise';
-import { type HealReport, healModel } from '../../heal/heal-model';
+import { type HealReport, type HealRun, healModel } from '../../heal/heal-model';
 import { type HealPlan, planHealing } from '../../heal/heal-options';
 import { readState, writeState } from '../../heal/heal-state';
 import type { MergedWeights } from '../../heal/merge-adapters';
@@ -19,6 +19,7 @@ import type { Context } from '../context';
 import type { AddCommand } from '../program';
 import { asUsage, UsageError } from '../usage-error';
 import { withModel } from '../with-model';
+import { describeHealDryRun, healDryRun } from './heal-dry-run';
 import { addHealOptions, type HealFlags, healFingerprint, healOptions } from './heal-flags';
 
 const STATE = 'heal-state.safetensors';
@@ -47,12 +48,22 @@ export const addHeal: AddCommand = (program, contextOf) => {
         withModelFolder(flags.teacher, {}, async (original) => {
           assertPair(source, original);
           const questions = await loadQuestions(flags.data, flags.limit);
+          const options = { questions, plan, flags, context };
+          if (flags.dryRun) {
+            const found = await healDryRun(source, plan, (run) =>
+              train(source, original, run, { ...options, plan: run.plan }),
+            );
+            context.result(found, () => describeHealDryRun(found));
+            return;
+          }
           const fingerprint = await healFingerprint(source, original, flags, plan);
           const output = await folderOutput(out, { resume, fingerprint });
           context.resumable();
           try {
-            const run = plan.recipe === 'layerwise' ? trainLayerwise : train;
-            const healed = await run(source, original, output, { questions, plan, flags, context });
+            const healed =
+              plan.recipe === 'layerwise'
+                ? await trainLayerwise(source, original, output, options)
+                : await train(source, original, await keptIn(output, context), options);
             await finish(source, output, healed, plan);
             const { losses, ...report } = healed.report;
             context.result(report, () => describe(healed.report));
@@ -78,10 +89,22 @@ interface TrainOptions {
   context: Context;
 }
 
+/** Where a run has come to, and where it keeps that. */
+async function keptIn(output: FolderOutput, { terminal }: Context): Promise<KeptRun> {
+  return {
+    from: await savedState(output),
+    save: (state) => output.write(STATE, (sink) => writeState(sink, state)),
+    saveEvery: SAVE_EVERY,
+    onProgress: terminal.progress,
+  };
+}
+
+type KeptRun = Pick<HealRun, 'from' | 'save' | 'saveEvery' | 'onProgress'>;
+
 async function train(
   source: VlmSource,
   original: VlmSource,
-  output: FolderOutput,
+  kept: KeptRun,
   { questions, plan, flags, context }: TrainOptions,
 ) {
   const { signal, terminal } = context;
@@ -94,10 +117,7 @@ async function train(
         return await healModel({
           ...{ student, source, teacher: decoder, processor, questions, plan, signal },
           runShard: pool?.runShard,
-          from: await savedState(output),
-          save: (state) => output.write(STATE, (sink) => writeState(sink, state)),
-          saveEvery: SAVE_EVERY,
-          onProgress: terminal.progress,
+          ...kept,
         });
       } finally {
         await pool?.close();

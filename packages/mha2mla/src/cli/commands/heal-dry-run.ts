@@ -1,0 +1,59 @@
+/** `heal --dry-run`: what healing takes, from two updates; nothing is written. */
+import { dtypeBits } from '@mha2mla/checkpoint';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { HealReport, HealRun } from '../../heal/heal-model';
+import type { HealPlan } from '../../heal/heal-options';
+import { duration, gibibytes } from '../quantities';
+import { UsageError } from '../usage-error';
+
+/** The document of `--json`. */
+export interface HealDryRunDocument {
+  dryRun: true;
+  steps: number;
+  trainableShare: number;
+  seconds: { total: number; update: number };
+  peakMemoryBytes: number;
+  diskBytes: { output: number };
+}
+
+/** Of the first, kernels and pictures are made ready; the second is like all others. */
+const UPDATES = 2;
+
+/** @param train runs a short plan. @throws UsageError for a recipe of which two updates say little. */
+export async function healDryRun(
+  { checkpoint }: VlmSource,
+  plan: HealPlan,
+  train: (run: Pick<HealRun, 'plan' | 'onProgress'>) => Promise<{ report: HealReport }>,
+): Promise<HealDryRunDocument> {
+  if (plan.recipe !== 'one-stage') {
+    throw new UsageError(`heal: --dry-run goes with --recipe one-stage, got ${plan.recipe}.`);
+  }
+  const began = performance.now();
+  const times: number[] = [];
+  const { report } = await train({
+    plan: { ...plan, steps: UPDATES, warmup: 0, decay: 0, holdOut: 0 },
+    onProgress: () => times.push(performance.now()),
+  });
+  const update = (times[1]! - times[0]!) / 1000;
+  const sizes = [...checkpoint.tensors.values()].map(
+    ({ dtype, shape }) => shape.reduce((product, size) => product * size, dtypeBits(dtype)) / 8,
+  );
+  return {
+    dryRun: true,
+    steps: plan.steps,
+    trainableShare: report.trainableShare,
+    seconds: { update, total: (times[0]! - began) / 1000 + update * (plan.steps - 1) },
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    diskBytes: { output: sizes.reduce((sum, size) => sum + size, 0) },
+  };
+}
+
+export function describeHealDryRun(found: HealDryRunDocument): string {
+  const { steps, trainableShare, seconds, peakMemoryBytes, diskBytes } = found;
+  return [
+    `trained ${(100 * trainableShare).toFixed(1)} % of the weights`,
+    `time    ${duration(seconds.total)}, ${steps} updates of ${duration(seconds.update)}`,
+    `memory  ${gibibytes(peakMemoryBytes)}`,
+    `disk    ${gibibytes(diskBytes.output)} for the result`,
+  ].join('\n');
+}
