@@ -69,6 +69,16 @@ describe('what is there is drawn', () => {
     for (const letter of ['t', 'h', 'w']) expect(page).toContain(`>${letter}</text>`);
   });
 
+  test('a healing with pictures held out shows their losses, too', async () => {
+    const losses = Array.from({ length: 60 }, (_, i) => 2 - i / 100);
+    const page = async (heal: object) => pageOf(await runOf({ 'heal.json': heal }));
+    const plain = await page({ losses });
+    const held = await page({ losses, heldOut: { losses: [1.9, 1.7, 1.8], best: 50 } });
+    const dots = (text: string) => drawingsOf(text)[0]!.split('var(--series1)').length - 1;
+    expect(dots(held) - dots(plain)).toBe(3);
+    expect(held).toContain('dots are pictures held out');
+  });
+
   test('an older report lacks spectra and scores, and the rest is drawn', async () => {
     const { mropeSection, headDim, ...report } = sampleReport();
     const layers = report.layers.map(({ pairScores, vision, text, ...layer }) => ({

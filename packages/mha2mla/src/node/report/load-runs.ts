@@ -9,7 +9,7 @@ import { CheckpointError, parseJson, quoteName } from '@mha2mla/checkpoint';
 import { readWholeFile } from '../read-whole-file';
 import { type JsonValue, jsonDocument, member } from './json-value';
 import { readConversion } from './read-conversion';
-import { readEvaluation, readLosses, readPlots } from './read-measures';
+import { readEvaluation, readHeldOut, readLosses, readPlots } from './read-measures';
 import type { RunData } from './run-data';
 
 /** A report of 126 layers of 128 heads with the scores of all pairs has some 20 MB. */
@@ -70,8 +70,11 @@ async function addFile(run: RunData, path: string): Promise<void> {
   const document = await readDocument(path);
   const has = (key: string) => member(document, key) !== undefined;
   if (has('layers') && has('cacheBytesPerToken')) run.conversion = readConversion(document);
-  else if (has('losses')) run.losses = readLosses(document);
-  else if (has('accuracy')) run.evaluations.push(readEvaluation(document, basename(path, '.json')));
+  else if (has('losses')) {
+    run.losses = readLosses(document);
+    run.heldOut = readHeldOut(document);
+  } else if (has('accuracy'))
+    run.evaluations.push(readEvaluation(document, basename(path, '.json')));
   else if (has('plots')) run.plots.push(...readPlots(document));
   else {
     throw new RangeError(

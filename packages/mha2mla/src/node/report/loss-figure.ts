@@ -1,4 +1,5 @@
 /** The loss of a healing by update: as it was, and as a running mean that shows where it went. */
+import { LOOK_EVERY } from '../../heal/held-out';
 import type { Figure } from './figure';
 import { numberText } from './number-text';
 import { color } from './palette';
@@ -12,14 +13,18 @@ const MOST_POINTS = 600;
 export async function lossFigure(
   losses: readonly number[] | undefined,
   id: string,
+  heldOut: readonly number[] = [],
 ): Promise<Figure | undefined> {
   if (!losses || losses.length === 0) return undefined;
+  const looks = heldOut.map(
+    (loss, i) => [Math.min(losses.length, (i + 1) * LOOK_EVERY), loss] as const,
+  );
   const width = Math.ceil(losses.length / MOST_POINTS);
   const points = Array.from({ length: Math.ceil(losses.length / width) }, (_, i) => {
     const part = losses.slice(i * width, (i + 1) * width);
     return [i * width + (part.length + 1) / 2, mean(part)] as const;
   });
-  const values = points.map(([, loss]) => loss);
+  const values = [...points, ...looks].map(([, loss]) => loss);
   const ticks = roundTicks(Math.min(...values), Math.max(...values));
   const steps = roundTicks(0, losses.length);
   const line = (data: readonly (readonly [number, number])[], opacity: number, width: number) => ({
@@ -43,12 +48,12 @@ export async function lossFigure(
       ...{ name: 'loss', min: ticks[0]!, max: ticks.at(-1)!, ticks, lines: true, nameGap: 46 },
       format: numberText,
     }),
-    series: [line(points, 0.35, 1), line(smoothed(points), 1, 2.5)],
+    series: [line(points, 0.35, 1), line(smoothed(points), 1, 2.5), dotted(looks)],
   };
   const [first, last] = [losses[0]!, losses.at(-1)!].map(numberText);
   return {
     title: 'Healing',
-    caption: `Loss of ${losses.length} updates, from ${first} to ${last}; the strong line is a running mean.`,
+    caption: `Loss of ${losses.length} updates, from ${first} to ${last}; the strong line is a running mean${looks.length > 0 ? ', dots are pictures held out' : ''}.`,
     drawings: [
       await renderSvg(option, {
         ...{ ...SIZE, id, title: 'Loss by update' },
@@ -59,6 +64,13 @@ export async function lossFigure(
       head: ['updates', 'mean loss'],
       rows: tenths(losses).map(({ from, to, loss }) => [`${from + 1} to ${to}`, numberText(loss)]),
     },
+  };
+}
+
+function dotted(data: readonly (readonly [number, number])[]) {
+  return {
+    ...{ type: 'scatter' as const, silent: true, symbolSize: 9, data: data.map((p) => [...p]) },
+    itemStyle: { color: color('series1') },
   };
 }
 

@@ -25,6 +25,13 @@ export function readLosses(heal: JsonValue): number[] {
   return numbersOf(required(heal, 'losses'), MAX_UPDATES);
 }
 
+/** @returns the loss of pictures held out at each look, where there are any. */
+export function readHeldOut(heal: JsonValue): number[] | undefined {
+  return optional(member(heal, 'heldOut'), (held) =>
+    numbersOf(required(held, 'losses'), MAX_UPDATES),
+  );
+}
+
 export function readEvaluation(result: JsonValue, name: string): EvaluationData {
   return {
     name,

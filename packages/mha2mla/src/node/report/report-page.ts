@@ -81,11 +81,11 @@ function contents(sections: readonly Section[]): string {
 
 /** What belongs to one run: its figures in words, drawings of its layers, its options. */
 async function runSection(run: RunData, id: string): Promise<string> {
-  const { conversion, losses } = run;
+  const { conversion, losses, heldOut } = run;
   const figures = present([
     conversion && (await spectraFigure(conversion, `${id}-spectra`)),
     conversion && (await errorsFigure(conversion, `${id}-errors`)),
-    await lossFigure(losses, `${id}-loss`),
+    await lossFigure(losses, `${id}-loss`, heldOut),
     conversion && (await pairsFigure(conversion, `${id}-pairs`)),
     conversion && (await scoresFigure(conversion, `${id}-scores`)),
   ]);

@@ -6,6 +6,8 @@ export interface RunData {
   conversion?: ConversionData;
   /** Loss of each update of a healing. */
   losses?: number[];
+  /** Loss of pictures held out, after every 25 updates and at the end. */
+  heldOut?: number[];
   evaluations: EvaluationData[];
   plots: PlotData[];
 }
