@@ -2,8 +2,8 @@
  * Conversions in processes of their own, that are killed, run out of disk, lose a thread, or grow:
  * of a model that is wide enough for its layers to be factored in threads.
  */
-import { existsSync, watch } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -11,6 +11,7 @@ import { fixture } from '@mha2mla/testing';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Bundle, bundleSources } from './testing/bundle-sources';
 import { folderBytes } from './testing/folder-bytes';
+import { killAtFile } from './testing/kill-at-file';
 import { type Running, startProcess } from './testing/start-process';
 
 const CALIBRATION = fixture('models/scenes/calibration.jsonl');
@@ -101,18 +102,10 @@ type Moment = { file: RegExp } | { said: string };
 
 /** Kill a run when something is there: a file of its folder, or a word of the hook. */
 async function killWhen(running: Running, partial: string, moment: Moment) {
-  const kill = () => running.child.kill('SIGKILL');
-  if ('said' in moment) {
-    running.child.stderr!.on('data', () => {
-      if (running.stderr.includes(moment.said)) kill();
-    });
-  } else {
-    await mkdir(partial, { recursive: true });
-    const watcher = watch(partial, (_, name) => {
-      if (name && moment.file.test(name)) kill();
-    });
-    running.child.on('close', () => watcher.close());
-  }
+  if ('file' in moment) return (await killAtFile(running, partial, moment.file)).end;
+  running.child.stderr!.on('data', () => {
+    if (running.stderr.includes(moment.said)) running.child.kill('SIGKILL');
+  });
   return running.ended;
 }
 
