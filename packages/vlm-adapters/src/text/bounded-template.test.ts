@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { boundedTemplate } from './bounded-template';
 
 const run = (source: string) => boundedTemplate(source)({});
@@ -25,6 +25,25 @@ describe('a template is a program that comes to an end', () => {
     ['searches', long + loop(9999, `{% set m = '${'a'.repeat(64)}b${'a'.repeat(63)}' in n.x %}`)],
   ])('%s', { timeout: 10_000 }, (_, source) => {
     expect(() => run(source)).toThrow(/must end within 500 ms/);
+  });
+
+  test('the time of a process that was stopped does not count, a few times', () => {
+    let [now, reads] = [0, 0];
+    const sleepAt = (...at: number[]) => {
+      [now, reads] = [0, 0];
+      vi.spyOn(performance, 'now').mockImplementation(() => {
+        now += at.includes(reads++) ? 60_000 : 0.01;
+        return now;
+      });
+      return () => run(loop(20, 'x'));
+    };
+    try {
+      expect(sleepAt(5)()).toBe('x'.repeat(20));
+      expect(sleepAt(5, 9, 12)()).toBe('x'.repeat(20));
+      expect(sleepAt(5, 9, 12, 15)).toThrow('must end within 500 ms');
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   const characters = /at most 1048576 characters/;
