@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { choosePairs } from './choose-pairs';
 import { type ConversionPlan, type ConvertOptions, planConversion } from './convert-options';
 import { openTinyLlava } from './tiny-llava';
 
@@ -187,7 +188,41 @@ test('a cache setting is checked', () => {
   expect(() => planConversion(config, { rank: 4, cache })).toThrow(/group_size must be .* got 0/);
 });
 
-test('a converted model is refused', () => {
-  const mla = { ropePairs: [], groups: 1 };
-  expect(() => planConversion({ ...config, mla }, { rank: 4 })).toThrow(/got a converted one/);
+describe('a partial-RoPE model', () => {
+  const heads = Array.from({ length: config.numKeyValueHeads }, () => Int32Array.of(0, 2));
+  const ropePairs = Array.from({ length: config.numHiddenLayers }, () => heads);
+  const partial = { ...config, mla: { ropePairs, groups: 1 } };
+
+  test('keeps its pairs, and sees no attention', () => {
+    const plan = planConversion(partial, { rank: 4, ropeDim: 4, unrotate: 'plain' });
+    expect(plan).toMatchObject({ ropeDim: 4, unrotate: 'plain', needsAttention: false });
+    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+      expect(choosePairs(partial, plan, layer)).toEqual(heads);
+    }
+    expect(planConversion(partial, { kvBudget: 0.5 })).toMatchObject({ ropeDim: 4 });
+  });
+
+  test.each<[ConvertOptions, RegExp]>([
+    [{ ropeDim: 2 }, /its own pairs \(ropeDim=4\).* got ropeDim=2\. Leave it out/],
+    [{ strategy: 'mkl', visionWeight: 0.3 }, /got strategy=mkl, visionWeight=0.3\. Leave them out/],
+    [{ mklVariant: 'zero' }, /got mklVariant=zero/],
+    [{ mklSplit: 'keys' }, /got mklSplit=keys/],
+    [{ sectionQuotas: 'proportional' }, /got sectionQuotas=proportional/],
+    [{ uniformStart: 1 }, /got uniformStart=1/],
+    [{ ranks: new Uint8Array(3) }, /got ranks=a table/],
+    [{ unrotate: 'fitted' }, /got unrotate=fitted/],
+    [{ init: 'attention' }, /by weights or activations, got init=attention/],
+    [{ allocation: 'measured' }, /got allocation=measured/],
+    [{ factor: 'none', rank: undefined }, /got factor=none/],
+  ])('is not given other pairs: %o', (options, message) => {
+    expect(() => planConversion(partial, { rank: 4, ...options })).toThrow(message);
+  });
+
+  test('needs as many pairs in all layers', () => {
+    const fewer = heads.map(() => Int32Array.of(0));
+    const mla = { ropePairs: [...ropePairs.slice(1), fewer], groups: 1 };
+    expect(() => planConversion({ ...config, mla }, { rank: 4 })).toThrow(
+      /as many pairs in all layers, got 2 in layer 0 and 1 in layer/,
+    );
+  });
 });

@@ -3,6 +3,7 @@ import type { CacheOptions, DecoderConfig } from '@mha2mla/mla-runtime';
 import { cacheBlock, parseCacheSetting } from '@mha2mla/vlm-adapters';
 import { choosePairs } from './choose-pairs';
 import { checkLatentRanks, type LatentRanks, uniformRankOf, uniformRanks } from './latent-ranks';
+import { withOwnPairs } from './own-pairs';
 import {
   checkMklChoice,
   checkSectionQuotas,
@@ -124,20 +125,22 @@ export const CONVERT_CHOICES = {
   dtype: ['BF16', 'F16', 'F32'],
 } as const;
 
-/** Check options against a model and fill in defaults, before any work. @throws RangeError */
-export function planConversion(config: DecoderConfig, options: ConvertOptions): ConversionPlan {
-  if (config.mla) {
-    throw new RangeError('planConversion: expected an original model, got a converted one.');
-  }
-  checkChoices(options);
+/**
+ * Check options against a model and fill in defaults, before any work.
+ * @param config of an original, or of a partial-RoPE model, which keeps its pairs.
+ * @throws RangeError
+ */
+export function planConversion(config: DecoderConfig, given: ConvertOptions): ConversionPlan {
+  checkChoices(given);
+  const options = config.mla ? withOwnPairs(config, config.mla, given) : given;
   const { strategy = 'mkl', factor = 'joint', init = 'activations' } = options;
   const groups = checkGroups(config, options, factor);
   // As it will be read back, so that bits that there are not are told now.
   const cache = parseCacheSetting({ cache: cacheBlock(options.cache ?? {}) });
   const bought = fitBudget(config, options, { factor, groups, cache });
   const ropeDim = bought?.ropeDim ?? checkRopeDim(config, options);
-  const given = bought ? { ...options, rank: bought.rank } : options;
-  const latentRanks = checkRanks(config, given, { factor, ropeDim, groups });
+  const ranked = bought ? { ...options, rank: bought.rank } : options;
+  const latentRanks = checkRanks(config, ranked, { factor, ropeDim, groups });
   const choosesByAttention = choosesByScores(strategy) && options.ranks === undefined;
   const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
   const seesActivations = init !== 'weights' && factor !== 'none';

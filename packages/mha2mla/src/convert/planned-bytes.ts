@@ -23,7 +23,9 @@ export function plannedBytes(source: VlmSource, plan: ConversionPlan): PlannedBy
     const stored = storedLayer(source, index);
     for (const { name } of stored.tensors) inLayers.add(name);
     const kept = stored.tensors.filter((tensor) => !isReplaced(stored, tensor));
-    const biased = source.weights.shape(`layers.${index}.self_attn.k_proj.bias`) !== undefined;
+    const biased = ['k_proj', 'kv_proj.up_v'].some(
+      (name) => source.weights.shape(`layers.${index}.self_attn.${name}.bias`) !== undefined,
+    );
     const fresh =
       freshElements(config, plan, index, biased) * bytesOf(plan.dtype ?? layerDtype(stored));
     return fresh + sizeOf(kept.map((tensor) => keptEntry(tensor, plan.dtype)));

@@ -4,6 +4,7 @@ import {
   type VlmSource,
   videoAsText,
 } from '@mha2mla/vlm-adapters';
+import { assertUnfactored } from './assert-unfactored';
 import { type ConversionPlan, type ConvertOptions, planConversion } from './convert-options';
 
 /**
@@ -15,7 +16,11 @@ export function prepareConversion(
   original: VlmSource,
   { calibration = [], ...options }: ConvertOptions & { calibration?: readonly ModelInputs[] },
 ): { source: VlmSource; plan: ConversionPlan; calibration: readonly ModelInputs[] } {
-  const plan = planConversion(original.config.decoder, options);
+  assertUnfactored(original);
+  const plan = planConversion(original.config.decoder, {
+    ...options,
+    videoAsText: keepVideoBranch(original, options),
+  });
   assertComplete(original);
   const source = plan.videoAsText
     ? { ...original, config: videoAsText(original.config) }
@@ -27,6 +32,19 @@ export function prepareConversion(
     );
   }
   return { source, plan, calibration };
+}
+
+/** The branch of video that is asked for, which a partial-RoPE model may have decided already. */
+function keepVideoBranch(
+  { config: { decoder, videoTokenId, visionTokenIds } }: VlmSource,
+  { videoAsText }: ConvertOptions,
+): boolean | undefined {
+  const asText = videoTokenId !== undefined && !visionTokenIds.includes(videoTokenId);
+  if (!decoder.mla || !asText) return videoAsText;
+  if (videoAsText !== false) return true;
+  throw new RangeError(
+    'convertModel: videoAsText must be true for a partial-RoPE model that has it, got false.',
+  );
 }
 
 /** The reference's loader gives keys and values biases where the original has them, nowhere else. */

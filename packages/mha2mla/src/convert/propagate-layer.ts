@@ -10,7 +10,7 @@ import type { RopePairs } from '@mha2mla/partial-rope';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { LayerJob } from './convert-layer';
 import { withHidden } from './hidden-states';
-import { readAttention, storedLayer } from './layer-source';
+import { keptReader, readAttention, storedLayer } from './layer-source';
 import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
 import { roundValues } from './round-values';
 import { splitAttention } from './split-attention';
@@ -67,7 +67,7 @@ async function formOf(
     propagate === 'rope' ? await partialRope(source, dtype, { pairs, fresh }, index) : fresh;
   return {
     config: { ...config, mla: { ropePairs, groups } },
-    reader: layerReader(form, index, kept),
+    reader: layerReader(form, index, keptReader(kept)),
   };
 }
 

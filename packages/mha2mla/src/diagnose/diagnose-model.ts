@@ -19,6 +19,7 @@ import { prepareConversion } from '../convert/prepare-conversion';
 import type { FactorRunner } from '../convert/run-factor-job';
 import { withCalibration } from '../convert/with-calibration';
 import { memoryOutput } from '../output/result-output';
+import { assertOriginal } from './assert-original';
 import type { Diagnosis, LayerDiagnosis, ModalityDiagnosis } from './diagnosis';
 import { findAlarms } from './find-alarms';
 import { type KeyBias, keyBiases } from './key-bias';
@@ -42,6 +43,7 @@ export async function diagnoseModel(
   original: VlmSource,
   { factorize = inlineRunner, keepHidden, signal, onProgress, ...options }: DiagnoseOptions,
 ): Promise<Diagnosis> {
+  assertOriginal(original.config);
   if (options.factor === 'none') {
     throw new RangeError('diagnoseModel: factor must make latents, got none: it loses nothing.');
   }

@@ -173,6 +173,21 @@ describeBackends('the trainable set', () => {
     expect(namesOf({}).sort()).toEqual(expected.sort());
   });
 
+  test('of partial RoPE has its two rotary maps, its keys and values, and the output', async () => {
+    const partial = await tinyHealing({ layers: 1 }, { factor: 'none' });
+    for (const [targetModules, maps] of Object.entries({
+      '.*self_attn.*': ['q_proj', 'k_r_proj', 'kv_proj.up_k', 'kv_proj.up_v', 'o_proj'],
+      v3: ['q_proj', 'k_r_proj', 'kv_proj.up_k', 'kv_proj.up_v'],
+    })) {
+      const options = { ...all, targetModules, adapter: 'none' } as const;
+      const adapters = attachAdapters(partial.student.decoder, options);
+      const names = maps.map((map) => `layers.0.self_attn.${map}.weight`);
+      expect([...adapters.changed.keys()].sort()).toEqual(names.sort());
+      adapters.detach();
+    }
+    partial.dispose();
+  });
+
   test.each<[AdapterOptions['targetModules'], string[]]>([
     [['q_proj'], ['self_attn.q_proj']],
     ['.*kv_proj_img\\.up_.', ['self_attn.kv_proj_img.up_k', 'self_attn.kv_proj_img.up_v']],

@@ -13,13 +13,13 @@ import { countsBySection, integer, nonNegative, positive } from '../option-value
 import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
 
 export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
-  strategy: NonNullable<ConvertOptions['strategy']>;
+  strategy?: ConvertOptions['strategy'];
   mklVariant?: ConvertOptions['mklVariant'];
   mklSplit?: ConvertOptions['mklSplit'];
   visionWeight?: number;
   sectionQuotas?: ConvertOptions['sectionQuotas'];
   ropeDim?: number;
-  uniformStart: number;
+  uniformStart?: number;
   unrotate?: ConvertOptions['unrotate'];
   rank?: number;
   kvBudget?: number;
@@ -46,7 +46,7 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
 
 export function addConvertOptions(command: Command): Command {
   return addCacheOptions(addRunOptions(command))
-    .addOption(convertChoice('strategy', 'name', 'how rotary pairs are chosen').default('mkl'))
+    .addOption(convertChoice('strategy', 'name', 'how rotary pairs are chosen (default mkl)'))
     .addOption(
       convertChoice(
         'mklVariant',
@@ -66,9 +66,8 @@ export function addConvertOptions(command: Command): Command {
     .option('--rope-dim <n>', 'dims a head that keep RoPE, even (default a quarter)', integer(0))
     .option(
       '--uniform-start <n>',
-      'first pair of --strategy uniform, in each section',
+      'first pair of --strategy uniform, in each section (default 0)',
       integer(0),
-      0,
     )
     .addOption(
       convertChoice(

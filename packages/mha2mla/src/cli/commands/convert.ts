@@ -1,5 +1,6 @@
 import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
+import { assertUnfactored } from '../../convert/assert-unfactored';
 import type { ConversionReport } from '../../convert/conversion-report';
 import { convertModel } from '../../convert/convert-model';
 import { type ConversionPlan, planConversion } from '../../convert/convert-options';
@@ -29,7 +30,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
     .description('turn the attention of a model into multi-head latent attention')
     .addHelpText(
       'after',
-      '\nExample:\n  mha2mla convert MODEL OUT --rank 64 --calibration calibration.jsonl',
+      '\nExample:\n  mha2mla convert MODEL OUT --rank 64 --calibration calibration.jsonl\n\nMODEL may be what --factor none has made, healed or not; it keeps its rotary pairs.',
     )
     .action(async (folder: string, out: string, flags: ConvertFlags) => {
       const began = performance.now();
@@ -40,6 +41,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
       if (flags.saveRanks !== undefined) await assertRanksPlace(flags.saveRanks);
       await withModelFolder(folder, {}, async (source) => {
         const chosen = await convertOptions(flags);
+        asUsage(() => assertUnfactored(source));
         const plan = asUsage(() => planConversion(source.config.decoder, chosen));
         const calibration = plan.needsCalibration
           ? await loadCalibration(source, calibrationFile(flags), flags.samples, context)

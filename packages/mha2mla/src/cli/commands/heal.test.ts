@@ -62,6 +62,31 @@ test('--dry-run tells what it takes, and writes nothing', async () => {
   expect([refused.status, refused.stderr]).toEqual([2, expect.stringContaining('one-stage')]);
 });
 
+test("the paper's two stages: partial RoPE, healed, then low rank, healed", async () => {
+  const weights = ['--init', 'weights', '--quiet'];
+  const run = (...argv: string[]) => runInProcess(argv);
+  const pairs = async (name: string) =>
+    JSON.parse(await readFile(join(at(name), 'config.json'), 'utf8')).mha2mla.rope_pairs;
+  const first = ['--factor', 'none', '--strategy', 'low', '--rope-dim', '8', '--quiet'];
+  expect((await run('convert', MODEL, at('partial'), ...first)).status).toBe(0);
+  const steps = [...options(), '--quiet'];
+  expect((await run('heal', at('partial'), at('partial healed'), ...steps)).status).toBe(0);
+  const second = ['convert', at('partial healed'), at('latent'), '--rank', '8', ...weights];
+  expect((await run(...second)).status).toBe(0);
+  expect(await pairs('latent')).toEqual(await pairs('partial'));
+  expect((await run('heal', at('latent'), at('latent healed'), ...steps)).status).toBe(0);
+  expect(await readdir(at('latent healed'))).toContain('heal.json');
+
+  const again = (model: string, ...argv: string[]) =>
+    run('convert', at(model), at('never'), '--rank', '8', ...weights, ...argv);
+  const chosen = await again('partial', '--strategy', 'low');
+  expect([chosen.status, chosen.stderr]).toEqual([2, expect.stringContaining('strategy=low')]);
+  const latent = await again('latent');
+  expect([latent.status, latent.stderr]).toEqual([2, expect.stringContaining('with latents')]);
+  const deep = await run('inspect', at('partial'), '--deep', '--data', DATA);
+  expect([deep.status, deep.stderr]).toEqual([2, expect.stringContaining('a converted one')]);
+});
+
 test('--recipe layerwise heals a layer after another', async () => {
   const { status, stdout } = await heal('layered', '--recipe', 'layerwise', '--json');
   expect(status).toBe(0);

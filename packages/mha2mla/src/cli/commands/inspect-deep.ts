@@ -2,6 +2,7 @@
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { Command } from 'commander';
 import { type ConvertOptions, planConversion } from '../../convert/convert-options';
+import { assertOriginal } from '../../diagnose/assert-original';
 import { diagnoseModel } from '../../diagnose/diagnose-model';
 import type { Diagnosis, LayerDiagnosis, ModalityDiagnosis } from '../../diagnose/diagnosis';
 import { factorPool } from '../../node/factor-pool';
@@ -69,7 +70,10 @@ export async function inspectDeep(
     ...{ strategy, init, ropeDim, rank, allocation },
     kvBudget: kvBudget ?? (rank === undefined ? BUDGET : undefined),
   };
-  asUsage(() => planConversion(source.config.decoder, options));
+  asUsage(() => {
+    assertOriginal(source.config);
+    planConversion(source.config.decoder, options);
+  });
   const calibration = await loadCalibration(source, data, samples ?? SAMPLES, context);
   await useBackend(flags.backend);
   const { signal, terminal } = context;
