@@ -50,6 +50,7 @@ test('questions come in order, without their answers, up to the limit', async ()
   expect(question).toEqual({
     messages: [{ role: 'user', content: '<image>what is it?' }],
     answers: ['a cup'],
+    mediaKey: '[["images/a.png"],[]]',
   });
   expect(await loadMedia()).toEqual({ images: [picture], videos: [] });
 });
