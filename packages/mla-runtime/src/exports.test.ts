@@ -28,6 +28,7 @@ test('the package exports these names and no others', () => {
     'sampleToken',
     'textLayout',
     'tokenLayout',
+    'withoutPadding',
     'yieldToEventLoop',
   ]);
 });

@@ -29,4 +29,5 @@ export {
 } from './step';
 export { PADDING, TEXT, type TokenLayout, textLayout, tokenLayout, VISION } from './token-layout';
 export type { WeightReader } from './weight-reader';
+export { withoutPadding } from './without-padding';
 export { yieldToEventLoop } from './yield-to-event-loop';

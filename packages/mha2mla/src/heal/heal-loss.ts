@@ -64,29 +64,52 @@ export function disposePrepared({ step, teacher, ...tensors }: PreparedBatch): v
 }
 
 /**
- * The loss of a student on a batch; differentiate it by `valueAndGrads`.
+ * The loss of a student on a batch; differentiate it by `valueAndGrads`, or layer by layer by
+ * `checkpointedGradients`.
  * @returns a scalar that the caller disposes.
  */
-export function healLoss(
+export function healLoss(student: Decoder, batch: PreparedBatch, weights: LossWeights): tf.Scalar {
+  return tf.tidy(() =>
+    lossOf(student, student.prefillSync(batch.embedded, batch.step), batch, weights),
+  );
+}
+
+/** The loss from the layers' outputs [B, L, D]; in a `tf.tidy`, as the two below. */
+export function lossOf(
   student: Decoder,
-  { embedded, step, predicting, labels, mask, teacher }: PreparedBatch,
-  { kd, hidden: hiddenWeight, temperature }: LossWeights,
+  outputs: readonly tf.Tensor3D[],
+  batch: PreparedBatch,
+  weights: LossWeights,
 ): tf.Scalar {
-  return tf.tidy(() => {
-    const outputs = student.prefillSync(embedded, step);
-    const logits = answerLogits(student, outputs.at(-1)!, predicting);
-    const terms: tf.Scalar[] = [crossEntropy(logits, labels)];
-    if (kd > 0) {
-      terms.push(tf.mul(distillationLoss(logits, teacher.logits, { temperature }), kd));
-    }
-    if (hiddenWeight > 0) {
-      const share = hiddenWeight / outputs.length;
-      for (const [i, output] of outputs.entries()) {
-        terms.push(tf.mul(outputMatchingLoss(output, teacher.hidden[i]!, { mask }), share));
-      }
-    }
-    return tf.addN(terms) as tf.Scalar;
-  });
+  return tf.addN([
+    ...answerTerms(student, outputs.at(-1)!, batch, weights),
+    ...outputs.flatMap((output, index) => hiddenTerm(output, index, batch, weights)),
+  ]) as tf.Scalar;
+}
+
+/** Cross-entropy and distillation, from the last layer's output. */
+export function answerTerms(
+  student: Decoder,
+  last: tf.Tensor3D,
+  { predicting, labels, teacher }: PreparedBatch,
+  { kd, temperature }: LossWeights,
+): tf.Tensor[] {
+  const logits = answerLogits(student, last, predicting);
+  const ce = crossEntropy(logits, labels);
+  if (kd === 0) return [ce];
+  return [ce, tf.mul(distillationLoss(logits, teacher.logits, { temperature }), kd)];
+}
+
+/** The distance of a layer's output, where it has a weight. */
+export function hiddenTerm(
+  output: tf.Tensor3D,
+  index: number,
+  { mask, teacher: { hidden } }: PreparedBatch,
+  { hidden: weight }: LossWeights,
+): tf.Tensor[] {
+  if (weight === 0) return [];
+  const distance = outputMatchingLoss(output, hidden[index]!, { mask });
+  return [tf.mul(distance, weight / hidden.length)];
 }
 
 /** Logits [P, vocabulary] of the chosen tokens of [B, L, D]. */

@@ -48,9 +48,12 @@ describe('the plan of healing', () => {
   });
 });
 
-test('layerwise has no use for what answers are needed for', () => {
+test('layerwise has no use for what answers, or all layers, are needed for', () => {
   expect(() => planHealing({ recipe: 'layerwise', kd: 1, holdOut: 0.1 })).toThrow(
     'layerwise has no use for kd, holdOut, got 1, 0.1',
+  );
+  expect(() => planHealing({ recipe: 'layerwise', checkpoint: true })).toThrow(
+    'no use for checkpoint',
   );
   expect(planHealing({ recipe: 'layerwise', kd: undefined }).recipe).toBe('layerwise');
 });

@@ -38,6 +38,11 @@ export interface HealOptions {
   holdOut?: number;
   /** Looks at them, every 25 updates, without a lower loss before the run stops. Default 4. */
   patience?: number;
+  /**
+   * Differentiate one layer at a time: less memory for a second forward pass, and the same bits
+   * (`checkpointed-gradients.ts`). Default false.
+   */
+  checkpoint?: boolean;
   temperature?: number;
   weightDecay?: number;
   /** Share of the updates in which the rate rises, and falls. Default 0.1 and 0.6. */
@@ -48,12 +53,12 @@ export interface HealOptions {
 
 export type HealPlan = Required<HealOptions>;
 
-/** What `layerwise` has no use for: it knows no answers. */
-const OF_ANSWERS = ['kd', 'hidden', 'temperature', 'holdOut', 'patience'] as const;
+/** What `layerwise` has no use for: it knows no answers, and one layer at a time. */
+const OF_ONE_STAGE = ['kd', 'hidden', 'temperature', 'holdOut', 'patience', 'checkpoint'] as const;
 
 /** Fill in defaults. @throws RangeError for values out of range, and that a recipe has no use for. */
 export function planHealing(options: HealOptions): HealPlan {
-  const idle = OF_ANSWERS.filter((name) => options[name] !== undefined);
+  const idle = OF_ONE_STAGE.filter((name) => options[name] !== undefined);
   if (options.recipe === 'layerwise' && idle.length > 0) {
     throw new RangeError(
       `planHealing: the recipe layerwise has no use for ${idle.join(', ')}, got ${idle.map((name) => options[name]).join(', ')}. Leave them out.`,
@@ -74,6 +79,7 @@ export function planHealing(options: HealOptions): HealPlan {
     mix: 0.5,
     holdOut: 0,
     patience: 4,
+    checkpoint: false,
     temperature: 1,
     weightDecay: 0.01,
     warmup: 0.1,

@@ -10,6 +10,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Question } from '../data/question';
 import { seededRandom } from '../seeded-random';
 import { batchOfStep } from './batch-of-step';
+import { checkpointedGradients } from './checkpointed-gradients';
 import { disposePrepared, healLoss, prepareBatch } from './heal-loss';
 import type { HealPlan } from './heal-options';
 import { trainingBatch } from './training-batch';
@@ -68,8 +69,10 @@ export async function shardGradient(
   try {
     // Maps of a modality get no gradient from a batch without one token of it.
     const allowMissing = batch.step.only !== undefined;
-    const lossFn = () => healLoss(student.decoder, batch, plan);
-    const { value, grads } = valueAndGrads(lossFn, parameters, { allowMissing });
+    const { decoder } = student;
+    const { value, grads } = plan.checkpoint
+      ? checkpointedGradients(decoder, batch, plan, parameters, { allowMissing })
+      : valueAndGrads(() => healLoss(decoder, batch, plan), parameters, { allowMissing });
     const found = new Map<string, Float32Array>();
     for (const [name, grad] of Object.entries(grads)) {
       found.set(name, (await grad.data()) as Float32Array);

@@ -28,6 +28,7 @@ export interface HealFlags extends RunFlags, CommonFlags {
   mix?: number;
   holdOut?: number;
   patience?: number;
+  checkpoint?: boolean;
   workers: number;
   dryRun?: boolean;
   resume?: boolean;
@@ -78,6 +79,7 @@ export function addHealOptions(command: Command): Command {
       'looks at them, every 25 updates, without a lower loss before the run stops',
       integer(1),
     )
+    .option('--checkpoint', 'one layer at a time on the tape: less memory, a second forward pass')
     .option(
       '--spill-above <MiB>',
       'hidden states that stay in memory with --recipe layerwise; the rest lies on disk',
@@ -94,6 +96,7 @@ export function healOptions(flags: HealFlags): HealOptions {
     flags;
   return {
     ...{ recipe, adapter, biases, r, loraAlpha, steps, kd, hidden, mix, holdOut, patience, seed },
+    checkpoint: flags.checkpoint,
     batchSize: flags.batch,
     learningRate: flags.lr,
     targetModules: flags.policy,
@@ -123,6 +126,7 @@ export async function healFingerprint(
     batchSize,
     learningRate,
     targetModules,
+    checkpoint: _, // gives the same bits
     ...rest
   } = plan;
   return {

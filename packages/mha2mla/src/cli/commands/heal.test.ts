@@ -137,6 +137,25 @@ test('a run that goes on gives the bytes of one that was not stopped', async () 
   expect(await folderBytes(at('resumed'))).toEqual(await folderBytes(at('whole')));
 });
 
+test('--checkpoint gives the same weights, and may be chosen when a run goes on', async () => {
+  const stop = ['heal', at('converted'), at('checkpointed'), ...options()];
+  await runInProcess(stop, {
+    isTTY: true,
+    onText: ({ stderr: text, interrupt }) => {
+      if (/heal \S+ [1-9]/.test(text)) interrupt();
+    },
+  });
+  expect(await readdir(root)).toContain('checkpointed.partial');
+  expect((await heal('checkpointed', '--resume', '--checkpoint')).status).toBe(0);
+  const { 'heal.json': own, ...files } = await folderBytes(at('checkpointed'));
+  const { 'heal.json': other, ...expected } = await folderBytes(at('whole'));
+  expect(files).toEqual(expected);
+  const { options: used } = JSON.parse(
+    await readFile(join(at('checkpointed'), 'heal.json'), 'utf8'),
+  );
+  expect(used.checkpoint).toBe(true);
+});
+
 test('healing a model with itself, or with what was converted, is refused', async () => {
   const twice = ['heal', at('converted'), at('X'), '--data', DATA, '--teacher', at('converted')];
   const { status, stdout, stderr } = await runInProcess(twice);
