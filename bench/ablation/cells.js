@@ -8,7 +8,7 @@
  * What a row does not name: the best strategy and the best init that were known when the tables were
  * laid out. All said, so that a later default changes no row.
  */
-const BEST = {
+export const BEST = {
   strategy: 'mkl',
   unrotate: 'fitted',
   init: 'activations',

@@ -1,21 +1,10 @@
 /**
  * What is measured: one conversion and healing a cell. A table of results at three sizes of each
  * model with three seeds (of calibration set and training alike), then one factor at a time on one
- * model, at the size where most is lost and much comes back.
+ * model, at the size where most is lost and much comes back. Conversions take what those of the
+ * ablation take, healing has the defaults of `heal`, but for what a row names.
  */
-
-/**
- * What the conversions take that a row does not name. All said, so that a later default changes no
- * row; healing has the defaults of `heal`, but for what a row names.
- */
-const BEST = {
-  strategy: 'mkl',
-  unrotate: 'fitted',
-  init: 'activations',
-  center: false,
-  decouple: true,
-  propagate: 'converted',
-};
+import { BEST } from '../ablation/cells.js';
 
 /** [rotary dims a head, latent dims a KV head] of heads of 32 dims, and updates where not the default. */
 const SIZES = {

@@ -11,6 +11,7 @@ import type { LayerwiseRun } from './heal-layerwise';
 import { MAX_GRADIENT_NORM } from './heal-model';
 import { healSchedule } from './heal-schedule';
 import { type LayerStream, withStep } from './layer-streams';
+import { readChanged } from './merge-adapters';
 
 /** What a layer's healing came to. */
 export interface HealedLayer {
@@ -57,7 +58,12 @@ export async function healLayer(
       onUpdate(step + 1);
     }
     const trained = adapters.parameters.reduce((sum, { variable }) => sum + variable.size, 0);
-    return { weights: await read(adapters), losses, trained, total: frozen + adapters.added };
+    return {
+      weights: await readChanged(adapters),
+      losses,
+      trained,
+      total: frozen + adapters.added,
+    };
   } finally {
     optimizer.dispose();
     adapters.detach();
@@ -99,14 +105,4 @@ function update(
       tf.dispose([target, mask]);
     }
   });
-}
-
-async function read({ changed }: AttachedAdapters): Promise<Map<string, LayerTensor>> {
-  const weights = new Map<string, LayerTensor>();
-  for (const [name, weightOf] of changed) {
-    const weight = weightOf();
-    weights.set(name, { shape: weight.shape, values: (await weight.data()) as Float32Array });
-    weight.dispose();
-  }
-  return weights;
 }

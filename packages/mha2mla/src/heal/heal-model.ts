@@ -8,13 +8,11 @@ import { AdamW, clipByGlobalNorm, type TrainableParameter, trainableShare } from
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Question } from '../data/question';
-import { questionRows } from '../data/question-rows';
-import { rememberMedia } from '../data/remember-media';
 import { assertHealable, storedNames } from './assert-healable';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import { healSchedule } from './heal-schedule';
 import { captureState, type HealState, restoreState } from './heal-state';
-import { HeldOut, type HeldOutState, LOOK_EVERY, splitRows } from './held-out';
+import { HeldOut, healingRows, LOOK_EVERY } from './held-out';
 import { mergeAdapters } from './merge-adapters';
 import {
   meanOfShards,
@@ -68,7 +66,7 @@ export async function healModel(
 ): Promise<{ report: HealReport; merged: ReadonlyMap<string, Float32Array> }> {
   const { student, plan, from, signal, onProgress } = run;
   checkRun(run);
-  const { training, heldOut } = splitRows(rememberMedia(questionRows(run.questions)), plan.holdOut);
+  const { training, heldOut } = healingRows(run.questions, plan);
   const context = { ...run, rows: training };
   const adapters = attachAdapters(student.decoder, plan);
   const optimizer = new AdamW(adapters.parameters, { weightDecay: plan.weightDecay });
@@ -100,18 +98,13 @@ export async function healModel(
     held?.restoreBest();
     const report = {
       ...reportOf(student.decoder, adapters, losses),
-      ...(held && { heldOut: reportOfHeldOut(held.state, losses.length) }),
+      ...(held && { heldOut: held.report(losses.length) }),
     };
     return { report, merged: await mergeAdapters(adapters) };
   } finally {
     optimizer.dispose();
     adapters.detach();
   }
-}
-
-function reportOfHeldOut({ losses }: HeldOutState, updates: number) {
-  const best = losses.indexOf(Math.min(...losses));
-  return { losses, best: Math.min(updates, (best + 1) * LOOK_EVERY) };
 }
 
 function checkRun({ student, teacher, questions, plan, from }: HealRun): void {

@@ -5,8 +5,11 @@
 import type { TrainableParameter } from '@mha2mla/peft';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Question } from '../data/question';
+import { questionRows } from '../data/question-rows';
+import { rememberMedia } from '../data/remember-media';
 import { packReferences } from '../evaluate/pack-references';
 import { disposePrepared, healLoss, prepareBatch } from './heal-loss';
+import type { HealPlan } from './heal-options';
 import { SHARD_ROWS, type ShardContext } from './shard-gradient';
 
 /** Updates between two looks. */
@@ -35,6 +38,11 @@ export function splitRows(
   };
 }
 
+/** The rows of questions, whose pictures are decoded once, some of them held out. */
+export function healingRows(questions: readonly Question[], { holdOut }: HealPlan) {
+  return splitRows(rememberMedia(questionRows(questions)), holdOut);
+}
+
 export class HeldOut {
   private readonly losses: number[];
   private best: Map<string, Float32Array>;
@@ -51,6 +59,14 @@ export class HeldOut {
 
   get state(): HeldOutState {
     return { losses: [...this.losses], best: this.best };
+  }
+
+  /** Losses at each look, and how many of all updates the best weights have. */
+  report(updates: number): { losses: readonly number[]; best: number } {
+    return {
+      losses: [...this.losses],
+      best: Math.min(updates, (this.bestLook() + 1) * LOOK_EVERY),
+    };
   }
 
   /** Whether so many looks have passed since the best one. */

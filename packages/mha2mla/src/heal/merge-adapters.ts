@@ -1,3 +1,4 @@
+import type { LayerTensor } from '../convert/layer-weights';
 import type { AttachedAdapters } from './attach-adapters';
 
 /**
@@ -6,15 +7,23 @@ import type { AttachedAdapters } from './attach-adapters';
  */
 export type MergedWeights = ReadonlyMap<string, Float32Array | (() => Promise<Float32Array>)>;
 
-/** Read what training made of the decoder's weights, adapters folded in, in f32. */
-export async function mergeAdapters({
+/** Read what training made of the decoder's weights, adapters folded in, in f32, with their shapes. */
+export async function readChanged({
   changed,
-}: AttachedAdapters): Promise<Map<string, Float32Array>> {
-  const merged = new Map<string, Float32Array>();
+}: AttachedAdapters): Promise<Map<string, LayerTensor>> {
+  const weights = new Map<string, LayerTensor>();
   for (const [name, read] of changed) {
     const weight = read();
-    merged.set(name, (await weight.data()) as Float32Array);
+    weights.set(name, { shape: weight.shape, values: (await weight.data()) as Float32Array });
     weight.dispose();
   }
-  return merged;
+  return weights;
+}
+
+/** The same, values alone. */
+export async function mergeAdapters(
+  adapters: AttachedAdapters,
+): Promise<Map<string, Float32Array>> {
+  const weights = await readChanged(adapters);
+  return new Map([...weights].map(([name, { values }]) => [name, values]));
 }

@@ -2,10 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
-import { questionRows } from '../data/question-rows';
-import { rememberMedia } from '../data/remember-media';
 import { attachAdapters } from '../heal/attach-adapters';
-import { splitRows } from '../heal/held-out';
+import { healingRows } from '../heal/held-out';
 import { shardGradient } from '../heal/shard-gradient';
 import { replyOf } from './ask-thread';
 import type { HealWorkerData, ShardRequest } from './heal-pool';
@@ -24,10 +22,7 @@ port.on('message', async (request: ShardRequest) => {
 
 async function load() {
   await useBackend(backend);
-  const { training: rows } = splitRows(
-    rememberMedia(questionRows(await loadQuestions(data, limit))),
-    plan.holdOut,
-  );
+  const { training: rows } = healingRows(await loadQuestions(data, limit), plan);
   return withModelFolder(model, {}, (source) =>
     withModelFolder(teacher, {}, async (original) => {
       const student = await VisionLanguageModel.load(source);
