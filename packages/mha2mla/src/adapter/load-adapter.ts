@@ -48,8 +48,11 @@ export async function loadAdapter(
     );
   }
   const file = await openSafetensors(source, { signal });
-  const { modules, layout } = findModules(file, adapters.modules, config);
-  for (const [stored, module] of modules) assertShapes(file, stored, module.projection, config);
+  const hint = fitHint(json);
+  const { modules, layout } = findModules(file, adapters.modules, config, hint);
+  for (const [stored, module] of modules) {
+    assertShapes(file, stored, module.projection, config, hint);
+  }
   const options = new Map<string, LoraOptions>();
   const tensors: tf.Tensor[] = [];
   try {
@@ -64,6 +67,14 @@ export async function loadAdapter(
   return config;
 }
 
+/** What an adapter that does not fit may have been made for. */
+function fitHint(json: unknown): string {
+  const { base_model_name_or_path: base } = json as Record<string, unknown>;
+  return typeof base === 'string' && base !== ''
+    ? ` The adapter was made for ${quoteName(base)}.`
+    : '';
+}
+
 interface FoundModule extends LinearModule {
   ours: string;
 }
@@ -73,6 +84,7 @@ function findModules(
   file: Checkpoint,
   all: ReadonlyMap<string, LinearModule>,
   config: AdapterConfig,
+  hint: string,
 ): { modules: Map<string, FoundModule>; layout: number } {
   const keys = [...file.tensors.keys()];
   const depth = Math.max(...[...all.values()].map(({ storedNames }) => storedNames.length));
@@ -97,7 +109,7 @@ function findModules(
   }
   const example = [...all.values()][0]!.storedNames[0]!;
   throw new RangeError(
-    `loadAdapter: ${ADAPTER_WEIGHTS} must hold weights of the model's modules, such as ${PREFIX}${example}.lora_A.weight, got ${fewest.length} others: ${listed(fewest)}.`,
+    `loadAdapter: ${ADAPTER_WEIGHTS} must hold weights of the model's modules, such as ${PREFIX}${example}.lora_A.weight, got ${fewest.length} others: ${listed(fewest)}.${hint}`,
   );
 }
 
@@ -121,6 +133,7 @@ function assertShapes(
   stored: string,
   { inFeatures, outFeatures }: { inFeatures: number; outFeatures: number },
   config: AdapterConfig,
+  hint: string,
 ): void {
   const r = patternValue(config.rankPattern, stored) ?? config.r;
   const shapes = [[r, inFeatures], [outFeatures, r], [outFeatures]];
@@ -128,7 +141,7 @@ function assertShapes(
     const found = file.tensors.get(key)?.shape;
     if (found && tf.util.arraysEqual(found, shapes[i]!)) continue;
     throw new RangeError(
-      `loadAdapter: ${quoteName(key)} must be [${shapes[i]}], got ${found ? `[${found}]` : 'none'}.`,
+      `loadAdapter: ${quoteName(key)} must be [${shapes[i]}], got ${found ? `[${found}]` : 'none'}.${hint}`,
     );
   }
 }

@@ -1,9 +1,8 @@
 /** Save an adapter as Hugging Face PEFT does, so that either reads it. */
-import { writeSafetensors } from '@mha2mla/checkpoint';
-import { type ResultOutput, writeJson } from '../output/result-output';
-import { formatAdapterConfig } from './adapter-config';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterKeys } from './adapter-keys';
+import type { ResultOutput } from '../output/result-output';
+import { adapterKeys } from './adapter-keys';
 import type { ModelAdapters } from './model-adapters';
+import { writeAdapter } from './write-adapter';
 
 export interface SaveAdapterOptions {
   /** `base_model_name_or_path` of the config: where PEFT finds the model. */
@@ -27,18 +26,10 @@ export async function saveAdapter(
     const { storedNames } = adapters.modules.get(module)!;
     return adapterKeys(storedNames[layout] ?? storedNames.at(-1)!, config.useDora);
   });
-  const entries = parameters.map(({ variable }, i) => ({
+  const tensors = parameters.map(({ variable }, i) => ({
     name: keys[i]!,
-    dtype: 'F32' as const,
     shape: variable.shape,
-    variable,
+    read: async () => (await variable.data()) as Float32Array,
   }));
-  await output.write(ADAPTER_WEIGHTS, (sink) =>
-    writeSafetensors(
-      sink,
-      entries,
-      async ({ variable }) => (await variable.data()) as Float32Array,
-    ),
-  );
-  await writeJson(output as ResultOutput, ADAPTER_CONFIG, formatAdapterConfig(config, baseModel));
+  await writeAdapter(output, config, tensors, baseModel);
 }

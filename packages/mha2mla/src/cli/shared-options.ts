@@ -19,6 +19,10 @@ export interface CacheFlags {
   ropeBits?: CacheOptions['ropeBits'];
 }
 
+export interface AdapterFlags {
+  adapterFolder?: string;
+}
+
 export function addRunOptions(command: Command): Command {
   return command
     .addOption(
@@ -46,4 +50,11 @@ export function addCacheOptions(command: Command): Command {
       bitsByModality,
     )
     .option('--rope-bits <bits>', 'bits of rotary keys (8 once --kv-bits is below 8)', bits);
+}
+
+export function addAdapterOption(command: Command): Command {
+  return command.option(
+    '--adapter-folder <folder>',
+    'an adapter of Hugging Face PEFT (LoRA, rsLoRA, DoRA) that acts on the model',
+  );
 }

@@ -1,20 +1,46 @@
+import type { FileStore } from '@mha2mla/checkpoint';
+import { nodeStore } from '@mha2mla/checkpoint/node';
 import { VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
+import { loadAdapter } from '../adapter/load-adapter';
+import { ModelAdapters } from '../adapter/model-adapters';
 import { useBackend } from '../node/register-backends';
 import type { Context } from './context';
-import type { RunFlags } from './shared-options';
+import type { AdapterFlags, RunFlags } from './shared-options';
 
-/** Load a model on the chosen backend for as long as `use` runs. */
+/** Load a model, and the adapter on it if one is given, on the chosen backend while `use` runs. */
 export async function withModel<T>(
   source: VlmSource,
-  { backend }: Pick<RunFlags, 'backend'>,
+  { backend, adapterFolder }: Pick<RunFlags, 'backend'> & AdapterFlags,
   { signal, terminal }: Pick<Context, 'signal' | 'terminal'>,
   use: (model: VisionLanguageModel) => Promise<T>,
 ): Promise<T> {
-  await useBackend(backend);
-  const model = await VisionLanguageModel.load(source, { signal, onProgress: terminal.progress });
+  // Before the model: loading takes long, and a folder may be misspelt.
+  const adapter = adapterFolder === undefined ? undefined : await nodeStore(adapterFolder);
   try {
+    await useBackend(backend);
+    const model = await VisionLanguageModel.load(source, { signal, onProgress: terminal.progress });
+    try {
+      return await (adapter ? withAdapter(model, adapter, signal, use) : use(model));
+    } finally {
+      model.dispose();
+    }
+  } finally {
+    await adapter?.close?.();
+  }
+}
+
+async function withAdapter<T>(
+  model: VisionLanguageModel,
+  store: FileStore,
+  signal: AbortSignal,
+  use: (model: VisionLanguageModel) => Promise<T>,
+): Promise<T> {
+  const adapters = new ModelAdapters(model);
+  try {
+    await loadAdapter(adapters, store, { signal });
+    adapters.setAdapter('default');
     return await use(model);
   } finally {
-    model.dispose();
+    adapters.dispose();
   }
 }

@@ -10,6 +10,7 @@ import {
   trainableProjection,
 } from '@mha2mla/peft';
 import * as tf from '@tensorflow/tfjs-core';
+import { type LinearPlace, linearPlaces } from '../adapter/linear-modules';
 import { policyOf } from './policies';
 
 export const ADAPTERS = ['lora', 'rslora', 'dora', 'none'] as const;
@@ -67,19 +68,19 @@ export function attachToLayers(
   owner?: Decoder,
 ): AttachedAdapters {
   const { targetModules, norms } = policyOf(options.targetModules);
-  const bases = mapsOf(layers);
+  const bases = linearPlaces(layers);
   const chosen = selectModules([...bases.keys()], targetModules);
   const modules = new Map<string, LoraProjection | TrainableProjection>();
   const own: TrainableProjection[] = [];
   const changed = new Map<string, () => tf.Tensor>();
   for (const [i, module] of chosen.entries()) {
-    const { layer, name, base } = bases.get(module)!;
+    const { projection: base, replace } = bases.get(module)!;
     const { adapted, inner } = adapt(base, module, { ...options, seed: options.seed + i });
     if (inner) own.push(inner);
     modules.set(module, adapted);
     changed.set(`${module}.weight`, () => tf.tidy(() => tf.transpose(adapted.weight())));
     if (trainsBias(base, options)) changed.set(`${module}.bias`, () => tf.clone(adapted.bias!));
-    layer.setProjection(name, adapted);
+    replace(adapted);
   }
   const trainedNorms = norms ? attachNorms(layers, owner) : [];
   for (const { name, variable } of trainedNorms) changed.set(name, () => tf.clone(variable));
@@ -96,8 +97,8 @@ export function attachToLayers(
       .reduce((sum, { variable }) => sum + variable.size, 0),
     detach() {
       for (const module of modules.keys()) {
-        const { layer, name, base } = bases.get(module)!;
-        layer.setProjection(name, base);
+        const { projection, replace } = bases.get(module)!;
+        replace(projection);
       }
       for (const part of parts) part.dispose();
       for (const { restore } of trainedNorms) restore();
@@ -106,21 +107,6 @@ export function attachToLayers(
 }
 
 const nameOf = ({ name }: TrainableParameter) => name;
-
-type Place = { layer: DecoderLayer; name: string; base: Projection };
-
-/** Every linear map with its place, by its module's name. */
-function mapsOf(layers: ReadonlyMap<number, DecoderLayer>): Map<string, Place> {
-  const maps = new Map<string, Place>();
-  for (const [index, layer] of layers) {
-    for (const [name, base] of layer.projections) {
-      // A latent's map of no width has nothing to learn.
-      if (base.inFeatures === 0 || base.outFeatures === 0) continue;
-      maps.set(`layers.${index}.${name}`, { layer, name, base });
-    }
-  }
-  return maps;
-}
 
 function trainsBias(base: Projection, { biases = false }: AdapterOptions): boolean {
   return biases && base.bias !== undefined;
@@ -140,7 +126,7 @@ function adapt(base: Projection, name: string, options: AdapterOptions) {
 }
 
 function expectedNames(
-  bases: ReadonlyMap<string, Place>,
+  bases: ReadonlyMap<string, LinearPlace>,
   chosen: readonly string[],
   options: AdapterOptions,
 ): string[] {
@@ -148,7 +134,7 @@ function expectedNames(
   const lora = ['lora_A.weight', 'lora_B.weight'];
   const own = { none: ['weight'], lora, rslora: lora, dora: [...lora, 'lora_magnitude_vector'] };
   return chosen.flatMap((module) => {
-    const bias = trainsBias(bases.get(module)!.base, options) ? ['bias'] : [];
+    const bias = trainsBias(bases.get(module)!.projection, options) ? ['bias'] : [];
     return [...own[adapter], ...bias].map((part) => `${module}.${part}`);
   });
 }

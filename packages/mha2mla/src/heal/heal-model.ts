@@ -7,13 +7,14 @@ import { type Decoder, yieldToEventLoop } from '@mha2mla/mla-runtime';
 import { AdamW, clipByGlobalNorm, type TrainableParameter, trainableShare } from '@mha2mla/peft';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Question } from '../data/question';
+import { type Question, samplesOf } from '../data/question';
 import { assertHealable, storedNames } from './assert-healable';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import { healSchedule } from './heal-schedule';
 import { captureState, type HealState, restoreState } from './heal-state';
 import { HeldOut, healingRows, LOOK_EVERY } from './held-out';
 import { mergeAdapters } from './merge-adapters';
+import { asStored, mergeChange } from './merge-change';
 import {
   meanOfShards,
   type ShardContext,
@@ -22,6 +23,7 @@ import {
   shardCount,
   shardGradient,
 } from './shard-gradient';
+import { assertAdapterAlone, readAdapter, type TrainedAdapter } from './trained-adapter';
 
 /**
  * The student is the converted model, which comes back as it was; the teacher the language model of
@@ -38,6 +40,11 @@ export interface HealRun extends Omit<ShardContext, 'rows'> {
   /** Called every `saveEvery` updates, and before an interruption is passed on. */
   save?: (state: HealState) => Promise<void>;
   saveEvery?: number;
+  /**
+   * Default true. With false, the adapter comes back instead of the weights that it changes; LoRA or
+   * DoRA must be all that is trained.
+   */
+  merge?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: { phase: 'heal'; loaded: number; total: number }) => void;
 }
@@ -49,6 +56,11 @@ export interface HealReport {
   loss: { first: number; last: number };
   /** Of each update, before it. */
   losses: number[];
+  /**
+   * Where a model is written: the largest change of a logit of the first question's prompt, from the
+   * adapters beside the model to what is stored, merged and rounded.
+   */
+  mergeLogitChange?: number;
   /** With pictures held out: their loss after every 25 updates, and the updates of the lowest. */
   heldOut?: { losses: readonly number[]; best: number };
 }
@@ -56,14 +68,19 @@ export interface HealReport {
 /** Gradients beyond this are scaled down, as the reference has it. */
 export const MAX_GRADIENT_NORM = 1;
 
+export interface Healed {
+  report: HealReport;
+  /** The healed weights by the decoder's names; none where they are not merged. */
+  merged: ReadonlyMap<string, Float32Array>;
+  /** What was trained, where it is not merged. */
+  adapter?: TrainedAdapter;
+}
+
 /**
- * @returns the report, and the healed weights by the decoder's names.
  * @throws RangeError for a teacher, questions or a state that do not fit, and when loss or gradients
  *   stop being finite; what was saved is kept.
  */
-export async function healModel(
-  run: HealRun,
-): Promise<{ report: HealReport; merged: ReadonlyMap<string, Float32Array> }> {
+export async function healModel(run: HealRun): Promise<Healed> {
   const { student, plan, from, signal, onProgress } = run;
   checkRun(run);
   const { training, heldOut } = healingRows(run.questions, plan);
@@ -72,6 +89,7 @@ export async function healModel(
   const optimizer = new AdamW(adapters.parameters, { weightDecay: plan.weightDecay });
   const losses = [...(from?.losses ?? [])];
   try {
+    if (run.merge === false) assertAdapterAlone(adapters);
     if (run.source) storedNames(run.source, [...adapters.changed.keys()]);
     if (from) restoreState(from, adapters.parameters, optimizer);
     const held =
@@ -100,7 +118,15 @@ export async function healModel(
       ...reportOf(student.decoder, adapters, losses),
       ...(held && { heldOut: held.report(losses.length) }),
     };
-    return { report, merged: await mergeAdapters(adapters) };
+    if (run.merge === false) {
+      return { report, merged: new Map(), adapter: await readAdapter(adapters) };
+    }
+    const merged = await mergeAdapters(adapters);
+    const mergeLogitChange = await changeByMerging(run, adapters, merged);
+    return {
+      report: { ...report, ...(mergeLogitChange !== undefined && { mergeLogitChange }) },
+      merged,
+    };
   } finally {
     optimizer.dispose();
     adapters.detach();
@@ -163,6 +189,17 @@ async function gradientOf(
   const found: ShardGradient[] = [];
   for (const shard of shards) found.push(await shardGradient(run, parameters, shard));
   return meanOfShards(found, plan);
+}
+
+/** Where it is known how weights will be stored. */
+async function changeByMerging(
+  { student, processor, questions, source }: HealRun,
+  adapters: AttachedAdapters,
+  merged: ReadonlyMap<string, Float32Array>,
+): Promise<number | undefined> {
+  if (!source) return undefined;
+  const inputs = processor.process(await samplesOf(questions.slice(0, 1)));
+  return mergeChange(student, inputs, adapters, asStored(source, merged));
 }
 
 function reportOf(

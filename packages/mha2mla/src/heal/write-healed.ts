@@ -62,12 +62,21 @@ async function healedCard(
   { store }: VlmSource,
   report: HealReport & { options: Record<string, unknown> },
 ): Promise<string> {
-  const before = (await store.open(CARD)) ? `${(await readText(store, CARD)).trimEnd()}\n\n` : '';
-  const { steps, trainableShare, loss } = report;
+  const before = (await store.open(CARD)) ? `${(await readText(store, CARD)).trimEnd()}\n` : '';
+  return [...(before ? [before] : []), ...healingSection(report)].join('\n');
+}
+
+/** Lines of a card. */
+export function healingSection({
+  steps,
+  trainableShare,
+  loss,
+  options,
+}: HealReport & { options: { recipe?: unknown } }): string[] {
   return [
-    `${before}## Healing`,
+    '## Healing',
     '',
-    `Fine-tuned in ${steps} updates of ${(100 * trainableShare).toFixed(1)} % of the language model's weights, ${TAUGHT[String(report.options.recipe)] ?? TAUGHT['one-stage']}. The loss fell from ${loss.first.toFixed(3)} to ${loss.last.toFixed(3)}; \`heal.json\` has all of it.`,
+    `Fine-tuned in ${steps} updates of ${(100 * trainableShare).toFixed(1)} % of the language model's weights, ${TAUGHT[String(options.recipe)] ?? TAUGHT['one-stage']}. The loss fell from ${loss.first.toFixed(3)} to ${loss.last.toFixed(3)}; \`heal.json\` has all of it.`,
     '',
-  ].join('\n');
+  ];
 }

@@ -41,7 +41,11 @@ export function memoryOutput(): ResultOutput & { files: Map<string, Uint8Array> 
 }
 
 /** Write a JSON document as a piece. */
-export function writeJson(output: ResultOutput, name: string, value: unknown): Promise<void> {
+export function writeJson(
+  output: Pick<ResultOutput, 'write'>,
+  name: string,
+  value: unknown,
+): Promise<void> {
   const bytes = new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
   return output.write(name, (sink) => sink.write(bytes));
 }

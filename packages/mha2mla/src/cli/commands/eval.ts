@@ -8,6 +8,8 @@ import { integer } from '../option-values';
 import { printableLine } from '../printable';
 import type { AddCommand } from '../program';
 import {
+  type AdapterFlags,
+  addAdapterOption,
   addCacheOptions,
   addMediaOptions,
   addRunOptions,
@@ -17,7 +19,7 @@ import {
 } from '../shared-options';
 import { withModel } from '../with-model';
 
-interface Flags extends RunFlags, MediaFlags, CacheFlags, CommonFlags {
+interface Flags extends RunFlags, MediaFlags, AdapterFlags, CacheFlags, CommonFlags {
   limit?: number;
   batch: number;
   maxTokens: number;
@@ -25,7 +27,9 @@ interface Flags extends RunFlags, MediaFlags, CacheFlags, CommonFlags {
 
 /** `eval MODEL DATA`: greedy answers against the reference answers. */
 export const addEval: AddCommand = (program, contextOf) => {
-  addCacheOptions(addMediaOptions(addRunOptions(program.command('eval <model> <data>'))))
+  addCacheOptions(
+    addMediaOptions(addAdapterOption(addRunOptions(program.command('eval <model> <data>')))),
+  )
     .description('greedy answers against the reference answers')
     .addOption(
       new Option('--metric <name>', 'how answers are scored').choices(['exact']).default('exact'),

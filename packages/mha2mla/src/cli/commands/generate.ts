@@ -12,6 +12,8 @@ import { collect, integer, nonNegative, positive } from '../option-values';
 import { printable } from '../printable';
 import type { AddCommand } from '../program';
 import {
+  type AdapterFlags,
+  addAdapterOption,
   addCacheOptions,
   addMediaOptions,
   addRunOptions,
@@ -23,7 +25,7 @@ import { type Answer, streamAnswer } from '../stream-answer';
 import { UsageError } from '../usage-error';
 import { withModel } from '../with-model';
 
-interface Flags extends RunFlags, MediaFlags, CacheFlags, CommonFlags {
+interface Flags extends RunFlags, MediaFlags, AdapterFlags, CacheFlags, CommonFlags {
   prompt: string;
   image: string[];
   video: string[];
@@ -79,7 +81,7 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
 };
 
 function addGenerateOptions(command: Command): Command {
-  return addCacheOptions(addMediaOptions(addRunOptions(command)))
+  return addCacheOptions(addMediaOptions(addAdapterOption(addRunOptions(command))))
     .requiredOption('--prompt <text>', 'what is asked; - reads standard input')
     .option('--image <file>', 'a picture; may be given several times', collect, [])
     .option('--video <folder>', 'a video as frames; may be given several times', collect, [])

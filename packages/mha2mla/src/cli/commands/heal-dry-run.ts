@@ -1,7 +1,7 @@
 /** `heal --dry-run`: what healing takes, from two updates; nothing is written. */
 import { dtypeBits } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
-import type { HealReport, HealRun } from '../../heal/heal-model';
+import type { Healed, HealRun } from '../../heal/heal-model';
 import type { HealPlan } from '../../heal/heal-options';
 import { duration, gibibytes } from '../quantities';
 import { UsageError } from '../usage-error';
@@ -23,21 +23,23 @@ const UPDATES = 2;
 export async function healDryRun(
   { checkpoint }: VlmSource,
   plan: HealPlan,
-  train: (run: Pick<HealRun, 'plan' | 'onProgress'>) => Promise<{ report: HealReport }>,
+  train: (run: Pick<HealRun, 'plan' | 'onProgress'>) => Promise<Pick<Healed, 'report' | 'adapter'>>,
 ): Promise<HealDryRunDocument> {
   if (plan.recipe !== 'one-stage') {
     throw new UsageError(`heal: --dry-run goes with --recipe one-stage, got ${plan.recipe}.`);
   }
   const began = performance.now();
   const times: number[] = [];
-  const { report } = await train({
+  const { report, adapter } = await train({
     plan: { ...plan, steps: UPDATES, warmup: 0, decay: 0, holdOut: 0 },
     onProgress: () => times.push(performance.now()),
   });
   const update = (times[1]! - times[0]!) / 1000;
-  const sizes = [...checkpoint.tensors.values()].map(
-    ({ dtype, shape }) => shape.reduce((product, size) => product * size, dtypeBits(dtype)) / 8,
-  );
+  const sizes = adapter
+    ? [...adapter.values()].map(({ values }) => values.byteLength)
+    : [...checkpoint.tensors.values()].map(
+        ({ dtype, shape }) => shape.reduce((product, size) => product * size, dtypeBits(dtype)) / 8,
+      );
   return {
     dryRun: true,
     steps: plan.steps,

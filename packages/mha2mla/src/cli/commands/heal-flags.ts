@@ -29,6 +29,7 @@ export interface HealFlags extends RunFlags, CommonFlags {
   holdOut?: number;
   patience?: number;
   checkpoint?: boolean;
+  merge: boolean;
   workers: number;
   dryRun?: boolean;
   resume?: boolean;
@@ -87,6 +88,11 @@ export function addHealOptions(command: Command): Command {
       1024,
     )
     .option('--workers <n>', 'threads that share the work of an update', integer(1), 1)
+    .option('--merge', 'write the model with what was trained folded in', true)
+    .option(
+      '--no-merge',
+      'write the adapter instead, as Hugging Face PEFT does (eval, generate and trace take it as --adapter-folder); LoRA or DoRA only',
+    )
     .option('--dry-run', 'tell time, memory and disk from two updates, and write nothing')
     .option('--resume', 'go on with an unfinished run');
 }
@@ -107,7 +113,7 @@ export function healOptions(flags: HealFlags): HealOptions {
 export async function healFingerprint(
   source: VlmSource,
   original: VlmSource,
-  { data, limit }: HealFlags,
+  { data, limit, merge }: HealFlags,
   plan: HealPlan,
 ): Promise<Record<string, unknown>> {
   const {
@@ -149,6 +155,7 @@ export async function healFingerprint(
     '--mix': mix,
     '--hold-out': holdOut,
     '--patience': patience,
+    '--merge': merge,
     '--seed': seed,
     defaults: rest,
   };

@@ -3,12 +3,13 @@ import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { Question } from '../../data/question';
 import { healLayerwise, layerNames } from '../../heal/heal-layerwise';
-import { type HealReport, type HealRun, healModel } from '../../heal/heal-model';
+import { type Healed, type HealReport, type HealRun, healModel } from '../../heal/heal-model';
 import { type HealPlan, planHealing } from '../../heal/heal-options';
 import { readState, writeState } from '../../heal/heal-state';
 import type { MergedWeights } from '../../heal/merge-adapters';
 import { shardCount } from '../../heal/shard-gradient';
 import { writeHealed } from '../../heal/write-healed';
+import { writeHealedAdapter } from '../../heal/write-healed-adapter';
 import { type FolderOutput, folderOutput } from '../../node/folder-output';
 import { type HealPool, healPool } from '../../node/heal-pool';
 import { loadQuestions } from '../../node/load-data';
@@ -29,7 +30,7 @@ const SAVE_EVERY = 25;
 /** `heal MODEL OUT`: parameter-efficient fine-tuning of a converted model. */
 export const addHeal: AddCommand = (program, contextOf) => {
   addHealOptions(program.command('heal <model> <out>'))
-    .description('train adapters on a converted model, and merge them')
+    .description('train adapters on a converted model, and merge them or keep them apart')
     .addHelpText(
       'after',
       '\nExample:\n  mha2mla heal CONVERTED OUT --data heal.jsonl --teacher MODEL',
@@ -42,6 +43,11 @@ export const addHeal: AddCommand = (program, contextOf) => {
       if (plan.recipe === 'layerwise' && flags.workers > 1) {
         throw new UsageError(
           'heal: --recipe layerwise runs in one thread, got --workers. Leave it out.',
+        );
+      }
+      if (plan.recipe === 'layerwise' && !flags.merge) {
+        throw new UsageError(
+          'heal: --recipe layerwise merges what it trains, got --no-merge. Leave it out.',
         );
       }
       await withModelFolder(folder, {}, (source) =>
@@ -116,6 +122,7 @@ async function train(
       try {
         return await healModel({
           ...{ student, source, teacher: decoder, processor, questions, plan, signal },
+          merge: flags.merge,
           runShard: pool?.runShard,
           ...kept,
         });
@@ -165,20 +172,27 @@ async function savedState(output: FolderOutput) {
   return readState(await openSafetensors(await output.read(STATE)));
 }
 
+/** Of either recipe. */
+interface HealedWeights extends Omit<Healed, 'merged'> {
+  merged: MergedWeights;
+}
+
 async function finish(
   source: VlmSource,
   output: FolderOutput,
-  { report, merged }: { report: HealReport; merged: MergedWeights },
+  { report, merged, adapter }: HealedWeights,
   plan: HealPlan,
 ): Promise<void> {
-  await writeHealed(source, output, merged, { ...report, options: plan });
+  const record = { ...report, options: plan };
+  if (adapter) await writeHealedAdapter(source, output, adapter, record);
+  else await writeHealed(source, output, merged, record);
   await output.finish([STATE, ...layerNames(source)]);
 }
 
 /** Loss lines in the log: enough to see the curve. */
 const LINES = 10;
 
-function describe({ losses, trainableShare, loss }: HealReport): string {
+function describe({ losses, trainableShare, loss, mergeLogitChange }: HealReport): string {
   const every = Math.max(1, Math.ceil(losses.length / LINES));
   const lines = losses.flatMap((value, step) =>
     step % every === 0 ? [`  update ${step + 1}: loss ${value.toFixed(4)}`] : [],
@@ -186,5 +200,10 @@ function describe({ losses, trainableShare, loss }: HealReport): string {
   return [
     ...lines,
     `${losses.length} updates of ${(100 * trainableShare).toFixed(1)} % of the weights, loss ${loss.first.toFixed(4)} -> ${loss.last.toFixed(4)}`,
+    ...(mergeLogitChange === undefined
+      ? []
+      : [
+          `merged and rounded as it is stored, which moves a logit by ${mergeLogitChange.toPrecision(2)} at most`,
+        ]),
   ].join('\n');
 }

@@ -8,10 +8,17 @@ import { assertFilePlace } from '../assert-file-place';
 import type { CommonFlags } from '../context';
 import { integer } from '../option-values';
 import type { AddCommand } from '../program';
-import { addMediaOptions, addRunOptions, type MediaFlags, type RunFlags } from '../shared-options';
+import {
+  type AdapterFlags,
+  addAdapterOption,
+  addMediaOptions,
+  addRunOptions,
+  type MediaFlags,
+  type RunFlags,
+} from '../shared-options';
 import { withModel } from '../with-model';
 
-interface Flags extends RunFlags, MediaFlags, CommonFlags {
+interface Flags extends RunFlags, MediaFlags, AdapterFlags, CommonFlags {
   inputs: string;
   output: string;
   generate: number;
@@ -20,7 +27,7 @@ interface Flags extends RunFlags, MediaFlags, CommonFlags {
 
 /** `trace MODEL`: every intermediate of a prepared input, for comparing implementations. */
 export const addTrace: AddCommand = (program, contextOf) => {
-  addMediaOptions(addRunOptions(program.command('trace <model>')))
+  addMediaOptions(addAdapterOption(addRunOptions(program.command('trace <model>'))))
     .description('run a prepared input and store every intermediate')
     .requiredOption('--inputs <file>', 'safetensors with input_ids, pixel_values, …')
     .requiredOption('--output <file>', 'safetensors that gets the tensors')

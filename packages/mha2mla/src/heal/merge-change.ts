@@ -1,0 +1,67 @@
+/** What storing merged weights costs: adapters folded in, and all that was trained rounded. */
+import { denseProjection, type Projection } from '@mha2mla/mla-runtime';
+import type { ModelInputs, VisionLanguageModel, VlmSource } from '@mha2mla/vlm-adapters';
+import * as tf from '@tensorflow/tfjs-core';
+import { largestLogitChange } from '../adapter/largest-logit-change';
+import { linearPlaces } from '../adapter/linear-modules';
+import { roundValues } from '../convert/round-values';
+import { storedNames } from './assert-healable';
+import type { AttachedAdapters } from './attach-adapters';
+
+/**
+ * Compare a model with its adapters beside it and with the weights that are stored; it is left as
+ * it was.
+ * @param stored by the decoder's names, laid out as on disk, as they are read back.
+ * @returns the largest absolute difference of a logit of a real token.
+ */
+export async function mergeChange(
+  student: VisionLanguageModel,
+  inputs: ModelInputs,
+  { modules, parameters }: AttachedAdapters,
+  stored: ReadonlyMap<string, Float32Array>,
+): Promise<number> {
+  const places = linearPlaces(student.decoder.layers.entries());
+  const norms = parameters.filter(({ name }) => /norm\.weight$/.test(name));
+  const before = tf.tidy(() => norms.map(({ variable }) => tf.clone(variable)));
+  const merged: Projection[] = [];
+  const change = () => {
+    for (const [module, { inFeatures, outFeatures, bias }] of modules) {
+      const values = stored.get(`${module}.weight`)!;
+      const weight = tf.tidy(() => tf.transpose(tf.tensor2d(values, [outFeatures, inFeatures])));
+      const own = stored.get(`${module}.bias`);
+      const next = own ? tf.tensor1d(own) : bias && tf.clone(bias);
+      merged.push(denseProjection(weight as tf.Tensor2D, next));
+      places.get(module)!.replace(merged.at(-1)!);
+    }
+    for (const { name, variable } of norms) {
+      tf.tidy(() => variable.assign(tf.tensor(stored.get(name)!, variable.shape)));
+    }
+    student.decoder.refresh();
+  };
+  try {
+    return await largestLogitChange(student, inputs, change);
+  } finally {
+    for (const [i, module] of [...modules.keys()].slice(0, merged.length).entries()) {
+      const { projection, replace } = places.get(module)!;
+      replace(projection);
+      merged[i]!.dispose();
+    }
+    for (const [i, { variable }] of norms.entries()) variable.assign(before[i]!);
+    tf.dispose(before);
+    student.decoder.refresh();
+  }
+}
+
+/** Weights as they are read back from the source's precisions. */
+export function asStored(
+  source: VlmSource,
+  merged: ReadonlyMap<string, Float32Array>,
+): Map<string, Float32Array> {
+  const names = storedNames(source, [...merged.keys()]);
+  return new Map(
+    [...merged].map(([name, values]) => {
+      const { dtype } = source.checkpoint.tensors.get(names.get(name)!)!;
+      return [name, roundValues(name, values, dtype)];
+    }),
+  );
+}
