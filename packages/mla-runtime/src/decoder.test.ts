@@ -95,6 +95,15 @@ async function decode(
   return logits;
 }
 
+/** Largest error of the logits where only rotary keys are quantized. */
+async function decodeAtRopeBits(given: Case, ropeBits: 8): Promise<number> {
+  const decoder = await loadDecoder(given.config, readerOf(given.weights));
+  const actual = await decode(decoder, given, PROMPT, { ropeBits, groupSize: 8 });
+  const expected = oracle(given).logits.slice((PROMPT - 1) * given.config.vocabSize);
+  decoder.dispose();
+  return Math.max(...actual.map((value, i) => Math.abs(value - expected[i]!)));
+}
+
 const FORMS: [string, RandomDecoderOptions][] = [
   ['original, GQA', { form: 'original' }],
   ['original, MHA', { form: 'original', numKeyValueHeads: 4 }],
@@ -182,6 +191,24 @@ describeBackends('a decoder equals float64 loops', () => {
       decoder.dispose();
     },
   );
+
+  test.each([
+    ['GQA', {}],
+    ['M-RoPE', { decoupled: true, mropeSection: [2, 1, 1] }],
+    ['2 groups of 4 heads', { groups: 2, numKeyValueHeads: 4 }],
+    ['all pairs turned', { decoupled: true, qkRopeHeadDim: 8 }],
+  ])('a rotary key bias of 900 costs quantized keys nothing: %s', async (_, options) => {
+    const given = randomCase(options);
+    const plain = await decodeAtRopeBits(given, 8);
+    for (const [name, { values }] of given.weights) {
+      // On half of the dims only, so that queries and angles decide what it adds to scores.
+      if (!/k_r_proj.bias$/.test(name)) continue;
+      for (let i = 0; i < values.length; i += 2) values[i] = 900;
+    }
+    const biased = await decodeAtRopeBits(given, 8);
+    // Softmax is nearly one-hot now, and less sensitive; f32 keeps 900 to within 6e-5.
+    expect(biased).toBeLessThan(plain + 1e-3);
+  });
 
   test('one by one from the first token equals all at once', async () => {
     const given = randomCase({ decoupled: true }, new Array<number>(6).fill(T));

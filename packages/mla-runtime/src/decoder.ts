@@ -68,7 +68,7 @@ export class Decoder {
         'prefill: a cache holds one continuation a row, got rows that branch. Leave the cache out.',
       );
     }
-    cache?.reservePrompt(step.layout);
+    cache?.reservePrompt(step.layout, step.positionIds);
     let hidden = withoutPadding(inputsEmbeds, step);
     try {
       onHidden?.(0, hidden);

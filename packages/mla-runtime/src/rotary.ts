@@ -63,7 +63,7 @@ export function rotaryAngles(
 }
 
 /** The axis (0 time, 1 height, 2 width) whose position turns each pair. */
-function pairAxes(pairs: number, section: readonly number[] | undefined): Uint8Array {
+export function pairAxes(pairs: number, section: readonly number[] | undefined): Uint8Array {
   const axes = new Uint8Array(pairs);
   let start = 0;
   for (const [axis, count] of (section ?? [pairs]).entries()) {

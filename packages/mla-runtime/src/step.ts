@@ -12,6 +12,8 @@ import { PADDING, TEXT, type TokenLayout, VISION } from './token-layout';
 
 export interface PrefillStep {
   readonly layout: TokenLayout;
+  /** [B * L], or [3 * B * L] for M-RoPE. */
+  readonly positionIds: Int32Array;
   readonly rotary: RotaryTable;
   /** Where a key lies after its query; see `causalMask`. */
   readonly causal: tf.Tensor2D;
@@ -37,6 +39,7 @@ export interface PrefillStepOptions {
 export interface DecodeStep {
   readonly rotary: RotaryTable;
   readonly cache: DecoderCache;
+  readonly config: DecoderConfig;
   /** Of the new tokens. */
   readonly modality: 'vision' | 'text';
   dispose(): void;
@@ -74,6 +77,7 @@ export function prefillStep(
   const only = vision ? undefined : hasVision ? 'vision' : 'text';
   return {
     layout,
+    positionIds,
     rotary,
     causal,
     padding,
@@ -100,6 +104,6 @@ export function decodeStep(
   modality: 'vision' | 'text' = 'text',
 ): DecodeStep {
   const rotary = rotaryTable(positionIds, [cache.batch, 1], config);
-  cache.reserveToken(modality);
-  return { rotary, cache, modality, dispose: () => tf.dispose([rotary.cos, rotary.sin]) };
+  cache.reserveToken(positionIds, modality);
+  return { rotary, cache, config, modality, dispose: () => tf.dispose([rotary.cos, rotary.sin]) };
 }

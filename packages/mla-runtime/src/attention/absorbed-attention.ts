@@ -15,8 +15,8 @@ export interface CachedLatents {
   latents: readonly tf.Tensor4D[];
   /** Rotated keys, the heads side by side, [B, 1, T, K * R]. */
   keys: readonly tf.Tensor4D[];
-  /** [B, 1, T of the segment], 0 or MASKED. */
-  mask: tf.Tensor3D | undefined;
+  /** Added to the scores, [B, 1 or N, T of the segment]: MASKED slots, a bias of the keys. */
+  offset: tf.Tensor3D | undefined;
   weights: AbsorbedWeights;
 }
 
@@ -37,7 +37,7 @@ export function absorbedAttention(
     const rope = queryRope.size > 0 ? spreadHeads(queryRope, numKeyValueHeads) : undefined;
     const weights = softmaxOverBlocks(
       segments.map((segment) => segmentScores(segment, queryNope, rope)),
-      segments.map(({ mask }) => mask),
+      segments.map(({ offset }) => offset),
     );
     const outputs = segments.map((segment, i) => segmentValues(segment, weights[i]!));
     return tf.reshape(tf.addN(outputs), [batch, 1, -1]);

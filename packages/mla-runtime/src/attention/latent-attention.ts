@@ -4,7 +4,8 @@
  *
  * Prefill is naive: k = [kPe | Uk c + bk], v = Uv c + bv are materialised. Decode is absorbed. A
  * key bias common to all tokens shifts every score of a query alike, so softmax cancels it and only
- * the difference of the modalities' biases is kept.
+ * the difference of the modalities' biases is kept. The bias of rotated keys does not cancel; where
+ * the cache quantizes them it is left out there and added to the scores.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerCache } from '../cache/layer-cache';
@@ -19,6 +20,7 @@ import { concatWidths } from './concat-widths';
 import { groupedApply } from './grouped-apply';
 import type { HeadShape } from './head-shape';
 import { byModality } from './modality';
+import { rotaryBiasMatrix, rotaryBiasScores, rotatedBias } from './rotary-bias';
 import { projectRotary } from './rotary-projections';
 
 /** Folder of a segment's projections on disk. */
@@ -31,6 +33,7 @@ const FOLDER: Record<Segment, string> = {
 export class LatentAttention implements Attention {
   readonly segments: readonly Segment[];
   private readonly absorbed = new Map<Segment, AbsorbedWeights>();
+  private biasMatrix: tf.Tensor3D | undefined;
   private readonly scale: number;
 
   constructor(
@@ -63,11 +66,12 @@ export class LatentAttention implements Attention {
     return tf.tidy(() => {
       const parts = projectRotary(x, this.projections, 'k_r_proj', this.shape, step.rotary);
       const latent = this.projection(segment, 'down_kv').apply(x) as tf.Tensor3D; // [B, 1, C]
-      this.append(cache, segment, latent, flattenHeads(parts.keyRope));
+      this.append(cache, segment, latent, this.keyToCache(parts.keyRope, cache, segment, step));
+      const queryRope = tf.mul<tf.Tensor4D>(parts.queryRope, this.scale);
       const attended = absorbedAttention(
         tf.mul(parts.queryNope, this.scale),
-        tf.mul(parts.queryRope, this.scale),
-        this.cachedLatents(step, cache),
+        queryRope,
+        this.cachedLatents(step, cache, queryRope),
         this.shape.numKeyValueHeads,
       ); // [B, 1, N * V]
       return projectionOf(this.projections, 'o_proj').apply(attended) as tf.Tensor3D;
@@ -77,6 +81,8 @@ export class LatentAttention implements Attention {
   refresh(): void {
     for (const weights of this.absorbed.values()) disposeAbsorbed(weights);
     this.absorbed.clear();
+    this.biasMatrix?.dispose();
+    this.biasMatrix = undefined;
   }
 
   dispose(): void {
@@ -85,14 +91,44 @@ export class LatentAttention implements Attention {
   }
 
   /** What the cache holds of each segment that has tokens. */
-  private cachedLatents(step: DecodeStep, cache: LayerCache): CachedLatents[] {
+  private cachedLatents(
+    step: DecodeStep,
+    cache: LayerCache,
+    queryRope: tf.Tensor4D,
+  ): CachedLatents[] {
     const filled = this.segments.filter((segment) => step.cache.slotTable(segment).length > 0);
     return filled.map((segment) => ({
       latents: cache.part(segment, 'kvLatent').read(),
       keys: cache.part(segment, 'kPe').read(),
-      mask: step.cache.slotTable(segment).mask(),
+      offset: this.scoreOffset(segment, step, cache, queryRope),
       weights: this.absorbedOf(segment),
     }));
+  }
+
+  /** The bias of the rotated keys where the cache leaves it out: a quantized one does. */
+  private biasLeftOut(cache: LayerCache, segment: Segment): tf.Tensor1D | undefined {
+    if (this.shape.qkRopeHeadDim === 0 || cache.part(segment, 'kPe').exact) return undefined;
+    return projectionOf(this.projections, 'k_r_proj').bias;
+  }
+
+  /** What is added to the scores of a segment's slots, [B, 1 or N, T]. */
+  private scoreOffset(
+    segment: Segment,
+    { cache: slots, config }: DecodeStep,
+    cache: LayerCache,
+    queryRope: tf.Tensor4D,
+  ): tf.Tensor3D | undefined {
+    const bias = this.biasLeftOut(cache, segment);
+    const table = slots.slotTable(segment);
+    const mask = table.mask();
+    if (!bias) return mask;
+    this.biasMatrix ??= tf.keep(rotaryBiasMatrix(bias, this.shape));
+    const scores = rotaryBiasScores(
+      queryRope,
+      this.biasMatrix,
+      slots.angles.lookup(segment, table, config),
+    );
+    return mask ? tf.add<tf.Tensor3D>(scores, mask) : scores;
   }
 
   /** Latents [B, L, C] of all tokens, for each segment that has some. */
@@ -132,15 +168,26 @@ export class LatentAttention implements Attention {
     keyRope: tf.Tensor4D,
     step: PrefillStep,
   ): void {
-    const flatKeys = flattenHeads(keyRope);
     for (const [segment, latent] of latents) {
+      const keys = this.keyToCache(keyRope, cache, segment, step);
       this.append(
         cache,
         segment,
         gatherSegment(latent, segment, step.layout),
-        gatherSegment(flatKeys, segment, step.layout),
+        gatherSegment(keys, segment, step.layout),
       );
     }
+  }
+
+  /** Rotated keys [B, L, K, R] as the cache keeps them, the heads side by side, [B, L, K * R]. */
+  private keyToCache(
+    keyRope: tf.Tensor4D,
+    cache: LayerCache,
+    segment: Segment,
+    { rotary }: Pick<PrefillStep, 'rotary'>,
+  ): tf.Tensor3D {
+    const bias = this.biasLeftOut(cache, segment);
+    return flattenHeads(bias ? tf.sub(keyRope, rotatedBias(bias, this.shape, rotary)) : keyRope);
   }
 
   /**

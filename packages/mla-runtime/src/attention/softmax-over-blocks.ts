@@ -6,17 +6,17 @@ import * as tf from '@tensorflow/tfjs-core';
 
 /**
  * @param scores per segment, per block [B, N, T of the block].
- * @param masks per segment [B, 1, T of the segment], or `undefined` where every slot is filled.
+ * @param offsets what is added to them, per segment [B, 1 or N, T of the segment]; a mask for one.
  * @returns weights, arranged and shaped as the scores; the caller disposes them.
  */
 export function softmaxOverBlocks(
   scores: readonly (readonly tf.Tensor3D[])[],
-  masks: readonly (tf.Tensor3D | undefined)[],
+  offsets: readonly (tf.Tensor3D | undefined)[],
 ): tf.Tensor3D[][] {
   return tf.tidy(() => {
     const segments = scores.map((blocks, i) => {
       const joined = blocks.length === 1 ? blocks[0]! : tf.concat([...blocks], 2);
-      return masks[i] ? tf.add(joined, masks[i]) : joined;
+      return offsets[i] ? tf.add(joined, offsets[i]) : joined;
     });
     const weights = tf.softmax(segments.length === 1 ? segments[0]! : tf.concat(segments, 2));
     const lengths = scores.flat().map((block) => block.shape[2]);

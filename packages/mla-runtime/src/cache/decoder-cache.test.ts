@@ -16,8 +16,8 @@ function layoutOf(...rows: number[][]): TokenLayout {
 describe('DecoderCache', () => {
   it('keeps the sequence positions of each segment, empty slots marked', () => {
     const cache = DecoderCache.create(2, 1, ['vision', 'text']);
-    cache.reservePrompt(layoutOf([T, V, V, T], [P, P, V, T]));
-    cache.reserveToken();
+    cache.reservePrompt(layoutOf([T, V, V, T], [P, P, V, T]), new Int32Array(8));
+    cache.reserveToken(new Int32Array(2));
     const table = (segment: 'vision' | 'text') =>
       [0, 1].map((row) => cache.slotTable(segment).positions(row));
     expect(table('vision')).toEqual([
@@ -33,9 +33,13 @@ describe('DecoderCache', () => {
 
   it('takes one prompt, of its own batch size', () => {
     const cache = DecoderCache.create(2, 1, ['all']);
-    expect(() => cache.reservePrompt(textLayout(3, 4))).toThrow(/must have 2 rows, got 3/);
-    cache.reservePrompt(textLayout(2, 4));
-    expect(() => cache.reservePrompt(textLayout(2, 4))).toThrow(/only fill an empty cache/);
+    expect(() => cache.reservePrompt(textLayout(3, 4), new Int32Array(12))).toThrow(
+      /must have 2 rows, got 3/,
+    );
+    cache.reservePrompt(textLayout(2, 4), new Int32Array(8));
+    expect(() => cache.reservePrompt(textLayout(2, 4), new Int32Array(8))).toThrow(
+      /only fill an empty cache/,
+    );
     expect(() => cache.slotTable('vision')).toThrow(/expected a segment, got "vision"/);
   });
 

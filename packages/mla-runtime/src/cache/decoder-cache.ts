@@ -4,10 +4,11 @@
  * with its own absorbed query; the order of slots does not matter to it.
  */
 import type { Segment } from '../attention/attention';
-import type { TokenLayout } from '../token-layout';
+import { type TokenLayout, textLayout } from '../token-layout';
 import { type CacheOptions, cacheStorage } from './cache-options';
 import { LayerCache } from './layer-cache';
 import { segmentColumns, sequencePositions } from './segment-tokens';
+import { SlotAngles } from './slot-angles';
 import { SlotTable } from './slot-table';
 
 export class DecoderCache {
@@ -16,6 +17,8 @@ export class DecoderCache {
     private readonly slots: ReadonlyMap<Segment, SlotTable>,
     /** Tokens of each row so far, padding left out. */
     readonly lengths: Int32Array,
+    /** Of all slots, for what is kept out of the cache. */
+    readonly angles: SlotAngles,
   ) {}
 
   /** An empty cache for `batch` rows. The caller disposes it. @throws RangeError on bad options. */
@@ -31,6 +34,7 @@ export class DecoderCache {
       Array.from({ length: numLayers }, () => new LayerCache(storageOf)),
       new Map(segments.map((segment) => [segment, new SlotTable(batch)])),
       new Int32Array(batch),
+      SlotAngles.empty(),
     );
   }
 
@@ -44,6 +48,7 @@ export class DecoderCache {
       this.layers.map((layer) => layer.fork()),
       new Map([...this.slots].map(([segment, table]) => [segment, table.fork()])),
       this.lengths.slice(),
+      this.angles.fork(),
     );
   }
 
@@ -53,8 +58,11 @@ export class DecoderCache {
     return table;
   }
 
-  /** Take up a prompt's tokens; the layers then append their vectors, segment by segment. */
-  reservePrompt(layout: TokenLayout): void {
+  /**
+   * Take up a prompt's tokens; the layers then append their vectors, segment by segment.
+   * @param positionIds [B * L], or [3 * B * L] for M-RoPE.
+   */
+  reservePrompt(layout: TokenLayout, positionIds: Int32Array): void {
     if (layout.batch !== this.batch) {
       throw new RangeError(
         `DecoderCache: the prompt must have ${this.batch} rows, got ${layout.batch}.`,
@@ -65,6 +73,7 @@ export class DecoderCache {
         'DecoderCache: a prompt can only fill an empty cache. Decode further tokens one by one.',
       );
     }
+    this.angles.append(positionIds, layout);
     const positions = sequencePositions(layout);
     for (const [segment, table] of this.slots) {
       table.append(
@@ -78,8 +87,12 @@ export class DecoderCache {
     }
   }
 
-  /** Take up one new token a row, all of one modality; each layer then appends its vectors. */
-  reserveToken(modality: 'vision' | 'text' = 'text'): void {
+  /**
+   * Take up one new token a row, all of one modality; each layer then appends its vectors.
+   * @param positionIds [B], or [3 * B] for M-RoPE.
+   */
+  reserveToken(positionIds: Int32Array, modality: 'vision' | 'text' = 'text'): void {
+    this.angles.append(positionIds, textLayout(this.batch, 1));
     for (const [segment, table] of this.slots) {
       if (segment !== 'all' && segment !== modality) continue;
       table.append(Array.from(this.lengths, (length) => [length]));
@@ -89,11 +102,13 @@ export class DecoderCache {
 
   /** Bytes that the cached vectors take on this backend, padding of a batch included. */
   get allocatedBytes(): number {
-    return this.layers.reduce((sum, layer) => sum + layer.allocatedBytes, 0);
+    const angles = this.angles.allocatedBytes;
+    return this.layers.reduce((sum, layer) => sum + layer.allocatedBytes, angles);
   }
 
   dispose(): void {
     for (const layer of this.layers) layer.dispose();
     for (const table of this.slots.values()) table.dispose();
+    this.angles.dispose();
   }
 }

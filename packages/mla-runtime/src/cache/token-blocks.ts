@@ -28,6 +28,11 @@ export class TokenBlocks {
 
   constructor(private readonly storage: TokenStorage) {}
 
+  /** Whether vectors come back as they were given. */
+  get exact(): boolean {
+    return this.storage.bits === undefined;
+  }
+
   /** Append x [B, heads, t, width]; x stays the caller's. */
   append(x: tf.Tensor4D): void {
     const [batch, heads, tokens, width] = x.shape;
