@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
 import { DecoderCache } from '../cache/decoder-cache';
 import { segmentColumns } from '../cache/segment-tokens';
-import { randomConfig } from '../random-weights.reference';
+import { type RandomDecoderOptions, randomConfig } from '../random-weights.reference';
 import { rotaryTable } from '../rotary';
 import { PADDING, TEXT, type TokenLayout, VISION } from '../token-layout';
 import { headShape } from './head-shape';
@@ -27,7 +27,7 @@ function positionsOf(axes: number): Int32Array {
 }
 
 describeBackends('a bias of rotary keys', () => {
-  test.each([
+  test.each<[string, RandomDecoderOptions]>([
     ['plain', {}],
     ['M-RoPE', { mropeSection: [2, 1, 1] }],
     ['all pairs turned', { qkRopeHeadDim: 8 }],
