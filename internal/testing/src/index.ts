@@ -1,4 +1,4 @@
-export { describeBackends } from './backends';
+export { type DescribeBackendsOptions, describeBackends, describeWebGpu } from './backends';
 export { expectClose } from './expect-close';
 export { fixture } from './fixture';
 export { type FuzzBytesOptions, type FuzzOptions, fuzz, fuzzBytes, fuzzJson } from './fuzz/fuzz';
@@ -7,3 +7,4 @@ export { expectNoLeak } from './no-leak';
 export { gaussian } from './random';
 export { type FixtureTensor, readSafetensors } from './read-safetensors';
 export { tensorFlowMissing } from './tensorflow';
+export { openWebGpu, type TestWebGpu, webGpuMissing } from './webgpu';

@@ -22,6 +22,8 @@ test('the package exports these names and no others', () => {
     'loadProjection',
     'lookupEmbeddings',
     'prefillStep',
+    'readValues',
+    'registerWebGpu',
     'rmsNorm',
     'rotaryAngles',
     'rotaryFrequencies',

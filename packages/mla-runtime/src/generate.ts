@@ -9,6 +9,7 @@ import type { Decoder } from './decoder';
 import { checkSamplingOptions, type SamplingOptions, sampleToken } from './sample';
 import { prefillStep } from './step';
 import { PADDING, type TokenLayout } from './token-layout';
+import { readValues } from './webgpu/device-failure';
 import { yieldToEventLoop } from './yield-to-event-loop';
 
 export interface GenerateInputs {
@@ -140,7 +141,7 @@ async function decodeLogits(
 
 async function readAndDispose(tensor: tf.Tensor): Promise<Float32Array> {
   try {
-    return (await tensor.data()) as Float32Array;
+    return (await readValues(tensor)) as Float32Array;
   } finally {
     tensor.dispose();
   }

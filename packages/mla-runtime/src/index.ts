@@ -28,6 +28,12 @@ export {
   prefillStep,
 } from './step';
 export { PADDING, TEXT, type TokenLayout, textLayout, tokenLayout, VISION } from './token-layout';
+export { readValues } from './webgpu/device-failure';
+export {
+  type RegisterWebGpuOptions,
+  registerWebGpu,
+  type WebGpuBackendClass,
+} from './webgpu/register-webgpu';
 export type { WeightReader } from './weight-reader';
 export { withoutPadding } from './without-padding';
 export { yieldToEventLoop } from './yield-to-event-loop';

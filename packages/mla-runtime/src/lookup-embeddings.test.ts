@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { lookupEmbeddings } from './lookup-embeddings';
 
-describeBackends('lookupEmbeddings', () => {
+describeBackends('lookupEmbeddings', { webgpu: true }, () => {
   it('takes a row of the table for each id', async () => {
     const table = tf.tensor2d([1, 2, 3, 4, 5, 6], [3, 2]);
     const rows = lookupEmbeddings(table, Int32Array.of(2, 0, 2, 1), [2, 2]);

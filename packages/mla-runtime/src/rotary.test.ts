@@ -34,7 +34,7 @@ describe('rotaryAngles', () => {
   });
 });
 
-describeBackends('applyRotary', () => {
+describeBackends('applyRotary', { webgpu: true }, () => {
   const [batch, length, heads] = [2, 3, 2];
   const positions = Int32Array.of(0, 1, 2, 9, 5, 4);
 

@@ -21,7 +21,7 @@ function products(
   });
 }
 
-describeBackends('stackedMatMul', () => {
+describeBackends('stackedMatMul', { webgpu: true }, () => {
   test.each([
     ['large enough for the kernel of wasm', 3, 33, 17, 40],
     ['four rows, the fewest', 2, 4, 64, 33],

@@ -1,0 +1,51 @@
+/**
+ * WebGPU does not throw: an invalid program, memory that is out and a lost device are events, and
+ * what was computed is zeros. They are kept per device until someone asks.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+const failures = new WeakMap<GPUDevice, string[]>();
+
+/** Keep what a device reports from now on. Watching twice changes nothing. */
+export function watchDevice(device: GPUDevice): void {
+  if (failures.has(device)) return;
+  const messages: string[] = [];
+  failures.set(device, messages);
+  device.addEventListener('uncapturederror', (event) => {
+    const { error } = event as GPUUncapturedErrorEvent;
+    messages.push(`${error.constructor.name}: ${error.message}`);
+  });
+  device.lost.then(({ reason, message }) => messages.push(`device lost (${reason}): ${message}`));
+}
+
+/** The device of the backend in use; `undefined` on any but webgpu. */
+export function currentDevice(): GPUDevice | undefined {
+  if (tf.getBackend() !== 'webgpu') return undefined;
+  return (tf.backend() as tf.KernelBackend & { device: GPUDevice }).device;
+}
+
+/**
+ * Read a tensor's values, sure that they were computed.
+ * @throws Error with what the device has reported since it was last asked.
+ */
+export async function readValues(tensor: tf.Tensor): Promise<Float32Array | Int32Array> {
+  const device = currentDevice();
+  try {
+    const values = (await tensor.data()) as Float32Array | Int32Array;
+    throwFailure(device);
+    return values;
+  } catch (error) {
+    await device?.queue.onSubmittedWorkDone().catch(() => {}); // let the loss be heard
+    throwFailure(device, error);
+    throw error;
+  }
+}
+
+function throwFailure(device: GPUDevice | undefined, cause?: unknown): void {
+  const messages = device && failures.get(device)?.splice(0);
+  if (!messages || messages.length === 0) return;
+  throw new Error(
+    `readValues: the WebGPU device must run without errors, got ${messages.length}: ${messages[0]} Results since then are not valid.`,
+    { cause },
+  );
+}
