@@ -4,6 +4,7 @@ import * as node from './node';
 
 test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
+    'HealingDiverged',
     'ModelAdapters',
     'calibrationBatches',
     'convertModel',

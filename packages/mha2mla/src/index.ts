@@ -28,7 +28,8 @@ export {
   type ScoreOptions,
   scoreReferences,
 } from './evaluate/score-references';
-export { type HealReport, type HealRun, healModel } from './heal/heal-model';
+export { HealingDiverged } from './heal/divergence';
+export { type Healed, type HealReport, type HealRun, healModel } from './heal/heal-model';
 export { type HealOptions, type HealPlan, planHealing } from './heal/heal-options';
 export type { HealState } from './heal/heal-state';
 export type { MergedWeights } from './heal/merge-adapters';

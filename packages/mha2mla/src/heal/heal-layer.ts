@@ -1,14 +1,15 @@
 /** Train one layer of the student to give what the teacher's gives for its own input. */
 import { type DecoderLayer, loadDecoderLayer, yieldToEventLoop } from '@mha2mla/mla-runtime';
-import { AdamW, clipByGlobalNorm, outputMatchingLoss, valueAndGrads } from '@mha2mla/peft';
+import { AdamW, outputMatchingLoss, valueAndGrads } from '@mha2mla/peft';
 import * as tf from '@tensorflow/tfjs-core';
 import { withHidden } from '../convert/hidden-states';
 import type { LayerTensor } from '../convert/layer-weights';
 import { storedNames } from './assert-healable';
 import { type AttachedAdapters, attachToLayers } from './attach-adapters';
 import { batchOfStep } from './batch-of-step';
+import { type ClippedStep, clippedStep } from './clipped-step';
+import { assertNotRunaway } from './divergence';
 import type { LayerwiseRun } from './heal-layerwise';
-import { MAX_GRADIENT_NORM } from './heal-model';
 import { healSchedule } from './heal-schedule';
 import { type LayerStream, withStep } from './layer-streams';
 import { readChanged } from './merge-adapters';
@@ -24,7 +25,7 @@ export interface HealedLayer {
   total: number;
 }
 
-/** @param onUpdate is told how many updates are done. @throws RangeError for a loss that is no number. */
+/** @param onUpdate is told how many updates are done. @throws HealingDiverged */
 export async function healLayer(
   run: LayerwiseRun,
   streams: readonly LayerStream[],
@@ -48,13 +49,9 @@ export async function healLayer(
       signal?.throwIfAborted();
       const [at] = batchOfStep(step, { count: streams.length, batchSize: 1, seed });
       const sides = { student, teacher, adapters, optimizer };
-      const loss = await update(run, streams[at!]!, sides, rate(step));
-      if (!Number.isFinite(loss)) {
-        throw new RangeError(
-          `healLayerwise: loss and gradients must stay finite, got others in layer ${index} at update ${step + 1}. Start anew with a lower learning rate.`,
-        );
-      }
-      losses.push(loss);
+      const own = { rate: rate(step), losses, where: `healLayerwise, layer ${index}` };
+      losses.push(await update(run, streams[at!]!, sides, own));
+      assertNotRunaway(own.where, losses, plan);
       onUpdate(step + 1);
     }
     const trained = adapters.parameters.reduce((sum, { variable }) => sum + variable.size, 0);
@@ -79,12 +76,12 @@ interface Sides {
   optimizer: AdamW;
 }
 
-/** One update. @returns the loss before it; NaN where it or its gradient is no number, and nothing moved. */
+/** One update. @returns the loss before it. */
 function update(
   { source }: LayerwiseRun,
   stream: LayerStream,
   { student, teacher, adapters, optimizer }: Sides,
-  rate: number,
+  own: Pick<ClippedStep, 'rate' | 'losses' | 'where'>,
 ): Promise<number> {
   const { batch, length, attentionMask } = stream.places.inputs;
   return withStep(source.config, stream, async (step) => {
@@ -95,11 +92,13 @@ function update(
         const lossFn = () => outputMatchingLoss(student.prefill(states, step), target, { mask });
         const allowMissing = step.only !== undefined;
         const { value, grads } = valueAndGrads(lossFn, adapters.parameters, { allowMissing });
-        const clipped = clipByGlobalNorm(grads, MAX_GRADIENT_NORM);
-        const [loss, norm] = [(await value.data())[0]!, (await clipped.norm.data())[0]!];
-        if (Number.isFinite(norm)) optimizer.step(clipped.grads, rate);
-        tf.dispose([value, grads, clipped.grads, clipped.norm] as tf.TensorContainer);
-        return Number.isFinite(norm) ? loss : Number.NaN;
+        try {
+          const loss = (await value.data())[0]!;
+          await clippedStep(optimizer, { loss, grads, ...own });
+          return loss;
+        } finally {
+          tf.dispose([value, grads] as tf.TensorContainer);
+        }
       });
     } finally {
       tf.dispose([target, mask]);

@@ -10,6 +10,7 @@ import type { Question } from '../data/question';
 import { loadQuestions } from '../node/load-data';
 import { openModelFolder } from '../node/open-model';
 import { memoryOutput } from '../output/result-output';
+import { HealingDiverged } from './divergence';
 import { type HealRun, healModel } from './heal-model';
 import { planHealing } from './heal-options';
 import { type HealState, readState, writeState } from './heal-state';
@@ -200,6 +201,37 @@ describe('a run that cannot go well', () => {
     const save = async () => expect.unreachable('nothing may be saved');
     const run = heal({ from: { ...state, tensors }, save, saveEvery: 1 });
     await expect(run).rejects.toThrow(message);
+  });
+
+  test('stops when the loss runs away; what is kept is from before', async () => {
+    const states: HealState[] = [];
+    const planted = (stepsBefore: number, changes: Changes = {}) =>
+      heal({
+        runShard: async ({ step }, values) => ({
+          loss: step < stepsBefore ? 1 : 9,
+          grads: new Map([...values].map(([name, { length }]) => [name, new Float32Array(length)])),
+        }),
+        save: async (state) => void states.push(state),
+        saveEvery: 5,
+        ...changes,
+        plan: { steps: 100, ...changes.plan },
+      });
+    const stopped: HealingDiverged = await planted(20).then(
+      () => expect.unreachable('it must stop'),
+      (error) => error,
+    );
+    expect(stopped).toBeInstanceOf(HealingDiverged);
+    expect(stopped.message).toContain(
+      'must not run away, got a mean of 9.00 over the last 10 of 47',
+    );
+    expect(stopped.losses).toHaveLength(47);
+    expect(states.map(({ losses }) => losses.length)).toEqual([5, 10, 15, 20]);
+    // From there it comes to the same end.
+    await expect(planted(20, { from: states.at(-1)! })).rejects.toThrow(stopped.message);
+    // Pictures held out have the say where there are any.
+    const held = { steps: 50, holdOut: 0.25, batchSize: 8 };
+    const { report } = await planted(0, { plan: held });
+    expect(report.losses).toHaveLength(50);
   });
 
   test('is refused without questions, of another teacher, and from too long a state', async () => {

@@ -4,12 +4,14 @@
  * its state to the same weights.
  */
 import { type Decoder, yieldToEventLoop } from '@mha2mla/mla-runtime';
-import { AdamW, clipByGlobalNorm, type TrainableParameter, trainableShare } from '@mha2mla/peft';
+import { AdamW, type TrainableParameter, trainableShare } from '@mha2mla/peft';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Question, samplesOf } from '../data/question';
 import { assertHealable, storedNames } from './assert-healable';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
+import { clippedStep } from './clipped-step';
+import { assertNotRunaway, updatesAbove } from './divergence';
 import { healSchedule } from './heal-schedule';
 import { captureState, type HealState, restoreState } from './heal-state';
 import { HeldOut, healingRows, LOOK_EVERY } from './held-out';
@@ -65,9 +67,6 @@ export interface HealReport {
   heldOut?: { losses: readonly number[]; best: number };
 }
 
-/** Gradients beyond this are scaled down, as the reference has it. */
-export const MAX_GRADIENT_NORM = 1;
-
 export interface Healed {
   report: HealReport;
   /** The healed weights by the decoder's names; none where they are not merged. */
@@ -77,8 +76,9 @@ export interface Healed {
 }
 
 /**
- * @throws RangeError for a teacher, questions or a state that do not fit, and when loss or gradients
- *   stop being finite; what was saved is kept.
+ * @throws RangeError for a teacher, questions or a state that do not fit; HealingDiverged, one, when
+ *   loss or gradients stop being finite, or without pictures held out the loss runs away; what was
+ *   saved is kept, and nothing is saved while the loss is too high.
  */
 export async function healModel(run: HealRun): Promise<Healed> {
   const { student, plan, from, signal, onProgress } = run;
@@ -108,10 +108,13 @@ export async function healModel(run: HealRun): Promise<Healed> {
         await save();
         throw signal.reason;
       }
-      losses.push(await update(context, adapters.parameters, optimizer, step, rate(step)));
+      losses.push(await update(context, adapters.parameters, optimizer, losses, rate(step)));
       if ((step + 1) % LOOK_EVERY === 0 || step + 1 === plan.steps) await held?.look();
       onProgress?.({ phase: 'heal', loaded: step + 1, total: plan.steps });
-      if ((step + 1) % (run.saveEvery ?? plan.steps) === 0) await save();
+      if (!held) assertNotRunaway('healModel', losses, plan);
+      // The last state that is kept is one from before the loss ran away.
+      const good = held || updatesAbove(losses, plan) === 0;
+      if (good && (step + 1) % (run.saveEvery ?? plan.steps) === 0) await save();
     }
     held?.restoreBest();
     const report = {
@@ -147,28 +150,21 @@ async function update(
   run: HealRun & ShardContext,
   parameters: readonly TrainableParameter[],
   optimizer: AdamW,
-  step: number,
+  losses: readonly number[],
   rate: number,
 ): Promise<number> {
-  const { loss, grads } = await gradientOf(run, parameters, step);
-  const { gradients, norm } = tf.tidy(() => {
-    const named: tf.NamedTensorMap = {};
-    for (const { name, variable } of parameters) {
-      const values = grads.get(name);
-      if (values) named[name] = tf.tensor(values, variable.shape);
-    }
-    const clipped = clipByGlobalNorm(named, MAX_GRADIENT_NORM);
-    return { gradients: clipped.grads, norm: clipped.norm };
-  });
-  const size = (await norm.data())[0]!;
-  // Either would make every weight NaN, and the next saved state with them.
-  const finite = Number.isFinite(loss) && Number.isFinite(size);
-  if (finite) optimizer.step(gradients, rate);
-  tf.dispose([gradients, norm]);
-  if (finite) return loss;
-  throw new RangeError(
-    `healModel: loss and gradients must stay finite, got a loss of ${loss} and a gradient norm of ${size} at update ${step + 1}. Start anew with a lower learning rate.`,
-  );
+  const { loss, grads: values } = await gradientOf(run, parameters, losses.length);
+  const grads: tf.NamedTensorMap = {};
+  for (const { name, variable } of parameters) {
+    const own = values.get(name);
+    if (own) grads[name] = tf.tensor(own, variable.shape);
+  }
+  try {
+    await clippedStep(optimizer, { loss, grads, rate, losses, where: 'healModel' });
+    return loss;
+  } finally {
+    tf.dispose(grads);
+  }
 }
 
 /** Mean loss and gradient of an update's shards, by the runners given or by this thread. */

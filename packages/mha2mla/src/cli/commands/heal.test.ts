@@ -156,6 +156,20 @@ test('--checkpoint gives the same weights, and may be chosen when a run goes on'
   expect(used.checkpoint).toBe(true);
 });
 
+test('a run that diverges stops, and OUT.partial/heal.json says so', async () => {
+  const { status, stdout, stderr } = await heal('diverged', '--lr', '1e6', '--steps', '20');
+  expect([status, stdout]).toEqual([1, '']);
+  expect(stderr).toMatch(
+    /must stay finite, got a loss of .* Start anew with a lower learning rate/,
+  );
+  expect(await readdir(root)).not.toContain('diverged');
+  const text = await readFile(join(at('diverged.partial'), 'heal.json'), 'utf8');
+  const { stopped, steps, losses } = JSON.parse(text);
+  expect(stderr).toContain(stopped);
+  expect(losses).toHaveLength(steps);
+  expect(losses.every(Number.isFinite)).toBe(true);
+});
+
 test('healing a model with itself, or with what was converted, is refused', async () => {
   const twice = ['heal', at('converted'), at('X'), '--data', DATA, '--teacher', at('converted')];
   const { status, stdout, stderr } = await runInProcess(twice);

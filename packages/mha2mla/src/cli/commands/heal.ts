@@ -2,6 +2,7 @@ import { openSafetensors } from '@mha2mla/checkpoint';
 import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { Question } from '../../data/question';
+import { HealingDiverged } from '../../heal/divergence';
 import { healLayerwise, layerNames } from '../../heal/heal-layerwise';
 import { type Healed, type HealReport, type HealRun, healModel } from '../../heal/heal-model';
 import { type HealPlan, planHealing } from '../../heal/heal-options';
@@ -16,6 +17,7 @@ import { loadQuestions } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
 import { useBackend } from '../../node/register-backends';
 import { spillHidden } from '../../node/spill-hidden';
+import { writeJson } from '../../output/result-output';
 import type { Context } from '../context';
 import type { AddCommand } from '../program';
 import { asUsage, UsageError } from '../usage-error';
@@ -73,6 +75,13 @@ export const addHeal: AddCommand = (program, contextOf) => {
             await finish(source, output, healed, plan);
             const { losses, ...report } = healed.report;
             context.result(report, () => describe(healed.report));
+          } catch (error) {
+            if (error instanceof HealingDiverged) {
+              const { message: stopped, losses } = error;
+              const record = { stopped, steps: losses.length, losses, options: plan };
+              await writeJson(output, 'heal.json', record);
+            }
+            throw error;
           } finally {
             await output.close();
           }
