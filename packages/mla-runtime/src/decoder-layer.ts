@@ -2,10 +2,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Attention, PrefillOptions } from './attention/attention';
 import type { LayerCache } from './cache/layer-cache';
+import type { DecodeStep } from './decode-step';
 import { gatedMlp } from './gated-mlp';
 import type { Projection } from './projection';
 import { rmsNorm } from './rms-norm';
-import type { DecodeStep, PrefillStep } from './step';
+import type { PrefillStep } from './step';
 
 /** Norms of a layer by their names on disk. */
 export type LayerNormName = 'input_layernorm' | 'post_attention_layernorm';
@@ -71,7 +72,7 @@ export class DecoderLayer {
     return this.run(x, (input) => this.attention.prefill(input, step, options));
   }
 
-  /** Run one new token a row, [B, 1, D] to [B, 1, D]. The caller disposes the result. */
+  /** Run new tokens over a cache, [B, L, D] to [B, L, D]. The caller disposes the result. */
   decode(x: tf.Tensor3D, step: DecodeStep, cache: LayerCache): tf.Tensor3D {
     return this.run(x, (input) => this.attention.decode(input, step, cache));
   }

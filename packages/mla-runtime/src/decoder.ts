@@ -5,14 +5,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { CacheOptions } from './cache/cache-options';
 import { DecoderCache } from './cache/decoder-cache';
+import { decodeStep } from './decode-step';
 import type { DecoderConfig } from './decoder-config';
 import type { DecoderLayer } from './decoder-layer';
 import { lookupEmbeddings } from './lookup-embeddings';
 import type { Projection } from './projection';
 import { rmsNorm } from './rms-norm';
-import { decodeStep, type PrefillStep } from './step';
+import { type DecoderPrefillOptions, runPrefill } from './run-prefill';
+import type { PrefillStep } from './step';
 import { withoutPadding } from './without-padding';
-import { yieldToEventLoop } from './yield-to-event-loop';
 
 export interface DecoderParts {
   config: DecoderConfig;
@@ -21,15 +22,6 @@ export interface DecoderParts {
   layers: readonly DecoderLayer[];
   norm: tf.Tensor1D;
   lmHead: Projection;
-}
-
-export interface DecoderPrefillOptions {
-  cache?: DecoderCache;
-  signal?: AbortSignal;
-  /** Called with the input of the first layer (0), then each layer's output; valid in the call. */
-  onHidden?: (index: number, hidden: tf.Tensor3D) => void;
-  /** Called after each layer. */
-  onProgress?: (progress: { phase: 'prefill'; loaded: number; total: number }) => void;
 }
 
 export class Decoder {
@@ -52,39 +44,34 @@ export class Decoder {
   }
 
   /**
-   * Run whole prompts through all layers, handing the thread back between layers.
+   * Run prompts through all layers, handing the thread back between layers and pieces. Over a cache
+   * that holds tokens they are further tokens, attending to those as `decode` does: one by one or all
+   * at once is the same.
    * @param inputsEmbeds [B, L, D]; stays the caller's.
    * @returns the last layer's output [B, L, D], before the final norm; the caller disposes it.
    * @throws the signal's reason when aborted; RangeError where rows that branch shall fill a cache.
+   *   Whatever it throws, the cache is as it was.
    */
   async prefill(
     inputsEmbeds: tf.Tensor3D,
     step: PrefillStep,
-    { cache, signal, onHidden, onProgress }: DecoderPrefillOptions = {},
+    options: DecoderPrefillOptions = {},
   ): Promise<tf.Tensor3D> {
+    const { cache, signal } = options;
     signal?.throwIfAborted();
     if (cache && step.branches) {
       throw new RangeError(
         'prefill: a cache holds one continuation a row, got rows that branch. Leave the cache out.',
       );
     }
-    cache?.reservePrompt(step.layout, step.positionIds);
-    let hidden = withoutPadding(inputsEmbeds, step);
+    const before = cache?.fork();
     try {
-      onHidden?.(0, hidden);
-      for (const [index, layer] of this.layers.entries()) {
-        const next = layer.prefill(hidden, step, { cache: cache?.layers[index] });
-        hidden.dispose();
-        hidden = next;
-        onHidden?.(index + 1, hidden);
-        onProgress?.({ phase: 'prefill', loaded: index + 1, total: this.layers.length });
-        await yieldToEventLoop();
-        signal?.throwIfAborted();
-      }
-      return hidden;
+      return await runPrefill(this, inputsEmbeds, step, options);
     } catch (error) {
-      hidden.dispose();
+      if (before) cache?.restore(before);
       throw error;
+    } finally {
+      before?.dispose();
     }
   }
 

@@ -8,7 +8,8 @@ export { type CacheBytes, cacheBytesPerToken } from './cache/cache-bytes';
 export type { CacheBits, CacheOptions } from './cache/cache-options';
 export { DecoderCache } from './cache/decoder-cache';
 export { type BackendName, chooseBackend } from './choose-backend';
-export { Decoder, type DecoderParts, type DecoderPrefillOptions } from './decoder';
+export { type DecodeStep, decodeStep } from './decode-step';
+export { Decoder, type DecoderParts } from './decoder';
 export { checkDecoderConfig, type DecoderConfig, type MlaConfig } from './decoder-config';
 export { DecoderLayer } from './decoder-layer';
 export { denseProjection } from './dense-projection';
@@ -19,14 +20,9 @@ export { lookupEmbeddings } from './lookup-embeddings';
 export type { Projection } from './projection';
 export { rmsNorm } from './rms-norm';
 export { applyRotary, type RotaryTable, rotaryAngles, rotaryFrequencies } from './rotary';
+export type { DecoderPrefillOptions } from './run-prefill';
 export { argMax, type SamplingOptions, sampleToken } from './sample';
-export {
-  type DecodeStep,
-  decodeStep,
-  type PrefillStep,
-  type PrefillStepOptions,
-  prefillStep,
-} from './step';
+export { type PrefillStep, type PrefillStepOptions, prefillStep } from './step';
 export { PADDING, TEXT, type TokenLayout, textLayout, tokenLayout, VISION } from './token-layout';
 export { readValues } from './webgpu/device-failure';
 export {

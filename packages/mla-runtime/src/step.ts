@@ -1,14 +1,20 @@
 /**
- * What all layers of one pass share: rotary tables, masks, and where each token goes. A prefill
- * step is made from a layout, a decode step from the cache that it extends.
+ * What all layers of a pass over prompts share: rotary tables, masks, where each token goes. T counts
+ * the keys, L the queries; a piece of a prompt has fewer of these, otherwise they are equal.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { branchMask } from './attention/branch-mask';
 import { causalMask, MASKED } from './attention/causal-attention';
-import type { DecoderCache } from './cache/decoder-cache';
 import type { DecoderConfig } from './decoder-config';
 import { type RotaryTable, rotaryTable } from './rotary';
-import { PADDING, TEXT, type TokenLayout, VISION } from './token-layout';
+import {
+  onlyModality,
+  PADDING,
+  sliceColumns,
+  sliceLayout,
+  type TokenLayout,
+  VISION,
+} from './token-layout';
 
 export interface PrefillStep {
   readonly layout: TokenLayout;
@@ -17,9 +23,9 @@ export interface PrefillStep {
   readonly rotary: RotaryTable;
   /** Where a key lies after its query; see `causalMask`. */
   readonly causal: tf.Tensor2D;
-  /** [B, 1, 1, L], 0 or MASKED; absent when nothing is padded. */
+  /** [B, 1, 1, T], 0 or MASKED; absent when nothing is padded. */
   readonly padding?: tf.Tensor4D;
-  /** [B, 1, L, L], MASKED where a key is of another branch; absent when rows do not branch. */
+  /** [B, 1, L, T], MASKED where a key is of another branch; absent when rows do not branch. */
   readonly branches?: tf.Tensor4D;
   /** [B, L, 1], 1 where a token is vision; absent when all tokens are of one modality. */
   readonly vision?: tf.Tensor3D;
@@ -36,15 +42,6 @@ export interface PrefillStepOptions {
   branches?: Int32Array;
 }
 
-export interface DecodeStep {
-  readonly rotary: RotaryTable;
-  readonly cache: DecoderCache;
-  readonly config: DecoderConfig;
-  /** Of the new tokens. */
-  readonly modality: 'vision' | 'text';
-  dispose(): void;
-}
-
 /**
  * Prepare a pass over whole prompts.
  * @param positionIds [B * L], or [3 * B * L] for M-RoPE.
@@ -56,54 +53,70 @@ export function prefillStep(
   options: PrefillStepOptions = {},
 ): PrefillStep {
   const { batch, length, kinds } = layout;
-  const branches = options.branches && branchMask(options.branches, [batch, length]);
-  const rotary = rotaryTable(positionIds, [batch, length], config);
-  const hasVision = kinds.includes(VISION);
-  const hasText = kinds.includes(TEXT);
-  const padding = kinds.includes(PADDING)
-    ? tf.tensor4d(
-        mapKinds(kinds, (kind) => (kind === PADDING ? MASKED : 0)),
-        [batch, 1, 1, length],
-      )
-    : undefined;
-  const vision =
-    hasVision && hasText
-      ? tf.tensor3d(
-          mapKinds(kinds, (kind) => (kind === VISION ? 1 : 0)),
-          [batch, length, 1],
-        )
-      : undefined;
-  const causal = causalMask(length);
-  const only = vision ? undefined : hasVision ? 'vision' : 'text';
-  return {
-    layout,
-    positionIds,
-    rotary,
-    causal,
-    padding,
-    branches,
-    vision,
-    only,
-    dispose: () => tf.dispose({ ...rotary, causal, padding, branches, vision }),
-  };
-}
-
-function mapKinds(kinds: Uint8Array, value: (kind: number) => number): Float32Array {
-  return Float32Array.from(kinds, value);
+  return assembleStep(layout, positionIds, config, {
+    branches: options.branches && branchMask(options.branches, [batch, length]),
+    causal: causalMask(length),
+    padding: kinds.includes(PADDING) ? paddingMask(layout) : undefined,
+  });
 }
 
 /**
- * Prepare a pass of one new token a row, and make room for it in the cache.
- * @param positionIds [B], or [3 * B] for M-RoPE.
- * @param modality of the new tokens; generated ones are text.
+ * Cut a step into pieces, of which each sees those before it.
+ * @param pieceLength tokens a piece; the last has what is left.
+ * @returns steps of their own; the caller disposes them.
  */
-export function decodeStep(
-  cache: DecoderCache,
+export function cutStep(
+  { layout, positionIds, padding, branches }: PrefillStep,
+  pieceLength: number,
+  config: DecoderConfig,
+): PrefillStep[] {
+  const { batch, length } = layout;
+  const starts = Array.from(
+    { length: Math.ceil(length / pieceLength) },
+    (_, index) => index * pieceLength,
+  );
+  return starts.map((start) => {
+    const end = Math.min(length, start + pieceLength);
+    return assembleStep(
+      sliceLayout(layout, start, end),
+      sliceColumns(positionIds, length, start, end),
+      config,
+      {
+        causal: causalMask(end - start, start),
+        padding: padding && tf.slice(padding, [0, 0, 0, 0], [batch, 1, 1, end]),
+        branches: branches && tf.slice(branches, [0, 0, start, 0], [batch, 1, end - start, end]),
+      },
+    );
+  });
+}
+
+function assembleStep(
+  layout: TokenLayout,
   positionIds: Int32Array,
   config: DecoderConfig,
-  modality: 'vision' | 'text' = 'text',
-): DecodeStep {
-  const rotary = rotaryTable(positionIds, [cache.batch, 1], config);
-  cache.reserveToken(positionIds, modality);
-  return { rotary, cache, config, modality, dispose: () => tf.dispose([rotary.cos, rotary.sin]) };
+  masks: Pick<PrefillStep, 'causal' | 'padding' | 'branches'>,
+): PrefillStep {
+  const { batch, length, kinds } = layout;
+  const rotary = rotaryTable(positionIds, [batch, length], config);
+  const only = onlyModality(layout);
+  const vision = only
+    ? undefined
+    : tf.tensor3d(
+        Float32Array.from(kinds, (kind) => (kind === VISION ? 1 : 0)),
+        [batch, length, 1],
+      );
+  return {
+    ...masks,
+    layout,
+    positionIds,
+    rotary,
+    vision,
+    only,
+    dispose: () => tf.dispose({ ...rotary, ...masks, vision }),
+  };
+}
+
+function paddingMask({ batch, length, kinds }: TokenLayout): tf.Tensor4D {
+  const mask = Float32Array.from(kinds, (kind) => (kind === PADDING ? MASKED : 0));
+  return tf.tensor4d(mask, [batch, 1, 1, length]);
 }

@@ -41,3 +41,29 @@ export function tokenLayout(
   });
   return { batch, length, kinds };
 }
+
+/** The modality of all tokens, where there is but one; padding has none. */
+export function onlyModality({ kinds }: TokenLayout): 'vision' | 'text' | undefined {
+  const hasVision = kinds.includes(VISION);
+  if (hasVision && kinds.includes(TEXT)) return undefined;
+  return hasVision ? 'vision' : 'text';
+}
+
+/** The columns from `start` to before `end`. */
+export function sliceLayout(
+  { batch, length, kinds }: TokenLayout,
+  start: number,
+  end: number,
+): TokenLayout {
+  return { batch, length: end - start, kinds: sliceColumns(kinds, length, start, end) };
+}
+
+/** The columns from `start` to before `end` of rows of `length`, one after another. */
+export function sliceColumns<T extends Int32Array | Uint8Array>(
+  values: T,
+  length: number,
+  start: number,
+  end: number,
+): T {
+  return values.filter((_, i) => i % length >= start && i % length < end) as T;
+}

@@ -1,5 +1,5 @@
 /**
- * Absorbed decode (FORMULAS: the flash form without its fusion): one query a row attends to the
+ * Absorbed decode (FORMULAS: the flash form without its fusion): the queries of a row attend to the
  * cached latents themselves. Per head and segment m, with a = Ukᵀ q_nope:
  *   score = a·c + (bk_m − bk_text)·q_nope + q_rope·kPe,  output = Σ_m Uv_m (Σ p c) + bv_m Σ p.
  */
@@ -15,16 +15,19 @@ export interface CachedLatents {
   latents: readonly tf.Tensor4D[];
   /** Rotated keys, the heads side by side, [B, 1, T, K * R]. */
   keys: readonly tf.Tensor4D[];
-  /** Added to the scores, [B, 1 or N, T of the segment]: MASKED slots, a bias of the keys. */
-  offset: tf.Tensor3D | undefined;
+  /**
+   * Added to the scores: MASKED slots, a bias of the keys. [B, 1 or N, T of the segment], or
+   * [B, 1 or N, L, T].
+   */
+  offset: tf.Tensor3D | tf.Tensor4D | undefined;
   weights: AbsorbedWeights;
 }
 
 /**
- * @param queryNope [B, 1, N, P], scaled.
+ * @param queryNope [B, 1, N, P], scaled; with L queries a row N is N * L, of {@link queriesAsHeads}.
  * @param queryRope [B, 1, N, R], rotated and scaled.
  * @param segments one or more, none of them empty.
- * @returns [B, 1, N * V]; the caller disposes it.
+ * @returns [B, N, V]; the caller disposes it.
  */
 export function absorbedAttention(
   queryNope: tf.Tensor4D,
@@ -32,7 +35,6 @@ export function absorbedAttention(
   segments: readonly CachedLatents[],
   numKeyValueHeads: number,
 ): tf.Tensor3D {
-  const [batch] = queryRope.shape;
   return tf.tidy(() => {
     const rope = queryRope.size > 0 ? spreadHeads(queryRope, numKeyValueHeads) : undefined;
     const weights = softmaxOverBlocks(
@@ -40,7 +42,7 @@ export function absorbedAttention(
       segments.map(({ offset }) => offset),
     );
     const outputs = segments.map((segment, i) => segmentValues(segment, weights[i]!));
-    return tf.reshape(tf.addN(outputs), [batch, 1, -1]);
+    return tf.addN(outputs) as tf.Tensor3D;
   });
 }
 

@@ -16,7 +16,7 @@ export interface AbsorbedQuery {
 }
 
 export interface AbsorbedWeights {
-  /** @param queryNope [B, 1, N, P], scaled. */
+  /** @param queryNope [B, 1, N, P], scaled; N is N * L for L queries a row, head by head. */
   absorbQuery(queryNope: tf.Tensor4D): AbsorbedQuery;
   /**
    * @param sum weighted latents [B, groups, N / groups, C / groups].
@@ -46,7 +46,7 @@ export function absorbWeights(
   const key = absorbs ? perHead(upK, heads, groups, qkNopeHeadDim, [0, 2, 1]) : undefined; // [K, P, C']
   const value = latentWidth > 0 ? perHead(upV, heads, groups, valueDim, [0, 1, 2]) : undefined; // [K, C', V]
   const keyBias = biasDifference(upK.bias, commonKeyBias, heads, qkNopeHeadDim); // [K, P, 1]
-  const valueBias = upV.bias && perQueryHead(upV.bias, heads, numAttentionHeads); // [N, V]
+  const valueBias = upV.bias && perQueryHead(upV.bias, heads, numAttentionHeads); // [N, 1, V]
 
   return {
     tensors: [key, value, keyBias, valueBias].filter((t) => t !== undefined),
@@ -60,14 +60,15 @@ export function absorbWeights(
       };
     },
     expandValue(sum, shares) {
-      const [batch] = sum.shape;
-      const flat = tf.reshape(sum, [batch, numAttentionHeads, latentWidth]);
+      const [batch, queryHeads] = shares[0]!.shape;
+      const flat = tf.reshape(sum, [batch, queryHeads, latentWidth]);
       const output = value
         ? batchFirst(stackedMatMul(headsFirst(flat, batch, heads), value), batch)
-        : tf.zeros([batch, numAttentionHeads, valueDim]);
+        : tf.zeros([batch, queryHeads, valueDim]);
       if (!valueBias) return output;
-      const mass = tf.addN(shares.map((share) => tf.sum(share, 2, true))); // [B, N, 1]
-      return tf.add(output, tf.mul(mass, valueBias));
+      const mass = tf.addN(shares.map((share) => tf.sum(share, 2, true))); // [B, N * L, 1]
+      const byHead = tf.reshape(mass, [batch, numAttentionHeads, -1, 1]);
+      return tf.add(output, tf.reshape(tf.mul(byHead, valueBias), output.shape));
     },
   };
 }
@@ -106,11 +107,11 @@ function biasDifference(
   });
 }
 
-/** A bias [K * V] for each query head, [N, V]. */
-function perQueryHead(bias: tf.Tensor1D, heads: number, queryHeads: number): tf.Tensor2D {
+/** A bias [K * V] for each query head, [N, 1, V]. */
+function perQueryHead(bias: tf.Tensor1D, heads: number, queryHeads: number): tf.Tensor3D {
   return tf.tidy(() => {
     const rows = tf.tile(tf.reshape(bias, [heads, 1, -1]), [1, queryHeads / heads, 1]); // [K, G, V]
-    return tf.keep(tf.reshape(rows, [queryHeads, -1]) as tf.Tensor2D);
+    return tf.keep(tf.reshape(rows, [queryHeads, 1, -1]) as tf.Tensor3D);
   });
 }
 

@@ -7,8 +7,10 @@
  */
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import type { LayerCache } from '../cache/layer-cache';
+import type { DecodeStep } from '../decode-step';
 import type { Projection } from '../projection';
-import type { DecodeStep, PrefillStep } from '../step';
+import type { PrefillStep } from '../step';
+import type { PastTokens } from './past-tokens';
 
 /** The parts of a cache that are kept apart: by modality, or all tokens in one. */
 export type Segment = 'all' | 'vision' | 'text';
@@ -28,6 +30,8 @@ export interface AttentionObservation {
 export interface PrefillOptions {
   /** Filled with the tokens' keys and values, or latents. */
   cache?: LayerCache;
+  /** Of the pieces of the prompt before this one, which adds its own. */
+  past?: PastTokens;
   observe?: (observation: AttentionObservation) => void;
 }
 
@@ -38,7 +42,7 @@ export interface Attention {
   readonly projections: Map<string, Projection>;
   /** Attend over the prompt, K and V materialised (naive). The caller disposes the result. */
   prefill(x: Tensor3D, step: PrefillStep, options?: PrefillOptions): Tensor3D;
-  /** Attend with one new token a row over the cache, to which it is appended. */
+  /** Attend with new tokens over the cache, to which they are appended first. */
   decode(x: Tensor3D, step: DecodeStep, cache: LayerCache): Tensor3D;
   /** Forget what was derived from the projections. Call it after changing one. */
   refresh(): void;

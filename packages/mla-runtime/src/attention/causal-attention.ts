@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { stackedMatMul } from '../kernels/stacked-mat-mul';
+import type { PastTokens } from './past-tokens';
 
 /** Rows of queries a block: bounds the scores to B * N * 256 * L floats. */
 const QUERY_BLOCK = 256;
@@ -20,9 +21,10 @@ export interface AttentionMasks {
  * @param query [B, L, N, H].
  * @param key [B, L, K, H]; N is a multiple of K.
  * @param value [B, L, K, V].
- * @param masks `causal` from {@link causalMask}; `padding` [B, 1, 1, L], 0 or {@link MASKED}, absent
- *   when no key is padded; `branches` [B, 1, L, L], MASKED where a key is of another branch than its
+ * @param masks `causal` from {@link causalMask}; `padding` [B, 1, 1, T], 0 or {@link MASKED}, absent
+ *   when no key is padded; `branches` [B, 1, L, T], MASKED where a key is of another branch than its
  *   query, absent when rows do not branch.
+ * @param past of the pieces before this one; T below counts theirs and this one's.
  * @returns [B, L, N * V]; the caller disposes it.
  */
 export function causalAttention(
@@ -31,13 +33,19 @@ export function causalAttention(
   value: tf.Tensor4D,
   { causal, padding, branches }: AttentionMasks,
   scale: number,
+  past?: PastTokens,
 ): tf.Tensor3D {
   const [batch, length, heads] = query.shape;
   const [, , keyHeads, valueDim] = value.shape;
   return tf.tidy(() => {
     const scaled = tf.transpose(tf.mul(query, scale), [0, 2, 1, 3]); // [B, N, L, H]
-    const keys = tf.transpose(key, [0, 2, 3, 1]); // [B, K, H, L]
-    const values = tf.transpose(value, [0, 2, 1, 3]); // [B, K, L, V]
+    const ownKeys = tf.transpose(key, [0, 2, 3, 1]); // [B, K, H, L]
+    const ownValues = tf.transpose(value, [0, 2, 1, 3]); // [B, K, L, V]
+    const { keys, values } = past?.extend(ownKeys, ownValues) ?? {
+      keys: ownKeys,
+      values: ownValues,
+    }; // [B, K, H, T], [B, K, T, V]
+    const before = values.shape[2]! - length;
     const blocks: tf.Tensor[] = [];
     for (let start = 0; start < length; start += QUERY_BLOCK) {
       const rows = Math.min(QUERY_BLOCK, length - start);
@@ -47,7 +55,7 @@ export function causalAttention(
     return tf.reshape(tf.transpose(output, [0, 2, 1, 3]), [batch, length, heads * valueDim]);
 
     function attendRows(start: number, rows: number): tf.Tensor {
-      const end = start + rows; // keys beyond the last row of the block are never visible
+      const end = before + start + rows; // keys beyond the last row of the block are never visible
       const width = query.shape[3];
       const q = tf.reshape(tf.slice(scaled, [0, 0, start, 0], [batch, heads, rows, width]), [
         batch,
@@ -72,9 +80,10 @@ export function causalAttention(
 /**
  * The mask of the last block of query rows as if it were full, [rows, start + rows]: MASKED where a
  * key lies after its query. Cut its first columns off and it is the mask of an earlier block.
+ * @param before keys before the first query.
  */
-export function causalMask(length: number): tf.Tensor2D {
-  const start = lastStart(length);
+export function causalMask(length: number, before = 0): tf.Tensor2D {
+  const start = before + lastStart(length);
   const rows = Math.min(QUERY_BLOCK, length);
   const mask = new Float32Array(rows * (start + rows));
   for (let row = 0; row < rows; row++) {

@@ -9,14 +9,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerCache } from '../cache/layer-cache';
 import { gatherSegment } from '../cache/segment-tokens';
+import type { DecodeStep } from '../decode-step';
 import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import { type Projection, projectionOf } from '../projection';
-import type { DecodeStep, PrefillStep } from '../step';
+import type { PrefillStep } from '../step';
 import type { Attention, PrefillOptions } from './attention';
 import { blockScores } from './block-scores';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
 import type { HeadShape } from './head-shape';
+import { headsAsQueries, queriesAsHeads } from './queries-as-heads';
 import { projectRotary } from './rotary-projections';
 import { softmaxOverBlocks } from './softmax-over-blocks';
 
@@ -32,13 +34,13 @@ export class FullAttention implements Attention {
   }
 
   prefill(x: tf.Tensor3D, step: PrefillStep, options: PrefillOptions = {}): tf.Tensor3D {
-    const { cache, observe } = options;
+    const { cache, past, observe } = options;
     return tf.tidy(() => {
       const { rawQuery, rawKey, query, key, value } = this.project(x, step.rotary);
       if (cache) {
         this.append(cache, gatherHeads(key, step), gatherHeads(value, step));
       }
-      const attended = causalAttention(query, key, value, step, this.scale);
+      const attended = causalAttention(query, key, value, step, this.scale, past);
       const output = this.projection('o_proj').apply(attended) as tf.Tensor3D;
       observe?.({ input: x, query: rawQuery, key: rawKey, output });
       return output;
@@ -50,19 +52,21 @@ export class FullAttention implements Attention {
     const [batch] = x.shape;
     return tf.tidy(() => {
       const { query, key, value } = this.project(x, step.rotary);
-      this.append(cache, key, value);
-      const grouped = tf.reshape(tf.mul(query, this.scale), [batch, numKeyValueHeads, -1, headDim]);
+      this.append(cache, gatherHeads(key, step), gatherHeads(value, step));
+      const heads = queriesAsHeads(tf.mul(query, this.scale));
+      const grouped = tf.reshape(heads, [batch, numKeyValueHeads, -1, headDim]);
       const columns = tf.transpose(grouped, [0, 1, 3, 2]) as tf.Tensor4D; // [B, K, H, G]
       const values = cache.part('all', 'value').read();
       const keys = cache.part('all', 'key').read();
-      const scores = keys.map((block) => blockScores(block, columns)); // [B, N, T]
-      const [weights] = softmaxOverBlocks([scores], [step.cache.slotTable('all').mask()]);
+      const scores = keys.map((block) => blockScores(block, columns)); // [B, N * L, T]
+      const [weights] = softmaxOverBlocks([scores], [step.mask('all')]);
       const parts = weights!.map((weight, i) => {
         const rows = tf.reshape(weight, [batch, numKeyValueHeads, -1, weight.shape[2]]);
-        return stackedMatMul(rows, values[i]!); // [B, K, G, V]
+        return stackedMatMul(rows, values[i]!); // [B, K, G * L, V]
       });
-      const attended = tf.reshape(tf.addN(parts), [batch, 1, -1]);
-      return this.projection('o_proj').apply(attended) as tf.Tensor3D;
+      const attended = tf.reshape(tf.addN(parts), [batch, -1, parts[0]!.shape[3]!]) as tf.Tensor3D;
+      const output = headsAsQueries(attended, step.layout.length);
+      return this.projection('o_proj').apply(output) as tf.Tensor3D;
     });
   }
 
@@ -102,7 +106,7 @@ export class FullAttention implements Attention {
 }
 
 /** The tokens of [B, L, K, width] that are not padding, [B, T, K, width]. */
-function gatherHeads(x: tf.Tensor4D, step: PrefillStep): tf.Tensor4D {
+function gatherHeads(x: tf.Tensor4D, step: Pick<PrefillStep, 'layout'>): tf.Tensor4D {
   const [batch, length, heads, width] = x.shape;
   const flat = tf.reshape(x, [batch, length, heads * width]) as tf.Tensor3D;
   return tf.reshape(gatherSegment(flat, 'all', step.layout), [batch, -1, heads, width]);

@@ -10,8 +10,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerCache } from '../cache/layer-cache';
 import { gatherSegment } from '../cache/segment-tokens';
+import type { DecodeStep } from '../decode-step';
 import { type Projection, projectionOf } from '../projection';
-import type { DecodeStep, PrefillStep } from '../step';
+import type { PrefillStep } from '../step';
 import { absorbedAttention, type CachedLatents } from './absorbed-attention';
 import { type AbsorbedWeights, absorbWeights, disposeAbsorbed } from './absorbed-weights';
 import type { Attention, PrefillOptions, Segment } from './attention';
@@ -20,8 +21,10 @@ import { concatWidths } from './concat-widths';
 import { groupedApply } from './grouped-apply';
 import type { HeadShape } from './head-shape';
 import { byModality } from './modality';
+import { headsAsQueries, queriesAsHeads } from './queries-as-heads';
 import { rotaryBiasMatrix, rotaryBiasScores, rotatedBias } from './rotary-bias';
 import { projectRotary } from './rotary-projections';
+import { addOffset } from './softmax-over-blocks';
 
 /** Folder of a segment's projections on disk. */
 const FOLDER: Record<Segment, string> = {
@@ -46,15 +49,15 @@ export class LatentAttention implements Attention {
   }
 
   prefill(x: tf.Tensor3D, step: PrefillStep, options: PrefillOptions = {}): tf.Tensor3D {
-    const { cache, observe } = options;
+    const { cache, past, observe } = options;
     return tf.tidy(() => {
       const parts = projectRotary(x, this.projections, 'k_r_proj', this.shape, step.rotary);
       const latents = this.latents(x, step);
-      if (cache) this.appendPrompt(cache, latents, parts.keyRope, step);
+      if (cache) this.appendTokens(cache, latents, parts.keyRope, step);
       const query = concatWidths([parts.queryRope, parts.queryNope]);
       const key = concatWidths([parts.keyRope, this.expand('up_k', latents, step)]);
       const value = this.expand('up_v', latents, step);
-      const attended = causalAttention(query, key, value, step, this.scale);
+      const attended = causalAttention(query, key, value, step, this.scale, past);
       const output = projectionOf(this.projections, 'o_proj').apply(attended) as tf.Tensor3D;
       observe?.({ input: x, query: parts.rawQuery, key: parts.rawKey, output });
       return output;
@@ -62,19 +65,18 @@ export class LatentAttention implements Attention {
   }
 
   decode(x: tf.Tensor3D, step: DecodeStep, cache: LayerCache): tf.Tensor3D {
-    const segment = this.segments.length === 1 ? this.segments[0]! : step.modality;
     return tf.tidy(() => {
       const parts = projectRotary(x, this.projections, 'k_r_proj', this.shape, step.rotary);
-      const latent = this.projection(segment, 'down_kv').apply(x) as tf.Tensor3D; // [B, 1, C]
-      this.append(cache, segment, latent, this.keyToCache(parts.keyRope, cache, segment, step));
-      const queryRope = tf.mul<tf.Tensor4D>(parts.queryRope, this.scale);
+      this.appendTokens(cache, this.latents(x, step), parts.keyRope, step);
+      const queryRope = queriesAsHeads(tf.mul(parts.queryRope, this.scale));
       const attended = absorbedAttention(
-        tf.mul(parts.queryNope, this.scale),
+        queriesAsHeads(tf.mul(parts.queryNope, this.scale)),
         queryRope,
         this.cachedLatents(step, cache, queryRope),
         this.shape.numKeyValueHeads,
-      ); // [B, 1, N * V]
-      return projectionOf(this.projections, 'o_proj').apply(attended) as tf.Tensor3D;
+      ); // [B, N * L, V]
+      const output = headsAsQueries(attended, step.layout.length);
+      return projectionOf(this.projections, 'o_proj').apply(output) as tf.Tensor3D;
     });
   }
 
@@ -111,28 +113,27 @@ export class LatentAttention implements Attention {
     return projectionOf(this.projections, 'k_r_proj').bias;
   }
 
-  /** What is added to the scores of a segment's slots, [B, 1 or N, T]. */
+  /** What is added to the scores of a segment's slots, [B, 1 or N, T] or [B, 1 or N, L, T]. */
   private scoreOffset(
     segment: Segment,
-    { cache: slots, config }: DecodeStep,
+    step: DecodeStep,
     cache: LayerCache,
     queryRope: tf.Tensor4D,
-  ): tf.Tensor3D | undefined {
+  ): tf.Tensor3D | tf.Tensor4D | undefined {
     const bias = this.biasLeftOut(cache, segment);
-    const table = slots.slotTable(segment);
-    const mask = table.mask();
+    const mask = step.mask(segment);
     if (!bias) return mask;
     this.biasMatrix ??= tf.keep(rotaryBiasMatrix(bias, this.shape));
     const scores = rotaryBiasScores(
       queryRope,
       this.biasMatrix,
-      slots.angles.lookup(segment, table, config),
+      step.cache.angles.lookup(segment, step.cache.slotTable(segment), step.config),
     );
-    return mask ? tf.add<tf.Tensor3D>(scores, mask) : scores;
+    return mask ? addOffset(scores, mask) : scores;
   }
 
   /** Latents [B, L, C] of all tokens, for each segment that has some. */
-  private latents(x: tf.Tensor3D, step: PrefillStep): Map<Segment, tf.Tensor3D> {
+  private latents(x: tf.Tensor3D, step: Pick<PrefillStep, 'only'>): Map<Segment, tf.Tensor3D> {
     const present = this.segments.filter((s) => s === 'all' || s === (step.only ?? s));
     return new Map(
       present.map((segment) => [
@@ -162,11 +163,11 @@ export class LatentAttention implements Attention {
     return this.projection(this.segments.includes('text') ? 'text' : 'all', 'up_k').bias;
   }
 
-  private appendPrompt(
+  private appendTokens(
     cache: LayerCache,
     latents: ReadonlyMap<Segment, tf.Tensor3D>,
     keyRope: tf.Tensor4D,
-    step: PrefillStep,
+    step: Pick<PrefillStep, 'layout'>,
   ): void {
     for (const [segment, latent] of latents) {
       const keys = this.keyToCache(keyRope, cache, segment, step);

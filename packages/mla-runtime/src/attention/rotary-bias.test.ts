@@ -6,7 +6,7 @@ import { DecoderCache } from '../cache/decoder-cache';
 import { segmentColumns } from '../cache/segment-tokens';
 import { type RandomDecoderOptions, randomConfig } from '../random-weights.reference';
 import { rotaryTable } from '../rotary';
-import { PADDING, TEXT, type TokenLayout, VISION } from '../token-layout';
+import { PADDING, TEXT, type TokenLayout, textLayout, VISION } from '../token-layout';
 import { headShape } from './head-shape';
 import { rotaryBiasMatrix, rotaryBiasScores, rotatedBias } from './rotary-bias';
 
@@ -41,7 +41,7 @@ describeBackends('a bias of rotary keys', () => {
     const queries = gaussian(2 * N * R, 2);
     const query = tf.tensor4d(queries, [2, 1, N, R]);
     const cache = DecoderCache.create(2, 1, SEGMENTS);
-    cache.reservePrompt(LAYOUT, positionIds);
+    cache.reserve(LAYOUT, positionIds);
     const matrix = rotaryBiasMatrix(bias, shape);
     const rotary = rotaryTable(positionIds, [2, 6], config);
     const rotated = rotatedBias(bias, shape, rotary);
@@ -75,13 +75,13 @@ describeBackends('a bias of rotary keys', () => {
     expectNoLeak(async () => {
       const config = randomConfig({ mropeSection: [2, 1, 1] });
       const cache = DecoderCache.create(2, 1, SEGMENTS);
-      cache.reservePrompt(LAYOUT, positionsOf(3));
+      cache.reserve(LAYOUT, positionsOf(3));
       for (const segment of [...SEGMENTS, ...SEGMENTS]) {
         cache.angles.lookup(segment, cache.slotTable(segment), config);
       }
       // 512 positions of 8 dims; 2 rows of 3 slots for 3 axes of vision, and for 1 of text.
       expect(cache.allocatedBytes).toBe(4 * (512 * 8 + 2 * 3 * 3 + 2 * 3));
-      cache.reserveToken(Int32Array.of(600, 600, 600, 600, 600, 600));
+      cache.reserve(textLayout(2, 1), Int32Array.of(600, 600, 600, 600, 600, 600));
       const { table, axes } = cache.angles.lookup('text', cache.slotTable('text'), config);
       expect([table.shape[0], axes[0]!.slots.size]).toEqual([1024, 2 * 4]);
       cache.dispose();

@@ -16,8 +16,8 @@ function layoutOf(...rows: number[][]): TokenLayout {
 describe('DecoderCache', () => {
   it('keeps the sequence positions of each segment, empty slots marked', () => {
     const cache = DecoderCache.create(2, 1, ['vision', 'text']);
-    cache.reservePrompt(layoutOf([T, V, V, T], [P, P, V, T]), new Int32Array(8));
-    cache.reserveToken(new Int32Array(2));
+    cache.reserve(layoutOf([T, V, V, T], [P, P, V, T]), new Int32Array(8));
+    cache.reserve(textLayout(2, 1), new Int32Array(2));
     const table = (segment: 'vision' | 'text') =>
       [0, 1].map((row) => cache.slotTable(segment).positions(row));
     expect(table('vision')).toEqual([
@@ -31,14 +31,10 @@ describe('DecoderCache', () => {
     expect([...cache.lengths]).toEqual([5, 3]);
   });
 
-  it('takes one prompt, of its own batch size', () => {
+  it('takes tokens of its own batch size', () => {
     const cache = DecoderCache.create(2, 1, ['all']);
-    expect(() => cache.reservePrompt(textLayout(3, 4), new Int32Array(12))).toThrow(
+    expect(() => cache.reserve(textLayout(3, 4), new Int32Array(12))).toThrow(
       /must have 2 rows, got 3/,
-    );
-    cache.reservePrompt(textLayout(2, 4), new Int32Array(8));
-    expect(() => cache.reservePrompt(textLayout(2, 4), new Int32Array(8))).toThrow(
-      /only fill an empty cache/,
     );
     expect(() => cache.slotTable('vision')).toThrow(/expected a segment, got "vision"/);
   });

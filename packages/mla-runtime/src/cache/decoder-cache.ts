@@ -4,7 +4,7 @@
  * with its own absorbed query; the order of slots does not matter to it.
  */
 import type { Segment } from '../attention/attention';
-import { type TokenLayout, textLayout } from '../token-layout';
+import type { TokenLayout } from '../token-layout';
 import { type CacheOptions, cacheStorage } from './cache-options';
 import { LayerCache } from './layer-cache';
 import { segmentColumns, sequencePositions } from './segment-tokens';
@@ -59,22 +59,17 @@ export class DecoderCache {
   }
 
   /**
-   * Take up a prompt's tokens; the layers then append their vectors, segment by segment.
+   * Take up further tokens; the layers then append their vectors, segment by segment.
    * @param positionIds [B * L], or [3 * B * L] for M-RoPE.
    */
-  reservePrompt(layout: TokenLayout, positionIds: Int32Array): void {
+  reserve(layout: TokenLayout, positionIds: Int32Array): void {
     if (layout.batch !== this.batch) {
       throw new RangeError(
-        `DecoderCache: the prompt must have ${this.batch} rows, got ${layout.batch}.`,
-      );
-    }
-    if (this.lengths.some((length) => length > 0)) {
-      throw new Error(
-        'DecoderCache: a prompt can only fill an empty cache. Decode further tokens one by one.',
+        `DecoderCache: further tokens must have ${this.batch} rows, got ${layout.batch}.`,
       );
     }
     this.angles.append(positionIds, layout);
-    const positions = sequencePositions(layout);
+    const positions = sequencePositions(layout, this.lengths);
     for (const [segment, table] of this.slots) {
       table.append(
         segmentColumns(segment, layout).map((columns, row) =>
@@ -88,16 +83,30 @@ export class DecoderCache {
   }
 
   /**
-   * Take up one new token a row, all of one modality; each layer then appends its vectors.
-   * @param positionIds [B], or [3 * B] for M-RoPE.
+   * Forget all but the first tokens of each row. Slots in the midst of a block stay allocated.
+   * @param lengths [B], tokens that stay.
+   * @throws RangeError for another number of lengths, or one that a row does not have.
    */
-  reserveToken(positionIds: Int32Array, modality: 'vision' | 'text' = 'text'): void {
-    this.angles.append(positionIds, textLayout(this.batch, 1));
-    for (const [segment, table] of this.slots) {
-      if (segment !== 'all' && segment !== modality) continue;
-      table.append(Array.from(this.lengths, (length) => [length]));
+  rewind(lengths: ArrayLike<number>): void {
+    const kept = Array.from(lengths);
+    const fits = (length: number, row: number) =>
+      Number.isSafeInteger(length) && length >= 0 && length <= this.lengths[row]!;
+    if (kept.length !== this.batch || !kept.every(fits)) {
+      throw new RangeError(
+        `DecoderCache: rewind must keep 0 to ${this.lengths.join(', ')} tokens of the rows, got ${kept.join(', ')}.`,
+      );
     }
-    for (let row = 0; row < this.batch; row++) this.lengths[row]!++;
+    for (const table of this.slots.values()) table.rewind(kept);
+    this.angles.rewind(kept);
+    this.lengths.set(kept);
+  }
+
+  /** Take over what a fork of this cache holds; the fork is spent. */
+  restore(fork: DecoderCache): void {
+    for (const [index, layer] of this.layers.entries()) layer.restore(fork.layers[index]!);
+    for (const [segment, table] of this.slots) table.restore(fork.slotTable(segment));
+    this.angles.restore(fork.angles);
+    this.lengths.set(fork.lengths);
   }
 
   /** Bytes that the cached vectors take on this backend, padding of a batch included. */

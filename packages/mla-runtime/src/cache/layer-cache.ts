@@ -28,6 +28,14 @@ export class LayerCache {
     return copy;
   }
 
+  /** Take over what a fork holds; the fork is spent. */
+  restore(fork: LayerCache): void {
+    this.dispose();
+    this.parts.clear();
+    for (const [key, blocks] of fork.parts) this.parts.set(key, blocks);
+    fork.parts.clear();
+  }
+
   get allocatedBytes(): number {
     return [...this.parts.values()].reduce((sum, blocks) => sum + blocks.allocatedBytes, 0);
   }

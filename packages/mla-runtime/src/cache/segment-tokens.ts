@@ -17,11 +17,17 @@ export function segmentColumns(
   });
 }
 
-/** [B * L]: how many tokens of its row, padding left out, stand before each token. */
-export function sequencePositions({ batch, length, kinds }: TokenLayout): Int32Array {
+/**
+ * [B * L]: how many tokens of its row, padding left out, stand before each token.
+ * @param starts [B], tokens that stand before all of them.
+ */
+export function sequencePositions(
+  { batch, length, kinds }: TokenLayout,
+  starts: Int32Array,
+): Int32Array {
   const positions = new Int32Array(batch * length);
   for (let row = 0; row < batch; row++) {
-    let count = 0;
+    let count = starts[row]!;
     for (let t = row * length; t < (row + 1) * length; t++) {
       // A padded token takes the last position given, so that a row's end tells its length.
       positions[t] = kinds[t] === PADDING ? count - 1 : count++;

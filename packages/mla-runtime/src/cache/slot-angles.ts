@@ -65,6 +65,20 @@ export class SlotAngles {
     return lookup;
   }
 
+  /** Forget all but the first tokens of each row. */
+  rewind(lengths: readonly number[]): void {
+    for (const rows of this.positions) {
+      for (const [row, positions] of rows.entries()) positions.length = lengths[row]!;
+    }
+    this.forgetLookups();
+  }
+
+  /** Take over the tokens of a fork. */
+  restore(fork: SlotAngles): void {
+    this.positions.splice(0, this.positions.length, ...fork.positions);
+    this.forgetLookups();
+  }
+
   fork(): SlotAngles {
     return new SlotAngles(
       this.positions.map((rows) => rows.map((row) => [...row])),
@@ -79,10 +93,14 @@ export class SlotAngles {
   }
 
   dispose(): void {
-    for (const lookup of this.lookups.values()) disposeAxes(lookup);
-    this.lookups.clear();
+    this.forgetLookups();
     this.table?.dispose();
     this.table = undefined;
+  }
+
+  private forgetLookups(): void {
+    for (const lookup of this.lookups.values()) disposeAxes(lookup);
+    this.lookups.clear();
   }
 
   private tableFor({ mropeSection: _, ...options }: RotaryOptions): tf.Tensor2D {

@@ -34,8 +34,7 @@ export class SlotTable {
       for (let i = list.length; i < longest; i++) this.rows[row]!.push(EMPTY);
       if (list.length < longest) this.hasEmpty = true;
     }
-    this.cachedMask?.dispose();
-    this.cachedMask = undefined;
+    this.forgetMask();
   }
 
   /** [B, 1, T], 0 or MASKED; `undefined` when every slot is filled. Owned by the table. */
@@ -50,6 +49,42 @@ export class SlotTable {
     return this.cachedMask;
   }
 
+  /**
+   * What each of several new tokens sees: itself and what stands before it in its row.
+   * @param queries [B * L], their sequence positions.
+   * @returns [B, 1, L, T], 0 or MASKED; the caller disposes it.
+   */
+  causalMask(queries: Int32Array): tf.Tensor4D {
+    const length = queries.length / this.batch;
+    const mask = new Float32Array(queries.length * this.length);
+    for (const [i, query] of queries.entries()) {
+      const slots = this.rows[Math.floor(i / length)]!;
+      for (const [slot, position] of slots.entries()) {
+        if (position === EMPTY || position > query) mask[i * this.length + slot] = MASKED;
+      }
+    }
+    return tf.tensor4d(mask, [this.batch, 1, length, this.length]);
+  }
+
+  /** Empty the slots of all but the first tokens of each row. */
+  rewind(lengths: readonly number[]): void {
+    for (const [row, slots] of this.rows.entries()) {
+      for (const [slot, position] of slots.entries()) {
+        if (position < lengths[row]!) continue;
+        slots[slot] = EMPTY;
+        this.hasEmpty = true;
+      }
+    }
+    this.forgetMask();
+  }
+
+  /** Take over the slots of a fork. */
+  restore(fork: SlotTable): void {
+    this.rows.splice(0, this.batch, ...fork.rows);
+    this.hasEmpty = fork.hasEmpty;
+    this.forgetMask();
+  }
+
   fork(): SlotTable {
     const copy = new SlotTable(this.batch);
     copy.rows.splice(0, this.batch, ...this.rows.map((row) => [...row]));
@@ -58,6 +93,10 @@ export class SlotTable {
   }
 
   dispose(): void {
+    this.forgetMask();
+  }
+
+  private forgetMask(): void {
     this.cachedMask?.dispose();
     this.cachedMask = undefined;
   }
