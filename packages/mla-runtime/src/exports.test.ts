@@ -3,6 +3,7 @@ import * as api from './index';
 
 test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
+    'ContextFullError',
     'Decoder',
     'DecoderCache',
     'DecoderLayer',
@@ -28,6 +29,7 @@ test('the package exports these names and no others', () => {
     'rotaryAngles',
     'rotaryFrequencies',
     'sampleToken',
+    'seededRandom',
     'textLayout',
     'tokenLayout',
     'withoutPadding',

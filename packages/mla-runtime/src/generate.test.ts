@@ -11,6 +11,7 @@ import {
   PADDING,
   prefillStep,
   TEXT,
+  textLayout,
   VISION,
 } from './index';
 import { randomConfig, randomWeights, readerOf } from './random-weights.reference';
@@ -114,6 +115,61 @@ describeBackends('generate', () => {
     const a = await tokensOf({ ...options, random: seeded() });
     expect(await tokensOf({ ...options, random: seeded() })).toEqual(a);
     expect(a).not.toEqual(await tokensOf({ maxTokens: 3 }));
+  });
+
+  test('a seed gives its text, and a row of a batch what it gives alone', async () => {
+    const options = { maxTokens: 6, temperature: 2, seed: 7 };
+    const both = await tokensOf(options);
+    expect(await tokensOf(options)).toEqual(both);
+    expect(await tokensOf({ ...options, seed: 8 })).not.toEqual(both);
+    const alone = await tokensOf(options, ROWS.slice(0, 1));
+    expect(alone).toEqual(both.map(([first]) => [first]));
+  });
+
+  test.each([undefined, 2])(
+    'goes on from a cache as from the whole, pieces of %s tokens',
+    async (pieceLength) => {
+      const inputs = inputsOf();
+      const cache = decoder.createCache(2);
+      const steps: number[][] = [];
+      const options = { maxTokens: 3, pieceLength, cache };
+      for await (const { tokens } of generate(decoder, inputs, options)) steps.push([...tokens]);
+      // All that was said but the last tokens, which now come as a prompt.
+      expect([...cache.lengths]).toEqual([4 + 2, 2 + 2]);
+      const inputsEmbeds = decoder.embed(Int32Array.from(steps[2]!), [2, 1]);
+      const positionIds = Int32Array.from(cache.lengths);
+      const next = {
+        inputsEmbeds,
+        layout: textLayout(2, 1),
+        positionIds,
+        nextPositions: positionIds.map((position) => position + 1),
+      };
+      for await (const { tokens } of generate(decoder, next, options)) steps.push([...tokens]);
+      expect(steps).toEqual(await tokensOf({ maxTokens: 6 }));
+      for (const part of [inputs, inputsEmbeds, cache]) part.dispose();
+    },
+  );
+
+  test('ends where the context window is full, and refuses a prompt that fills it', async () => {
+    const free = await tokensOf({ maxTokens: 6 });
+    expect(await tokensOf({ maxTokens: 6, contextWindow: 7 })).toEqual(free.slice(0, 3));
+    const inputs = inputsOf();
+    const cache = decoder.createCache(2);
+    const onProgress = () => expect.unreachable();
+    await expect(
+      generate(decoder, inputs, { contextWindow: 4, cache, onProgress }).next(),
+    ).rejects.toMatchObject({
+      name: 'ContextFullError',
+      code: 'context-full',
+      tokens: 4,
+      contextWindow: 4,
+      message: expect.stringContaining('context window of 4 tokens, got a prompt of 4.'),
+    });
+    for await (const _ of generate(decoder, inputs, { maxTokens: 1, cache }));
+    await expect(
+      generate(decoder, inputs, { contextWindow: 8, cache }).next(),
+    ).rejects.toMatchObject({ tokens: 8 });
+    for (const part of [inputs, cache]) part.dispose();
   });
 
   test('a repetition penalty keeps a row from what it has said, its prompt included', async () => {

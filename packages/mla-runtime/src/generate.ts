@@ -1,12 +1,16 @@
 /**
  * Autoregressive generation: prefill the prompts into a cache, then decode one token a row at a
- * time. Yields as it goes; leaving the loop, an error or an abort frees the cache.
+ * time. Yields as it goes; leaving the loop, an error or an abort frees the cache. A cache that is
+ * handed in is gone on from, and left with all that was said but each row's last token.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { CacheOptions } from './cache/cache-options';
-import type { DecoderCache } from './cache/decoder-cache';
+import { DecoderCache } from './cache/decoder-cache';
+import { sequencePositions } from './cache/segment-tokens';
+import { ContextFullError } from './context-full-error';
 import type { Decoder } from './decoder';
 import { checkSamplingOptions, type SamplingOptions, sampleToken } from './sample';
+import { seededRandom } from './seeded-random';
 import { prefillStep } from './step';
 import { PADDING, type TokenLayout } from './token-layout';
 import { readValues } from './webgpu/device-failure';
@@ -25,11 +29,18 @@ export interface GenerateInputs {
 export interface GenerateOptions extends SamplingOptions {
   /** Most new tokens a row. Default 128. */
   maxTokens?: number;
+  /** Most tokens of a row in all. Default: no limit. */
+  contextWindow?: number;
   /** A row stops after one of these; none given, rows run to `maxTokens`. */
   eosTokenIds?: readonly number[];
   /** Each row's prompt, padding left out: said already, for a repetition penalty. */
   promptIds?: readonly ArrayLike<number>[];
-  cache?: CacheOptions;
+  /** How a cache of its own stores; or one to go on from, behind which the inputs stand. */
+  cache?: CacheOptions | DecoderCache;
+  /** In place of `random`: each row draws from this seed, so that it says what it says alone. */
+  seed?: number;
+  /** Prompt tokens that a layer takes at once. Default 512. */
+  pieceLength?: number;
   signal?: AbortSignal;
   onProgress?: (progress: { phase: 'prefill'; loaded: number; total: number }) => void;
 }
@@ -42,23 +53,33 @@ export interface GenerateStep {
   cache: DecoderCache;
 }
 
-/** @returns a generator of steps; it ends when every row has stopped or `maxTokens` is reached. */
+/** A layer of a 7B model then needs some 150 MB beside keys and values, whatever the prompt. */
+const PIECE_LENGTH = 512;
+
+/**
+ * @returns a generator of steps; it ends when every row has stopped, or `maxTokens` or
+ *   `contextWindow` is reached.
+ * @throws ContextFullError before any work where a prompt leaves no place for a token;
+ *   the signal's reason when aborted.
+ */
 export async function* generate(
   decoder: Decoder,
   inputs: GenerateInputs,
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerateStep> {
-  const { maxTokens = 128, eosTokenIds = [], promptIds = [], signal } = options;
+  const { eosTokenIds = [], promptIds = [], signal } = options;
   const { batch } = inputs.layout;
-  checkInputs(inputs, maxTokens);
-  checkSamplingOptions(options);
-  const cache = decoder.createCache(batch, options.cache);
+  const maxTokens = checkInputs(inputs, options);
+  const draws = drawsOfRows(batch, options);
+  for (const own of draws) checkSamplingOptions(own);
+  const given = options.cache instanceof DecoderCache ? options.cache : undefined;
+  const cache = given ?? decoder.createCache(batch, options.cache as CacheOptions | undefined);
   const stopped = new Uint8Array(batch);
   const said = Array.from({ length: batch }, (_, row) => new Set(Array.from(promptIds[row] ?? [])));
   try {
     let logits = await prefillLogits(decoder, inputs, cache, options);
     for (let produced = 1; produced <= maxTokens; produced++) {
-      const chosen = chooseTokens(logits, said, options);
+      const chosen = chooseTokens(logits, said, draws);
       const tokens = chosen.map((token, row) => (stopped[row] ? -1 : token));
       yield { tokens, logits, cache };
       for (let row = 0; row < batch; row++) {
@@ -72,12 +93,17 @@ export async function* generate(
       signal?.throwIfAborted();
     }
   } finally {
-    cache.dispose();
+    if (!given) cache.dispose();
   }
 }
 
-/** What would otherwise go wrong only after the prefill, or without a word. @throws RangeError */
-function checkInputs({ layout, nextPositions }: GenerateInputs, maxTokens: number): void {
+/**
+ * What would otherwise go wrong only after the prefill, or without a word.
+ * @returns how many tokens there may be a row.
+ * @throws RangeError
+ */
+function checkInputs({ layout, nextPositions }: GenerateInputs, options: GenerateOptions): number {
+  const { maxTokens = 128, contextWindow = Number.POSITIVE_INFINITY, cache } = options;
   const { batch, length, kinds } = layout;
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
     throw new RangeError(`generate: maxTokens must be a positive integer, got ${maxTokens}.`);
@@ -93,17 +119,30 @@ function checkInputs({ layout, nextPositions }: GenerateInputs, maxTokens: numbe
       `generate: prompts must be left-padded and hold a token, got padding at the end of row ${row}.`,
     );
   }
+  const before = cache instanceof DecoderCache ? cache.lengths : new Int32Array(batch);
+  const positions = sequencePositions(layout, before);
+  const lengths = Array.from(before, (_, row) => positions[(row + 1) * length - 1]! + 1);
+  const longest = Math.max(...lengths);
+  if (longest >= contextWindow) throw new ContextFullError('generate', longest, contextWindow);
+  return Math.min(maxTokens, contextWindow - longest);
+}
+
+/** The sampling options of each row, with random numbers of its own where there is a seed. */
+function drawsOfRows(batch: number, { seed, ...options }: GenerateOptions): SamplingOptions[] {
+  return Array.from({ length: batch }, () =>
+    seed === undefined ? options : { ...options, random: seededRandom(seed) },
+  );
 }
 
 function chooseTokens(
   logits: Float32Array,
   said: readonly ReadonlySet<number>[],
-  options: SamplingOptions,
+  draws: readonly SamplingOptions[],
 ): Int32Array {
   const vocabulary = logits.length / said.length;
   return Int32Array.from(said, (tokens, row) => {
     const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
-    return sampleToken(own, options, tokens);
+    return sampleToken(own, draws[row], tokens);
   });
 }
 
@@ -112,11 +151,16 @@ async function prefillLogits(
   decoder: Decoder,
   { inputsEmbeds, layout, positionIds }: GenerateInputs,
   cache: DecoderCache,
-  { signal, onProgress }: GenerateOptions,
+  { pieceLength = PIECE_LENGTH, signal, onProgress }: GenerateOptions,
 ): Promise<Float32Array> {
   const step = prefillStep(layout, positionIds, decoder.config);
   try {
-    const hidden = await decoder.prefill(inputsEmbeds, step, { cache, signal, onProgress });
+    const hidden = await decoder.prefill(inputsEmbeds, step, {
+      cache,
+      pieceLength,
+      signal,
+      onProgress,
+    });
     const logits = tf.tidy(() => {
       const [batch, length, width] = hidden.shape;
       return decoder.logits(tf.slice(hidden, [0, length - 1, 0], [batch, 1, width]));

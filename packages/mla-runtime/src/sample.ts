@@ -41,7 +41,7 @@ export function checkSamplingOptions(options: SamplingOptions): void {
     );
   }
   if (temperature > 0 && !random) {
-    throw new TypeError('sampleToken: expected `random` with a temperature above 0.');
+    throw new TypeError('sampleToken: expected `random` or a seed with a temperature above 0.');
   }
 }
 

@@ -1,4 +1,4 @@
-import { seededRandom } from '../seeded-random';
+import { seededRandom } from '@mha2mla/mla-runtime';
 
 /**
  * Which rows of questions an update sees: epochs of a fresh order each, a function of seed and step alone,

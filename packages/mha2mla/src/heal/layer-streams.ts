@@ -1,5 +1,10 @@
 /** Training rows on their way through the layers of the student and of the teacher, side by side. */
-import { loadDecoderLayer, type PrefillStep, yieldToEventLoop } from '@mha2mla/mla-runtime';
+import {
+  loadDecoderLayer,
+  type PrefillStep,
+  seededRandom,
+  yieldToEventLoop,
+} from '@mha2mla/mla-runtime';
 import type { VlmConfig } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { type HiddenStates, keepInMemory, withHidden } from '../convert/hidden-states';
@@ -8,7 +13,6 @@ import { withEmbedder } from '../convert/with-embedder';
 import { questionRows } from '../data/question-rows';
 import { rememberMedia } from '../data/remember-media';
 import { type ReferencePlaces, referenceStep } from '../evaluate/reference-step';
-import { seededRandom } from '../seeded-random';
 import { batchOfStep } from './batch-of-step';
 import type { LayerwiseRun } from './heal-layerwise';
 import { trainingBatch } from './training-batch';

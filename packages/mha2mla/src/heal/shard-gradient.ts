@@ -3,12 +3,11 @@
  * a fixed size, and their gradients averaged, so that the weights come out the same whoever computes
  * the shards, this thread or several.
  */
-import type { Decoder } from '@mha2mla/mla-runtime';
+import { type Decoder, seededRandom } from '@mha2mla/mla-runtime';
 import { type TrainableParameter, valueAndGrads } from '@mha2mla/peft';
 import type { Processor, VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Question } from '../data/question';
-import { seededRandom } from '../seeded-random';
 import { batchOfStep } from './batch-of-step';
 import { checkpointedGradients } from './checkpointed-gradients';
 import { disposePrepared, healLoss, prepareBatch } from './heal-loss';

@@ -1,3 +1,4 @@
+import { seededRandom } from '@mha2mla/mla-runtime';
 import { fixture } from '@mha2mla/testing';
 import { llava, type Processor, type VlmSource } from '@mha2mla/vlm-adapters';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -6,7 +7,6 @@ import { questionRows } from '../data/question-rows';
 import { packReferences } from '../evaluate/pack-references';
 import { loadQuestions } from '../node/load-data';
 import { openModelFolder } from '../node/open-model';
-import { seededRandom } from '../seeded-random';
 import { trainingBatch } from './training-batch';
 
 let source: VlmSource;

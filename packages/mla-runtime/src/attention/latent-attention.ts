@@ -167,7 +167,7 @@ export class LatentAttention implements Attention {
     cache: LayerCache,
     latents: ReadonlyMap<Segment, tf.Tensor3D>,
     keyRope: tf.Tensor4D,
-    step: Pick<PrefillStep, 'layout'>,
+    step: Pick<PrefillStep, 'layout' | 'rotary'>,
   ): void {
     for (const [segment, latent] of latents) {
       const keys = this.keyToCache(keyRope, cache, segment, step);

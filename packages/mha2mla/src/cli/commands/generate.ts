@@ -5,7 +5,6 @@ import type { Command } from 'commander';
 import { DEFAULT_FPS } from '../../data/video-files';
 import { readPicture, readVideo } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
-import { seededRandom } from '../../seeded-random';
 import { cacheSetting } from '../cache-setting';
 import type { CommonFlags } from '../context';
 import { collect, integer, nonNegative, positive } from '../option-values';
@@ -65,7 +64,7 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
           terminal.progress({ phase: 'prefill', loaded: 0, total });
           const answer = await streamAnswer(model, processor, inputs, {
             ...{ temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop, cache, signal },
-            random: seededRandom(flags.seed),
+            seed: flags.seed,
             onProgress: terminal.progress,
             emit: json ? () => {} : (text) => terminal.write(shown(text)),
           });
