@@ -85,14 +85,14 @@ async function runLayers(
         outputs.push(layer.prefill(x, piece, own));
         x.dispose();
         start += length;
-        await yieldToEventLoop();
-        signal?.throwIfAborted();
+        if (piece !== pieces.at(-1)) await pause(signal);
       }
       past.dispose();
       hidden.dispose();
       hidden = joinTokens(outputs);
       onHidden?.(index + 1, hidden);
       onProgress?.({ phase: 'prefill', loaded: index + 1, total: layers.length });
+      await pause(signal);
     }
     return hidden;
   } catch (error) {
@@ -128,8 +128,7 @@ async function extendCache(
           hidden = next;
           onHidden?.(index + 1, hidden);
           onProgress?.({ phase: 'prefill', loaded: ++loaded, total });
-          await yieldToEventLoop();
-          signal?.throwIfAborted();
+          await pause(signal);
         }
         outputs.push(hidden);
       } catch (error) {
@@ -161,4 +160,9 @@ function joinTokens(outputs: tf.Tensor3D[]): tf.Tensor3D {
   const joined = tf.concat(parts, 1);
   tf.dispose(parts);
   return joined;
+}
+
+async function pause(signal: AbortSignal | undefined): Promise<void> {
+  await yieldToEventLoop();
+  signal?.throwIfAborted();
 }
