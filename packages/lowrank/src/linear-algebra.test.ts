@@ -139,6 +139,15 @@ describe.each(SIZES)('at size %i', (n) => {
     },
   );
 
+  test('inverseCholesky: Tᵀ A T is I, T upper triangular, the upper triangle read', () => {
+    const a = gram(rectangular(n + 9, n, n + 2), n + 9, n);
+    const upper = a.map((value, i) => (i % Math.max(1, n) < Math.floor(i / n) ? 99 : value));
+    const t = la.inverseCholesky(upper, n)!;
+    expect(t.every((value, i) => i % n >= Math.floor(i / n) || value === 0)).toBe(true);
+    const right = product(a, t, n, n, n);
+    expectClose(product(transpose(t, n, n), right, n, n, n), identity(n), { abs: 1e-6 }); // eps times the condition of a
+  });
+
   test('congruence: a triangle with and without a value below it', () => {
     const s = symmetric(n, n + 1);
     const triangle = random(n * n, n).map((x, i) => (i % n < Math.floor(i / n) ? 0 : x));
@@ -223,6 +232,11 @@ test.each([
   expect(la.choleskyQr(scaled, 10, 6)).toBeDefined();
 });
 
+test('inverseCholesky leaves what is not positive definite', () => {
+  expect(la.inverseCholesky(new Float64Array(4), 2)).toBeUndefined();
+  expect(la.inverseCholesky(Float64Array.of(1, 2, 2, 1), 2)).toBeUndefined();
+});
+
 test('operands stay as they were', () => {
   const a = symmetric(6, 1);
   const copy = a.slice();
@@ -232,6 +246,7 @@ test('operands stay as they were', () => {
   la.matmul(a, a, 6, 6, 6);
   la.implicitQr(a, 6, 6).applyQ(a, 6);
   la.choleskyQr(a, 6, 6)?.applyQ(a, 6);
+  la.inverseCholesky(a, 6);
   la.congruence(a, a, 6, 6);
   expect(a).toEqual(copy);
 });

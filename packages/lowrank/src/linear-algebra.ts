@@ -22,6 +22,11 @@ export interface LinearAlgebra {
    * as it is. Undefined where |a| |a⁻¹| is above 1e4, which this squares.
    */
   choleskyQr(a: Float64Array, m: number, n: number): ImplicitQr | undefined;
+  /**
+   * t [n, n], upper triangular, with tᵀ a t = I: the inverse of a Cholesky factor. Undefined where the
+   * symmetric `a` is not positive definite. Only its upper triangle is read.
+   */
+  inverseCholesky(a: Float64Array, n: number): Float64Array | undefined;
   /** Thin SVD of a [m, n], k = min(m, n): u [m, k], s [k] descending, v [n, k]. */
   svd(a: Float64Array, m: number, n: number): { u: Float64Array; s: Float64Array; v: Float64Array };
   /** a [m, k] times b [k, n]. */
@@ -136,6 +141,23 @@ export function bindLinearAlgebra(instantiate: () => WasmExports): LinearAlgebra
           return la.matmul(a, transpose(solved!, k, n), m, n, k);
         },
       };
+    },
+    inverseCholesky(a, n) {
+      checkMatrix('inverseCholesky', 'a', a, n, n);
+      if (n === 0) return new Float64Array(0);
+      let status: number | undefined;
+      const [inverse] = call({
+        name: 'inverseCholesky',
+        operands: [a],
+        peak: 2.1,
+        run(wasm, [matrix]) {
+          status = wasm.la_inverse_cholesky(n, matrix!);
+          return 0;
+        },
+        results: [0],
+      });
+      // The column-major lower l⁻¹ is its transpose in rows.
+      return status === 0 ? inverse : undefined;
     },
     svd(a, m, n) {
       checkMatrix('svd', 'a', a, m, n);

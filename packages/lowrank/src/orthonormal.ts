@@ -1,61 +1,75 @@
 /**
- * Orthonormal columns for a block of vectors, by its Gram matrix (SVQB, Stathopoulos & Wu 2002):
- * columns are scaled to length 1, YᵀY = V Λ Vᵀ in float64, and Y V Λ^-½ is the answer. One pass
- * leaves an error of eps cond(Y)²; a second takes that. A Cholesky factor in the place of V fails
- * on steep spectra in float32.
+ * Orthonormal columns for a block of vectors, by its Gram matrix: columns are scaled to length 1,
+ * YᵀY = L Lᵀ in float64, and Y L⁻ᵀ is the answer. Vectors in the order of what a matrix makes of
+ * them stay in that order, as with QR, so that scaling takes most of the condition of steep spectra.
+ * Where rounding leaves the Gram matrix indefinite, a multiple of I is added to it: directions below
+ * that are rounding, and are kept, shorter than 1.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { LinearAlgebra } from './linear-algebra';
-import { transpose } from './transpose';
 
-/** Directions below this share of the largest are rounding: they are kept, at no more than that. */
-const FLOOR = { float32: 1e-6, float64: 1e-14 };
+/** The least that is added, of a diagonal of ones. */
+const SHIFT = { float32: 1e-6, float64: 1e-14 };
+
+export interface Whitening {
+  /** T [k, k], upper triangular, with Tᵀ (YᵀY) T = I. */
+  turn: Float64Array;
+  /** Of each column, what is not in the span of those before it. */
+  lengths: Float64Array;
+  /** Whether something was added. */
+  shifted: boolean;
+}
+
+/** Passes at most: of a shift of 1e-6 a second leaves nothing, but for directions that are all rounding. */
+const PASSES = 3;
 
 /**
- * One pass: enough for an iteration, whose next product blurs the rest anyway.
- * @param y [m, k], k at most m; stays the caller's. @returns the same shape, the caller's.
+ * @param y [m, k], k at most m; stays the caller's.
+ * @returns `q` of the same shape, the caller's, and the lengths of what was divided.
  */
-export async function orthonormalOnDevice(la: LinearAlgebra, y: tf.Tensor2D): Promise<tf.Tensor2D> {
-  const k = y.shape[1];
-  const unit = tf.tidy(() => tf.div(y, tf.maximum(tf.max(tf.abs(y)), 1e-30)) as tf.Tensor2D);
-  try {
-    const gram = tf.tidy(() => tf.matMul(unit, unit, true));
-    const values = Float64Array.from(await gram.data());
-    gram.dispose();
-    const turn = Float32Array.from(whitening(la, values, k, FLOOR.float32));
-    return tf.tidy((): tf.Tensor2D => tf.matMul(unit, tf.tensor2d(turn, [k, k])));
-  } finally {
-    unit.dispose();
-  }
-}
-
-/** The same in float64 on the host, y [m, k] row-major. */
-export function orthonormal(
+export async function orthonormalOnDevice(
   la: LinearAlgebra,
-  y: Float64Array,
-  m: number,
-  k: number,
-): Float64Array {
-  let q = y;
-  for (let pass = 0; pass < 2; pass++) {
-    const gram = la.matmul(transpose(q, m, k), q, k, m, k);
-    q = la.matmul(q, whitening(la, gram, k, FLOOR.float64), m, k, k);
+  y: tf.Tensor2D,
+): Promise<{ q: tf.Tensor2D; lengths: Float64Array }> {
+  const k = y.shape[1];
+  const lengths = new Float64Array(k).fill(1);
+  let q = tf.clone(y);
+  for (let pass = 0; pass < PASSES; pass++) {
+    const gram = tf.tidy(() => tf.matMul(q, q, true)); // [k, k]
+    const values = new Float64Array(await gram.data());
+    gram.dispose();
+    const found = whitening(la, values, k, 'float32');
+    const next = tf.tidy((): tf.Tensor2D => {
+      return tf.matMul(q, tf.tensor2d(new Float32Array(found.turn), [k, k]));
+    });
+    q.dispose();
+    q = next;
+    for (let i = 0; i < k; i++) lengths[i]! *= found.lengths[i]!;
+    if (!found.shifted) break;
   }
-  return q;
+  return { q, lengths };
 }
 
-/** C V Λ^-½ [k, k] for a Gram matrix, C its scaling to a diagonal of ones. */
-function whitening(la: LinearAlgebra, gram: Float64Array, k: number, floor: number): Float64Array {
-  const lengths = Float64Array.from({ length: k }, (_, i) => {
+/** @param gram [k, k], symmetric. @param precision of the products that it was summed from. */
+export function whitening(
+  la: LinearAlgebra,
+  gram: Float64Array,
+  k: number,
+  precision: keyof typeof SHIFT,
+): Whitening {
+  const scale = Float64Array.from({ length: k }, (_, i) => {
     const square = gram[i * (k + 1)]!;
     return square > 0 ? 1 / Math.sqrt(square) : 1;
   });
-  const scaled = gram.map((value, i) => value * lengths[Math.floor(i / k)]! * lengths[i % k]!);
-  const { values, vectors } = la.eigh(scaled, k); // a row each
-  const least = floor * Math.max(values[0] ?? 0, 1); // 1, as the diagonal has it, for zeros
-  const columns = transpose(vectors, k, k);
-  return columns.map(
-    (value, i) =>
-      (value * lengths[Math.floor(i / k)]!) / Math.sqrt(Math.max(least, values[i % k]!)),
-  );
+  const scaled = new Float64Array(k * k);
+  for (let i = 0; i < k; i++)
+    for (let j = 0; j < k; j++) scaled[i * k + j] = gram[i * k + j]! * scale[i]! * scale[j]!;
+  let turn = la.inverseCholesky(scaled, k);
+  const shifted = !turn;
+  for (let shift = SHIFT[precision]; !turn; shift *= 10) {
+    for (let i = 0; i < k; i++) scaled[i * (k + 1)]! += shift;
+    turn = la.inverseCholesky(scaled, k);
+  }
+  for (let i = 0; i < k; i++) for (let j = i; j < k; j++) turn[i * k + j]! *= scale[i]!;
+  return { turn, lengths: Float64Array.from(scale, (_, i) => 1 / turn[i * (k + 1)]!), shifted };
 }

@@ -21,6 +21,7 @@ export interface WasmExports {
     out: number,
   ): undefined;
   la_cholesky_qr(m: number, n: number, limit: number, a: number, r: number): number;
+  la_inverse_cholesky(n: number, a: number): number;
   la_solve_upper(n: number, k: number, r: number, b: number): undefined;
   la_congruence(rows: number, cols: number, t: number, s: number, out: number): undefined;
   la_svd(m: number, n: number, a: number, u: number, s: number, v: number): number;

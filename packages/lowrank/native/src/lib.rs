@@ -15,6 +15,7 @@ use faer::linalg::householder::{
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, recommended_block_size};
+use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::prelude::{Reborrow, ReborrowMut};
 use faer::{Accum, Conj, Mat, MatMut, MatRef, Par};
@@ -257,6 +258,25 @@ fn inverse_square(r: MatRef<'_, f64>) -> f64 {
         growth = x.norm_l2();
     }
     growth
+}
+
+/// l^-1 for a = l l', of which the lower triangle is read, in the place of a; 0 above the diagonal.
+/// Returns 1 where a is not positive definite.
+///
+/// # Safety
+/// `a` holds n * n values.
+#[no_mangle]
+pub unsafe extern "C" fn la_inverse_cholesky(n: usize, a: *mut f64) -> i32 {
+    let mut l = matrix(a, n, n).to_owned();
+    let mut buffer = buffer(cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default()));
+    let stack = MemStack::new(&mut buffer);
+    if cholesky_in_place(l.as_mut(), Default::default(), Par::Seq, stack, Default::default()).is_err() {
+        return 1;
+    }
+    let mut inverse = matrix_mut(a, n, n);
+    inverse.fill(0.0);
+    invert_lower_triangular(inverse, l.as_ref(), Par::Seq);
+    0
 }
 
 /// b = r^-1 b for an upper triangular r [n, n] and b [n, k].

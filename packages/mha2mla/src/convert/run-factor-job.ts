@@ -28,7 +28,7 @@ export interface FactorJob {
   heads: number;
   /** Of the latent. */
   rank: number;
-  /** `subspace` needs the device, which only the main thread has. Default `exact`. */
+  /** `subspace` needs a backend. Default `exact`. */
   route?: 'exact' | 'subspace';
 }
 

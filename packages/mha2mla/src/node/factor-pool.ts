@@ -5,10 +5,12 @@
  */
 import { Worker } from 'node:worker_threads';
 import { compileLinearAlgebra } from '@mha2mla/lowrank';
+import * as tf from '@tensorflow/tfjs-core';
 import { inlineRunner } from '../convert/inline-runner';
 import type { FactorJob, FactorResult, FactorRunner } from '../convert/run-factor-job';
 import { askThread } from './ask-thread';
 import { defaultWorkers } from './default-workers';
+import type { FactorWorkerData } from './factor-worker';
 import { shareArrays } from './share-arrays';
 
 export interface FactorPoolOptions {
@@ -21,6 +23,9 @@ export interface FactorPoolOptions {
 /** Some 20 ms of work: a thread takes ten times that to start. */
 const SMALL_MFLOP = 256;
 
+/** Backends that each thread can have for itself; a GPU is the main thread's. */
+const THREADED_BACKENDS: readonly string[] = ['tensorflow', 'wasm', 'cpu'];
+
 /**
  * @returns a runner for `convertModel`.
  * @throws (the runner) Error naming the job that failed, or whose thread was lost; the signal's
@@ -31,9 +36,10 @@ export function factorPool({
   smallJob = SMALL_MFLOP,
 }: FactorPoolOptions = {}): FactorRunner {
   return async (jobs, signal) => {
-    const here = jobs.some(({ route }) => route === 'subspace'); // the device is this thread's
+    const backend = jobs.some(({ route }) => route === 'subspace') ? tf.getBackend() : undefined;
+    const here = backend !== undefined && !THREADED_BACKENDS.includes(backend);
     if (here || jobs.every((job) => megaflops(job) < smallJob)) return inlineRunner(jobs, signal);
-    const workerData = await compileLinearAlgebra();
+    const workerData = { module: await compileLinearAlgebra(), backend };
     const threads = Array.from(
       { length: Math.min(workers ?? defaultWorkers(jobs), jobs.length) },
       () => startThread(workerData),
@@ -63,7 +69,7 @@ function megaflops({ key, value, dIn }: FactorJob): number {
   return (2 * dOut * dIn * (dIn + dOut)) / 1e6;
 }
 
-function startThread(workerData: WebAssembly.Module): Worker {
+function startThread(workerData: FactorWorkerData): Worker {
   const thread = new Worker(new URL('./factor-worker.js', import.meta.url), { workerData });
   // An idle thread that is lost takes no work with it; without a listener it would end the process.
   thread.on('error', () => {});
