@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gaussian } from '@mha2mla/testing';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Bundle, bundleSources } from '../cli/testing/bundle-sources';
 import { inlineRunner } from '../convert/inline-runner';
@@ -69,6 +70,14 @@ test.each([1, 2, 3, 8])('%i threads give the bytes of none', async (workers) => 
   const results = await factorPool({ workers, smallJob: 0 })(given);
   expect(results).toEqual(await inlineRunner(jobs()));
   expect(given).toEqual(jobs()); // nothing that was given is taken away
+});
+
+test('by the subspace route, threads take the backend of the main thread', async () => {
+  await import('@tensorflow/tfjs-backend-cpu');
+  await tf.setBackend('cpu');
+  const given = jobs().map((job) => ({ ...job, rank: 3, route: 'subspace' as const }));
+  const results = await factorPool({ workers: 2, smallJob: 0 })(given);
+  expect(results).toEqual(await inlineRunner(given));
 });
 
 test('a layer of small jobs needs no thread', async () => {
