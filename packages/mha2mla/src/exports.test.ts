@@ -22,6 +22,7 @@ test('the package exports these names and no others', () => {
     'questionOf',
     'readCalibrationFile',
     'saveAdapter',
+    'scoreOverCache',
     'scoreReferences',
     'traceModel',
     'writeHealed',

@@ -23,11 +23,9 @@ export type { Alarm, Diagnosis, LayerDiagnosis, ModalityDiagnosis } from './diag
 export { type EmbeddedReferences, embedReferences } from './evaluate/embed-references';
 export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate/evaluate';
 export { type PackedReferences, packReferences } from './evaluate/pack-references';
-export {
-  type ReferenceScore,
-  type ScoreOptions,
-  scoreReferences,
-} from './evaluate/score-references';
+export type { ReferenceScore } from './evaluate/score-answers';
+export { type CacheScores, scoreOverCache } from './evaluate/score-over-cache';
+export { type ScoreOptions, scoreReferences } from './evaluate/score-references';
 export { HealingDiverged } from './heal/divergence';
 export { type Healed, type HealReport, type HealRun, healModel } from './heal/heal-model';
 export { type HealOptions, type HealPlan, planHealing } from './heal/heal-options';

@@ -3,18 +3,10 @@
  * gives an answer exactly when each of its tokens is the likeliest behind those before it, so one
  * pass tells likelihood and exact match both.
  */
-import { argMax, type Decoder } from '@mha2mla/mla-runtime';
+import type { Decoder } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
 import type { EmbeddedReferences } from './embed-references';
-import { logLikelihood } from './log-likelihood';
-
-export interface ReferenceScore {
-  /** Negative log-likelihood of all answer tokens, the end token included. */
-  nll: number;
-  tokens: number;
-  /** Whether greedy decoding gives this answer, token for token. */
-  exact: boolean;
-}
+import { type ReferenceScore, scoreAnswers } from './score-answers';
 
 export interface ScoreOptions {
   signal?: AbortSignal;
@@ -47,16 +39,5 @@ export async function scoreReferences(
   rows.dispose();
   const values = (await logits.data()) as Float32Array;
   logits.dispose();
-  const width = values.length / labels.length;
-  let next = 0;
-  return answerLengths.map((tokens) => {
-    let nll = 0;
-    let exact = true;
-    for (let t = 0; t < tokens; t++, next++) {
-      const own = values.subarray(next * width, (next + 1) * width);
-      nll -= logLikelihood(own, labels[next]!);
-      exact &&= argMax(own) === labels[next];
-    }
-    return { nll, tokens, exact };
-  });
+  return scoreAnswers(values, labels, answerLengths);
 }
