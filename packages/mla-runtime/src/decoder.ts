@@ -106,6 +106,16 @@ export class Decoder {
     });
   }
 
+  /** [vocabulary, D]. */
+  get embedTokens(): tf.Tensor2D {
+    return this.parts.embedTokens;
+  }
+
+  /** D to vocabulary. */
+  get lmHead(): Projection {
+    return this.parts.lmHead;
+  }
+
   /** The weight of the final norm, [D]. */
   get norm(): tf.Tensor1D {
     return this.parts.norm;

@@ -8,6 +8,7 @@ test('the package exports these names and no others', () => {
     'DecoderCache',
     'DecoderLayer',
     'PADDING',
+    'RecordedDecode',
     'TEXT',
     'VISION',
     'applyRotary',

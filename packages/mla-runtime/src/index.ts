@@ -27,11 +27,13 @@ export { seededRandom } from './seeded-random';
 export { type PrefillStep, type PrefillStepOptions, prefillStep } from './step';
 export { PADDING, TEXT, type TokenLayout, textLayout, tokenLayout, VISION } from './token-layout';
 export { readValues } from './webgpu/device-failure';
+export { RecordedDecode, type RecordOptions } from './webgpu/recorded-decode';
 export {
   type RegisterWebGpuOptions,
   registerWebGpu,
   type WebGpuBackendClass,
 } from './webgpu/register-webgpu';
+export type { WeightFormat } from './webgpu/weight-format';
 export type { WeightReader } from './weight-reader';
 export { withoutPadding } from './without-padding';
 export { yieldToEventLoop } from './yield-to-event-loop';

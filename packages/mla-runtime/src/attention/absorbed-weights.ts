@@ -24,7 +24,14 @@ export interface AbsorbedWeights {
    * @returns [B, N, V].
    */
   expandValue(sum: tf.Tensor4D, shares: readonly tf.Tensor3D[]): tf.Tensor;
-  tensors: tf.Tensor[];
+  /** [K, P, C / groups]; absent when there are no nope dims or no latent. */
+  key?: tf.Tensor3D;
+  /** [K, C / groups, V]; absent when there is no latent. */
+  value?: tf.Tensor3D;
+  /** What is not common to all segments, [K, P, 1]; absent when it would be zero. */
+  keyBias?: tf.Tensor3D;
+  /** [N, 1, V]. */
+  valueBias?: tf.Tensor3D;
 }
 
 interface AbsorbOptions extends HeadShape {
@@ -49,7 +56,10 @@ export function absorbWeights(
   const valueBias = upV.bias && perQueryHead(upV.bias, heads, numAttentionHeads); // [N, 1, V]
 
   return {
-    tensors: [key, value, keyBias, valueBias].filter((t) => t !== undefined),
+    key,
+    value,
+    keyBias,
+    valueBias,
     absorbQuery(queryNope) {
       if (qkNopeHeadDim === 0) return {};
       const [batch] = queryNope.shape;
@@ -73,8 +83,8 @@ export function absorbWeights(
   };
 }
 
-export function disposeAbsorbed(weights: AbsorbedWeights): void {
-  tf.dispose(weights.tensors);
+export function disposeAbsorbed({ key, value, keyBias, valueBias }: AbsorbedWeights): void {
+  tf.dispose({ key, value, keyBias, valueBias });
 }
 
 /** Per KV head [C', width], its axes permuted. */

@@ -41,11 +41,12 @@ export async function readValues(tensor: tf.Tensor): Promise<Float32Array | Int3
   }
 }
 
-function throwFailure(device: GPUDevice | undefined, cause?: unknown): void {
+/** @throws Error with what the device has reported since it was last asked. */
+export function throwFailure(device: GPUDevice | undefined, cause?: unknown): void {
   const messages = device && failures.get(device)?.splice(0);
   if (!messages || messages.length === 0) return;
   throw new Error(
-    `readValues: the WebGPU device must run without errors, got ${messages.length}: ${messages[0]} Results since then are not valid.`,
+    `The WebGPU device must run without errors, got ${messages.length}: ${messages[0]} Results since then are not valid.`,
     { cause },
   );
 }

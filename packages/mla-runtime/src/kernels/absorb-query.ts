@@ -1,0 +1,101 @@
+/**
+ * The query of a token, ready for the cache: per head and segment a = Ukᵀ q_nope and, where the
+ * segments' key biases differ, their part of the score; and q_rope, turned. One thread an element.
+ */
+import { type LatentShape, latentKey, queryLayout } from '../webgpu/latent-shape';
+import { ENTRY, GROUP, type WgslProgram } from '../webgpu/wgsl-program';
+
+export interface AbsorbQueryOptions {
+  /** 1 / sqrt(head dim). */
+  scale: number;
+  /** Whether each segment has a key bias, or a difference to the common one. */
+  keyBias: readonly boolean[];
+}
+
+/**
+ * Bindings: query (see `queryLayout`), projected [N * R | N * P | ...], then where there are nope
+ * dims each segment's up weight [K, P, width] that has a width, and each key bias [K, P] that there
+ * is; then, where there are rope dims, angles [cos of all pairs | sin of all pairs] and pairs [K, R / 2].
+ */
+export function absorbQuery(shape: LatentShape, options: AbsorbQueryOptions): WgslProgram {
+  const { heads, keyHeads, ropeDim, nopeDim, widths } = shape;
+  const { scale, keyBias } = options;
+  const layout = queryLayout(shape);
+  const perKey = heads / keyHeads;
+  const names: string[] = [];
+  const absorbed = widths.flatMap((width, m) => {
+    if (width === 0) return [];
+    if (nopeDim > 0) names.push(`up${m}`);
+    return `
+  if (e < ${layout.absorbed[m]! + heads * width}u) {
+    ${
+      nopeDim === 0
+        ? 'query[e] = 0.0;'
+        : `let at = e - ${layout.absorbed[m]}u;
+    let h = at / ${width}u;
+    var sum = 0.0;
+    for (var p = 0u; p < ${nopeDim}u; p++) {
+      sum += nope(h, p) * up${m}[(h / ${perKey}u * ${nopeDim}u + p) * ${width}u + at % ${width}u];
+    }
+    query[e] = sum * ${scale};`
+    }
+    return;
+  }`;
+  });
+  const biases = widths.map((_, m) => {
+    if (!keyBias[m] || nopeDim === 0) return `case ${m}u: { sum = 0.0; }`;
+    names.push(`bias${m}`);
+    return `case ${m}u: {
+      for (var p = 0u; p < ${nopeDim}u; p++) { sum += nope(h, p) * bias${m}[h / ${perKey}u * ${nopeDim}u + p]; }
+    }`;
+  });
+  if (ropeDim > 0) names.push('angles');
+  const declared = names.map(
+    (name, i) => `@group(0) @binding(${i + 2}) var<storage, read> ${name} : array<f32>;`,
+  );
+  const half = ropeDim / 2;
+  const code = /* wgsl */ `
+@group(0) @binding(0) var<storage, read_write> query : array<f32>;
+@group(0) @binding(1) var<storage, read> projected : array<f32>;
+${declared.join('\n')}
+${ropeDim > 0 ? `@group(0) @binding(${names.length + 2}) var<storage, read> pairs : array<u32>;` : ''}
+
+fn nope(h : u32, p : u32) -> f32 { return projected[${heads * ropeDim}u + h * ${nopeDim}u + p]; }
+
+@compute @workgroup_size(64)
+fn main(${ENTRY}) {
+  ${GROUP}
+  let e = group * 64u + thread;
+  if (e >= ${layout.size}u) { return; }
+  ${absorbed.join('')}
+  ${
+    ropeDim === 0
+      ? '_ = projected[0];'
+      : `if (e < ${layout.bias}u) {
+    let at = e - ${layout.rope}u;
+    let h = at / ${ropeDim}u;
+    let r = at % ${half}u; // of the pair (r, r + R / 2)
+    let pair = pairs[h / ${perKey}u * ${half}u + r];
+    let first = projected[h * ${ropeDim}u + r];
+    let second = projected[h * ${ropeDim}u + r + ${half}u];
+    let c = angles[pair];
+    let s = angles[pair + arrayLength(&angles) / 2u];
+    let turned = select(second * c + first * s, first * c - second * s, at % ${ropeDim}u < ${half}u);
+    query[e] = turned * ${scale};
+    return;
+  }`
+  }
+  let h = (e - ${layout.bias}u) / ${widths.length}u;
+  var sum = 0.0;
+  switch (e - ${layout.bias}u) % ${widths.length}u {
+    ${biases.join('\n    ')}
+    default: {}
+  }
+  query[e] = sum * ${scale};
+}`;
+  return {
+    key: `absorbQuery ${latentKey({ ...shape, capacities: [] })} ${scale} ${keyBias}`,
+    code,
+    groups: Math.ceil(layout.size / 64),
+  };
+}

@@ -1,0 +1,221 @@
+/** Absorbed decode on the device, its three programs in a row, against the composed ops on wasm. */
+import { describeWebGpu, expectClose, gaussian, openWebGpu } from '@mha2mla/testing';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect, test } from 'vitest';
+import { absorbedAttention } from '../attention/absorbed-attention';
+import { absorbWeights, disposeAbsorbed } from '../attention/absorbed-weights';
+import { denseProjection } from '../dense-projection';
+import { runWgsl } from '../testing/run-wgsl';
+import { type LatentShape, latentLayout, queryLayout } from '../webgpu/latent-shape';
+import { STEP_WORDS } from '../webgpu/wgsl-program';
+import { absorbQuery } from './absorb-query';
+import { attendLatents, CHUNK, mostChunks, partialSize } from './attend-latents';
+import { expandValues } from './expand-values';
+
+const SHAPE: LatentShape = {
+  heads: 4,
+  keyHeads: 2,
+  groups: 1,
+  ropeDim: 4,
+  nopeDim: 4,
+  valueDim: 8,
+  widths: [12, 10],
+  capacities: [300, 600],
+};
+const SCALE = 1 / Math.sqrt(8);
+
+interface Case {
+  name: string;
+  shape?: Partial<LatentShape>;
+  lengths: number[];
+  /** Which segments have biases of keys and of values. */
+  bias?: boolean[];
+}
+
+const CASES: Case[] = [
+  { name: 'one token', lengths: [0, 1] },
+  { name: 'both segments', lengths: [5, 3] },
+  { name: 'several chunks, none of them full', lengths: [257, 513] },
+  { name: 'full chunks', lengths: [256, 512] },
+  { name: 'groups', shape: { groups: 2 }, lengths: [7, 260] },
+  { name: 'biases', lengths: [30, 2], bias: [true, true] },
+  { name: 'a bias of vision alone', lengths: [3, 20], bias: [true, false] },
+  { name: 'one segment', shape: { widths: [12], capacities: [40] }, lengths: [33] },
+  { name: 'no rope dims', shape: { ropeDim: 0, nopeDim: 8 }, lengths: [9, 9] },
+  { name: 'no nope dims', shape: { ropeDim: 8, nopeDim: 0 }, lengths: [9, 9], bias: [true, true] },
+  { name: 'latents of width 0', shape: { widths: [0, 0] }, lengths: [4, 4], bias: [true, true] },
+  {
+    name: 'wide values and latents',
+    shape: { widths: [70, 65], valueDim: 70 },
+    lengths: [3, 9],
+  },
+  {
+    name: '20,000 tokens',
+    shape: { widths: [4, 4], capacities: [4096, 16_384], valueDim: 2 },
+    lengths: [4000, 16_000],
+  },
+];
+
+/** Random weights, a query and a cache whose rows beyond its lengths are NaN. */
+function randomCase({ shape: change = {}, lengths, bias = [] }: Case) {
+  const shape = { ...SHAPE, ...change };
+  const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths, capacities } = shape;
+  const up = (width: number, size: number, seed: number, hasBias: boolean | undefined) =>
+    denseProjection(
+      tf.tensor2d(gaussian(width * size, seed), [width, size]),
+      hasBias ? tf.tensor1d(gaussian(size, seed + 1)) : undefined,
+    );
+  const segments = widths.map((width, m) => {
+    const upK = up(width, keyHeads * nopeDim, 10 * m + 1, bias[m]);
+    const upV = up(width, keyHeads * valueDim, 10 * m + 3, bias[m]);
+    const length = lengths[m]!;
+    const latents = gaussian(groups * length * width, 10 * m + 5);
+    const keys = gaussian(length * keyHeads * ropeDim, 10 * m + 6);
+    return { upK, upV, latents, keys, length };
+  });
+  const layout = latentLayout(shape);
+  const cache = new Float32Array(layout.size).fill(Number.NaN);
+  for (const [m, { latents, keys, length }] of segments.entries()) {
+    const row = length * widths[m]!;
+    for (let g = 0; g < groups; g++) {
+      const to = layout.latents[m]! + g * capacities[m]! * widths[m]!;
+      cache.set(latents.subarray(g * row, (g + 1) * row), to);
+    }
+    cache.set(keys, layout.keys[m]!);
+  }
+  const projected = gaussian(heads * (ropeDim + nopeDim), 99);
+  return { shape, segments, cache, projected };
+}
+
+/** Every pair unturned: cos 1, sin 0. */
+const ANGLES = Float32Array.from([1, 1, 1, 1, 0, 0, 0, 0]);
+
+describeWebGpu('absorbed decode', () => {
+  test.each(CASES)('equals the composed ops: $name', async (given) => {
+    const { device } = await openWebGpu();
+    const { shape, segments, cache, projected } = randomCase(given);
+    const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
+    await tf.setBackend('wasm');
+    const commonKeyBias = segments.at(-1)!.upK.bias;
+    const weights = segments.map(({ upK, upV }) =>
+      absorbWeights(upK, upV, {
+        numAttentionHeads: heads,
+        numKeyValueHeads: keyHeads,
+        headDim: 8,
+        qkRopeHeadDim: ropeDim,
+        qkNopeHeadDim: nopeDim,
+        ropePairs: undefined,
+        groups,
+        commonKeyBias,
+      }),
+    );
+    const rope = projected.subarray(0, heads * ropeDim).map((value) => value * SCALE);
+    const nope = projected.subarray(heads * ropeDim).map((value) => value * SCALE);
+    const expected = absorbedAttention(
+      tf.tensor4d(nope, [1, 1, heads, nopeDim]),
+      tf.tensor4d(rope, [1, 1, heads, ropeDim]),
+      segments.flatMap(({ latents, keys, length }, m) =>
+        length === 0
+          ? []
+          : [
+              {
+                latents: [tf.tensor4d(latents, [1, groups, length, widths[m]!])],
+                keys: [tf.tensor4d(keys, [1, 1, length, keyHeads * ropeDim])],
+                offset: undefined,
+                weights: weights[m]!,
+              },
+            ],
+      ),
+      keyHeads,
+    );
+    const values = (tensor: tf.Tensor | undefined) =>
+      tensor ? [tensor.dataSync() as Float32Array] : [];
+    const half = ropeDim / 2;
+    const pairs = Uint32Array.from({ length: keyHeads * half }, (_, i) => i % half);
+    const keyBias = weights.map((own) => own.keyBias !== undefined);
+    const query = await runWgsl(
+      device,
+      absorbQuery(shape, { scale: SCALE, keyBias }),
+      new Float32Array(queryLayout(shape).size),
+      [
+        projected,
+        ...weights.flatMap(({ key }) => values(key)),
+        ...weights.flatMap((own) => values(own.keyBias)),
+        ...(ropeDim > 0 ? [ANGLES, pairs] : []),
+      ],
+    );
+    const chunks = segments.map(({ length }) => Math.ceil(length / CHUNK));
+    const step = new Uint32Array(STEP_WORDS);
+    step.set(segments.map(({ length }) => length));
+    step.set(chunks, 2);
+    const count = chunks.reduce((sum, own) => sum + own, 0);
+    const partials = await runWgsl(
+      device,
+      attendLatents(shape),
+      new Float32Array(mostChunks(shape) * heads * partialSize(shape)).fill(Number.NaN),
+      [query, cache],
+      { step, groups: count * heads },
+    );
+    const valueBias = weights.map((own) => own.valueBias !== undefined);
+    const output = await runWgsl(
+      device,
+      expandValues(shape, valueBias),
+      new Float32Array(heads * valueDim),
+      [
+        partials,
+        ...weights.flatMap(({ value }) => values(value)),
+        ...weights.flatMap((own) => values(own.valueBias)),
+      ],
+      { step },
+    );
+    // Sums of up to 20,000 weighted latents, then of up to 70 products of size 1, in another order.
+    expectClose(output, await expected.data(), { abs: 5e-5, rel: 1e-5 });
+    for (const own of weights) disposeAbsorbed(own);
+    for (const { upK, upV } of segments) {
+      upK.dispose();
+      upV.dispose();
+    }
+    expected.dispose();
+    await tf.setBackend('webgpu');
+  });
+
+  test('over an empty cache gives zeros', async () => {
+    const { device } = await openWebGpu();
+    const { shape, cache } = randomCase({ name: '', lengths: [0, 0] });
+    const step = new Uint32Array(STEP_WORDS);
+    const ups = shape.widths.map((width) => gaussian(shape.keyHeads * width * shape.valueDim, 1));
+    const partials = new Float32Array(partialSize(shape)).fill(Number.NaN);
+    const output = new Float32Array(shape.heads * shape.valueDim).fill(7);
+    const program = expandValues(shape, [false, false]);
+    const found = await runWgsl(device, program, output, [partials, ...ups], { step });
+    expect([...found]).toEqual(new Array(output.length).fill(0));
+    expect(cache.every(Number.isNaN)).toBe(true);
+  });
+});
+
+test('the keys of programs differ where a baked size does', () => {
+  const changes: Partial<LatentShape>[] = [
+    {},
+    { heads: 8 },
+    { keyHeads: 4 },
+    { groups: 2 },
+    { ropeDim: 6 },
+    { nopeDim: 6 },
+    { valueDim: 6 },
+    { widths: [10, 12] },
+  ];
+  const shapes = changes.map((change) => ({ ...SHAPE, ...change }));
+  const keyBias = [false, false];
+  const distinct = (keys: string[]) => expect(new Set(keys).size).toBe(keys.length);
+  distinct(shapes.map((shape) => attendLatents(shape).key));
+  distinct(shapes.map((shape) => expandValues(shape, keyBias).key));
+  distinct(shapes.map((shape) => absorbQuery(shape, { scale: 1, keyBias }).key));
+  const other = { ...SHAPE, capacities: [301, 600] };
+  distinct([attendLatents(SHAPE).key, attendLatents(other).key]);
+  distinct(
+    [absorbQuery(SHAPE, { scale: 2, keyBias }), absorbQuery(SHAPE, { scale: 1, keyBias })].map(
+      ({ key }) => key,
+    ),
+  );
+  distinct([expandValues(SHAPE, [true, false]).key, expandValues(SHAPE, keyBias).key]);
+});

@@ -1,0 +1,114 @@
+/**
+ * The linear map of one token, y = W x + b, whose weight is f32, f16, int8 or int4, with what stands
+ * around it in a decoder fused in:
+ *   norm      x is x / rms(x) * gain; the sum of squares is taken as x is read, and divides at the end.
+ *   gated     two weights: y = silu(W x) * (W2 x).
+ *   residual  is added.
+ * Bytes read: the weight once, x once for each 4 outputs.
+ */
+import { VALUES_A_WORD, type WeightFormat } from '../webgpu/weight-format';
+import { ENTRY, GROUP, type WgslProgram } from '../webgpu/wgsl-program';
+
+export interface MatVecShape {
+  inputs: number;
+  outputs: number;
+  format: WeightFormat;
+  /** Inputs that share a scale, of int8 and int4. */
+  groupSize?: number;
+  bias?: boolean;
+  residual?: boolean;
+  gated?: boolean;
+  /** Epsilon of the norm; absent without one. */
+  normEps?: number;
+}
+
+/** Threads that share an output; 4 outputs a workgroup. */
+const LANES = 16;
+const ROWS = 4;
+
+/**
+ * Bindings: y [outputs], x [inputs], weight, then of those that there are: its scales, the second
+ * weight, its scales, bias [outputs], residual [outputs], gain [inputs].
+ */
+export function matVec(shape: MatVecShape): WgslProgram {
+  const { inputs, outputs, format, groupSize = 32, bias, residual, gated, normEps } = shape;
+  const perWord = VALUES_A_WORD[format];
+  const scaled = format === 'int8' || format === 'int4';
+  const words = Math.ceil(inputs / perWord);
+  const names = [
+    ['weight', 'u32'],
+    ...(scaled ? [['scale', 'f32']] : []),
+    ...(gated ? [['weight2', 'u32'], ...(scaled ? [['scale2', 'f32']] : [])] : []),
+    ...(bias ? [['bias', 'f32']] : []),
+    ...(residual ? [['residual', 'f32']] : []),
+    ...(normEps === undefined ? [] : [['gain', 'f32']]),
+  ];
+  const declared = names.map(
+    ([name, type], i) =>
+      `@group(0) @binding(${i + 2}) var<storage, read> ${name} : array<${type}>;`,
+  );
+  const scaleOf = (name: string) =>
+    scaled ? `* ${name}[o * ${Math.ceil(inputs / groupSize)}u + i / ${groupSize}u]` : '';
+  const rms = normEps === undefined ? '' : `* inverseSqrt(sum.z / ${inputs}.0 + ${float(normEps)})`;
+  const code = /* wgsl */ `
+@group(0) @binding(0) var<storage, read_write> y : array<f32>;
+@group(0) @binding(1) var<storage, read> x : array<f32>;
+${declared.join('\n')}
+
+// Sums of a lane: the product, that of the second weight, squares of x. 1 KiB.
+var<workgroup> part : array<vec3<f32>, ${ROWS * LANES}>;
+
+fn value(word : u32, k : u32) -> f32 { ${VALUE[format]} }
+
+@compute @workgroup_size(${ROWS * LANES})
+fn main(${ENTRY}) {
+  ${GROUP}
+  let lane = thread % ${LANES}u;
+  let o = group * ${ROWS}u + thread / ${LANES}u;
+  var sum = vec3<f32>();
+  if (o < ${outputs}u) {
+    for (var w = lane; w < ${words}u; w += ${LANES}u) {
+      let word = weight[o * ${words}u + w];
+      ${gated ? `let word2 = weight2[o * ${words}u + w];` : ''}
+      for (var k = 0u; k < ${perWord}u; k++) {
+        let i = w * ${perWord}u + k;
+        ${inputs % perWord === 0 ? '' : `if (i >= ${inputs}u) { break; }`}
+        let v = x[i]${normEps === undefined ? '' : ' * gain[i]'};
+        sum.x += v * value(word, k) ${scaleOf('scale')};
+        ${gated ? `sum.y += v * value(word2, k) ${scaleOf('scale2')};` : ''}
+        ${normEps === undefined ? '' : 'sum.z += x[i] * x[i];'}
+      }
+    }
+  }
+  part[thread] = sum;
+  for (var stride = ${LANES / 2}u; stride > 0u; stride >>= 1u) {
+    workgroupBarrier(); // a lane reads what another has written
+    if (lane < stride) { part[thread] += part[thread + stride]; }
+  }
+  if (lane != 0u || o >= ${outputs}u) { return; }
+  sum = part[thread];
+  var out = sum.x ${rms};
+  ${gated ? `out = out / (1.0 + exp(-out)) * (sum.y ${rms});` : ''}
+  ${bias ? 'out += bias[o];' : ''}
+  ${residual ? 'out += residual[o];' : ''}
+  y[o] = out;
+}`;
+  const flags = [bias && 'b', residual && 'r', gated && 'g', normEps].filter(Boolean).join();
+  return {
+    key: `matVec ${inputs} ${outputs} ${format} ${scaled ? groupSize : ''} ${flags}`,
+    code,
+    groups: Math.ceil(outputs / ROWS),
+  };
+}
+
+const VALUE: Record<WeightFormat, string> = {
+  f32: 'return bitcast<f32>(word);',
+  f16: 'return unpack2x16float(word)[k];',
+  int8: 'return f32(extractBits(bitcast<i32>(word), 8u * k, 8u));',
+  int4: 'return f32(extractBits(bitcast<i32>(word), 4u * k, 4u));',
+};
+
+/** A number as WGSL reads it. */
+function float(value: number): string {
+  return Number.isInteger(value) ? `${value}.0` : `${value}`;
+}

@@ -1,0 +1,345 @@
+/**
+ * Decoding on a WebGPU device with everything recorded: pipelines and bind groups are made once, and
+ * a token is one submit of at most 8 dispatches a layer, with nothing allocated on the device and
+ * nothing read back but the token. Weights are copied, and may be narrowed to f16, int8 or int4.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import type { Segment } from '../attention/attention';
+import type { DecoderCache } from '../cache/decoder-cache';
+import type { Decoder } from '../decoder';
+import { CHUNK, mostChunks, partialSize } from '../kernels/attend-latents';
+import { lookupRow } from '../kernels/lookup-row';
+import { NO_TOKEN, pickToken } from '../kernels/pick-token';
+import { rotaryAngles } from '../rotary';
+import { DeviceBuffers } from './device-buffers';
+import { currentDevice, throwFailure, watchDevice } from './device-failure';
+import { type LatentShape, latentLayout, queryLayout } from './latent-shape';
+import {
+  type Dispatch,
+  dispatchOfProgram,
+  floats,
+  latentFolders,
+  latentShapeOf,
+  recordLayer,
+  recordLinear,
+  type StepBuffers,
+} from './record-layer';
+import type { WeightFormat } from './weight-format';
+import { dispatchOf, STEP_WORDS } from './wgsl-program';
+
+export interface RecordOptions {
+  /** Tokens that may be decoded, for which the cache has room. Default 256. */
+  maxTokens?: number;
+  /** How weights are kept. Default f32, exact. */
+  weights?: WeightFormat;
+  /** Inputs that share a scale, of int8 and int4; a multiple of 8. Default 32. */
+  groupSize?: number;
+  /** Draw from this many of the largest logits. Default 1: greedy. */
+  topK?: number;
+  /** Above 0. Default 1. */
+  temperature?: number;
+  /** Uniform numbers in [0, 1). Needed when `topK` is above 1. */
+  random?: () => number;
+}
+
+interface Parts {
+  buffers: DeviceBuffers;
+  dispatches: readonly Dispatch[];
+  step: StepBuffers;
+  token: GPUBuffer;
+  logits: GPUBuffer;
+  staging: GPUBuffer;
+  /** Tokens of each segment so far, and the room of the last. */
+  lengths: number[];
+  capacity: number;
+}
+
+export class RecordedDecode {
+  private readonly words = new Uint32Array(STEP_WORDS);
+  private readonly numbers = new Float32Array(this.words.buffer);
+  private readonly angles: Float32Array<ArrayBuffer>;
+
+  private constructor(
+    private readonly decoder: Decoder,
+    private readonly parts: Parts,
+    private readonly options: RecordOptions,
+  ) {
+    this.angles = new Float32Array(decoder.config.headDim);
+  }
+
+  /**
+   * Record the decode step of a decoder over what a cache holds, which is copied.
+   * @param cache of one row, filled by a prefill, of f32.
+   * @throws TypeError when webgpu is not the current backend, or a layer caches no latents;
+   * RangeError for a cache of several rows or of packed vectors, or bad options.
+   */
+  static async record(
+    decoder: Decoder,
+    cache: DecoderCache,
+    options: RecordOptions = {},
+  ): Promise<RecordedDecode> {
+    const device = currentDevice();
+    if (!device) {
+      throw new TypeError(
+        `RecordedDecode: the backend must be webgpu, got ${tf.getBackend()}. Call chooseBackend('webgpu') first.`,
+      );
+    }
+    check(cache, options);
+    watchDevice(device);
+    const buffers = new DeviceBuffers(device);
+    try {
+      const parts = await recordParts(decoder, cache, buffers, options);
+      throwFailure(device);
+      return new RecordedDecode(decoder, parts, options);
+    } catch (error) {
+      buffers.dispose();
+      throw error;
+    }
+  }
+
+  /** Dispatches of one token. */
+  get dispatches(): number {
+    return this.parts.dispatches.length;
+  }
+
+  /** Bytes on the device: weights, cache and what passes between dispatches. */
+  get sizeBytes(): number {
+    return this.parts.buffers.sizeBytes;
+  }
+
+  /**
+   * Decode one token.
+   * @param positionIds [1], or [3] for M-RoPE.
+   * @param token its id; by default the one that the last step has chosen.
+   * @returns the token that follows.
+   * @throws RangeError when the cache is full or logits are NaN; Error with what the device reports.
+   */
+  async step(positionIds: Int32Array, token?: number): Promise<number> {
+    const { buffers, staging } = this.parts;
+    const { device } = buffers;
+    this.submit(positionIds, token);
+    try {
+      await staging.mapAsync(GPUMapMode.READ);
+    } catch (error) {
+      throwFailure(device, error);
+      throw error;
+    }
+    const next = new Uint32Array(staging.getMappedRange())[0]!;
+    staging.unmap();
+    throwFailure(device);
+    if (next === NO_TOKEN) {
+      throw new RangeError('RecordedDecode: logits must be numbers, got NaN. The model diverged.');
+    }
+    return next;
+  }
+
+  /** Logits that chose the last token, [vocabulary]. */
+  async logits(): Promise<Float32Array> {
+    const { buffers, logits } = this.parts;
+    const { MAP_READ, COPY_DST } = GPUBufferUsage;
+    const staging = buffers.device.createBuffer({ size: logits.size, usage: MAP_READ | COPY_DST });
+    const encoder = buffers.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(logits, 0, staging, 0, logits.size);
+    buffers.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(GPUMapMode.READ);
+    const values = new Float32Array(staging.getMappedRange().slice(0));
+    staging.destroy();
+    throwFailure(buffers.device);
+    return values;
+  }
+
+  dispose(): void {
+    this.parts.buffers.dispose();
+  }
+
+  /** Write what the step changes, and encode all dispatches into one submit. */
+  private submit(positionIds: Int32Array, token: number | undefined): void {
+    const { buffers, dispatches, step, staging, token: chosen } = this.parts;
+    const { queue } = buffers.device;
+    const chunks = this.prepare(positionIds);
+    queue.writeBuffer(step.step, 0, this.words);
+    queue.writeBuffer(step.angles, 0, this.angles);
+    if (token !== undefined) queue.writeBuffer(chosen, 0, Uint32Array.of(token));
+    const encoder = buffers.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const { pipeline, bindGroup, groups, perChunk } of dispatches) {
+      const [x, y] = dispatchOf(perChunk ? groups * chunks : groups);
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(x, y);
+    }
+    pass.end();
+    encoder.copyBufferToBuffer(chosen, 0, staging, 0, 4);
+    queue.submit([encoder.finish()]);
+  }
+
+  /** @returns the chunks of all segments. */
+  private prepare(positionIds: Int32Array): number {
+    const { lengths, capacity } = this.parts;
+    const { config } = this.decoder;
+    const last = lengths.length - 1;
+    if (lengths[last]! >= capacity) {
+      throw new RangeError(
+        `RecordedDecode: the cache is full at ${capacity} tokens of its last segment. Record with a larger maxTokens.`,
+      );
+    }
+    const { cos, sin } = rotaryAngles(positionIds, 1, config); // throws before anything changes
+    this.angles.set(cos);
+    this.angles.set(sin, cos.length);
+    const slot = lengths[last]!;
+    lengths[last] = slot + 1;
+    const chunks = lengths.map((length) => Math.ceil(length / CHUNK));
+    this.words.set([lengths[0]!, lengths[1] ?? 0, chunks[0]!, chunks[1] ?? 0, slot]);
+    const { temperature = 1, random } = this.options;
+    this.numbers[5] = temperature;
+    this.numbers[6] = random?.() ?? 0;
+    return chunks[0]! + (chunks[1] ?? 0);
+  }
+}
+
+function check(
+  cache: DecoderCache,
+  { topK = 1, temperature = 1, random, maxTokens = 256 }: RecordOptions,
+): void {
+  if (cache.batch !== 1) {
+    throw new RangeError(`RecordedDecode: the cache must have one row, got ${cache.batch}.`);
+  }
+  if (!Number.isSafeInteger(topK) || topK < 1 || topK > 256) {
+    throw new RangeError(`RecordedDecode: topK must be an integer from 1 to 256, got ${topK}.`);
+  }
+  if (!(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
+    throw new RangeError(`RecordedDecode: temperature must be positive, got ${temperature}.`);
+  }
+  if (topK > 1 && !random) {
+    throw new TypeError('RecordedDecode: expected `random` with a topK above 1.');
+  }
+  if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
+    throw new RangeError(`RecordedDecode: maxTokens must be a positive integer, got ${maxTokens}.`);
+  }
+}
+
+async function recordParts(
+  decoder: Decoder,
+  cache: DecoderCache,
+  buffers: DeviceBuffers,
+  { maxTokens = 256, weights = 'f32', groupSize = 32, topK = 1 }: RecordOptions,
+): Promise<Parts> {
+  const { config, layers } = decoder;
+  const segments: readonly Segment[] =
+    latentFolders(layers[0]!).length > 1 ? ['vision', 'text'] : ['all'];
+  const lengths = segments.map((segment) => cache.slotTable(segment).length);
+  const capacities = lengths.map((length, m) =>
+    m === lengths.length - 1 ? length + maxTokens : length,
+  );
+  const shapes = layers.map((layer, i) => latentShapeOf(config, layer, i, capacities));
+  const step = stepBuffers(decoder, shapes, buffers);
+  const token = buffers.storage(1);
+  const logits = buffers.storage(config.vocabSize);
+  const staging = buffers.create(4, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  const table = buffers.upload(await floats(decoder.embedTokens));
+  const { vocabSize, hiddenSize, rmsNormEps } = config;
+  const lookup = lookupRow(vocabSize, hiddenSize);
+  const dispatches = [
+    dispatchOfProgram(buffers.device, lookup, [step.hidden, table, token], false),
+  ];
+  const options = { weights, groupSize };
+  for (const [i, layer] of layers.entries()) {
+    const shape = shapes[i]!;
+    const own = buffers.storage(latentLayout(shape).size);
+    copyCache(cache, i, segments, shape, own, buffers.device);
+    dispatches.push(...(await recordLayer(config, layer, i, shape, own, step, buffers, options)));
+  }
+  const norm = buffers.upload(await floats(decoder.norm));
+  const part = { normEps: rmsNormEps };
+  dispatches.push(
+    await recordLinear(buffers, decoder.lmHead, options, part, logits, step.hidden, [norm]),
+  );
+  const bound = topK > 1 ? [token, logits, step.step] : [token, logits];
+  dispatches.push(dispatchOfProgram(buffers.device, pickToken(vocabSize, topK), bound, false));
+  const capacity = capacities.at(-1)!;
+  return { buffers, dispatches, step, token, logits, staging, lengths, capacity };
+}
+
+function stepBuffers(
+  { config }: Decoder,
+  shapes: readonly LatentShape[],
+  buffers: DeviceBuffers,
+): StepBuffers {
+  const largest = (size: (shape: LatentShape) => number) =>
+    buffers.storage(Math.max(...shapes.map(size)));
+  const { hiddenSize, intermediateSize, headDim } = config;
+  return {
+    hidden: buffers.storage(hiddenSize),
+    attended: buffers.storage(hiddenSize),
+    projected: largest(
+      ({ heads, keyHeads, ropeDim, nopeDim, groups, widths }) =>
+        heads * (ropeDim + nopeDim) + keyHeads * ropeDim + groups * widths.at(-1)!,
+    ),
+    query: largest((shape) => queryLayout(shape).size),
+    partials: largest((shape) => mostChunks(shape) * shape.heads * partialSize(shape)),
+    values: largest(({ heads, valueDim }) => heads * valueDim),
+    gated: buffers.storage(intermediateSize),
+    angles: buffers.storage(headDim),
+    step: buffers.create(4 * STEP_WORDS, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST),
+  };
+}
+
+/** Copy a layer's cached blocks into its flat cache, on the device. */
+function copyCache(
+  cache: DecoderCache,
+  layer: number,
+  segments: readonly Segment[],
+  shape: LatentShape,
+  to: GPUBuffer,
+  device: GPUDevice,
+): void {
+  const layout = latentLayout(shape);
+  for (const [m, segment] of segments.entries()) {
+    const parts = cache.layers[layer]!;
+    const latents = parts.part(segment, 'kvLatent');
+    if (!latents.exact || !parts.part(segment, 'kPe').exact) {
+      throw new RangeError(
+        'RecordedDecode: the cache must keep f32, got packed vectors. Make it without kvBits.',
+      );
+    }
+    const place = {
+      row: shape.widths[m]!,
+      capacity: shape.capacities[m]!,
+      start: layout.latents[m]!,
+    };
+    copyBlocks(latents.read(), place, to, device);
+    const row = shape.keyHeads * shape.ropeDim;
+    copyBlocks(
+      parts.part(segment, 'kPe').read(),
+      { ...place, row, start: layout.keys[m]! },
+      to,
+      device,
+    );
+  }
+}
+
+/** @param blocks [1, heads, t, row]; disposed. */
+function copyBlocks(
+  blocks: readonly tf.Tensor4D[],
+  { row, capacity, start }: { row: number; capacity: number; start: number },
+  to: GPUBuffer,
+  device: GPUDevice,
+): void {
+  let done = 0;
+  for (const block of blocks) {
+    const [, heads, tokens] = block.shape;
+    if (block.size > 0) {
+      const { tensorRef, buffer } = block.dataToGPU();
+      const encoder = device.createCommandEncoder();
+      for (let head = 0; head < heads; head++) {
+        const target = start + (head * capacity + done) * row;
+        const size = 4 * tokens * row;
+        encoder.copyBufferToBuffer(buffer!, head * size, to, 4 * target, size);
+      }
+      device.queue.submit([encoder.finish()]);
+      tensorRef.dispose();
+    }
+    block.dispose();
+    done += tokens;
+  }
+}
