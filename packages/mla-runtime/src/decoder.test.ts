@@ -210,6 +210,16 @@ describeBackends('a decoder equals float64 loops', () => {
     expect(biased).toBeLessThan(plain + 1e-3);
   });
 
+  test('an exempt layer reads what it was given', async () => {
+    const given = randomCase({ decoupled: true, numHiddenLayers: 1 });
+    const decoder = await loadDecoder(given.config, readerOf(given.weights));
+    const bits = { kvBits: 4, ropeBits: 4, groupSize: 8 } as const;
+    const exempt = await decode(decoder, given, PROMPT, { ...bits, layers: { 0: {} } });
+    expect(exempt).toEqual(await decode(decoder, given));
+    expect(exempt).not.toEqual(await decode(decoder, given, PROMPT, bits));
+    decoder.dispose();
+  });
+
   test('one by one from the first token equals all at once', async () => {
     const given = randomCase({ decoupled: true }, new Array<number>(6).fill(T));
     const decoder = await loadDecoder(given.config, readerOf(given.weights));

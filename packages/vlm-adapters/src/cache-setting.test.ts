@@ -6,6 +6,7 @@ test('a setting survives its way through the config file', () => {
     {},
     { kvBits: 4 as const },
     { kvBits: { vision: 4 as const, text: 8 as const }, ropeBits: 16 as const, groupSize: 64 },
+    { kvBits: 4 as const, layers: { 0: { kvBits: 16 as const }, 12: { ropeBits: 8 as const } } },
   ]) {
     const block = JSON.parse(JSON.stringify({ cache: cacheBlock(setting) }));
     expect(parseCacheSetting(block)).toEqual(setting);
@@ -23,5 +24,8 @@ test('settings that no cache has are refused by name', () => {
   expect(parse({ rope_bits: 1e9 })).toThrow(/rope_bits/);
   expect(parse({ group_size: 0 })).toThrow(/group_size/);
   expect(parse({ group_size: 2 ** 40 })).toThrow(/group_size/);
+  expect(parse({ layers: { 1: { kv_bits: 5 } } })).toThrow(/cache\.layers\.1\.kv_bits must be/);
+  expect(parse({ layers: { '-1': {} } })).toThrow(/name layers by number, got "-1"/);
+  expect(parse({ layers: [4] })).toThrow();
   expect(parse('4')).toThrow();
 });

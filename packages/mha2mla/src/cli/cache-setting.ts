@@ -18,12 +18,13 @@ export interface CacheReport {
  */
 export function cacheSetting(
   source: VlmSource,
-  { kvBits, ropeBits }: CacheFlags = {},
+  { kvBits, ropeBits, kvLayers }: CacheFlags = {},
 ): { cache: CacheOptions; report: CacheReport } {
   const cache = {
     ...source.cache,
     ...(kvBits !== undefined && { kvBits }),
     ...(ropeBits !== undefined && { ropeBits }),
+    ...(kvLayers !== undefined && { layers: kvLayers }),
   };
   const bytes = asUsage(() => cacheBytesPerToken(source.config.decoder, source.weights, cache));
   return {

@@ -2,6 +2,7 @@ import { InvalidArgumentError } from 'commander';
 import { describe, expect, test } from 'vitest';
 import {
   bits,
+  bitsByLayer,
   bitsByModality,
   collect,
   countsBySection,
@@ -24,6 +25,8 @@ describe('values that are meant', () => {
     ['bits by modality', bitsByModality('4'), 4],
     ['bits by modality', bitsByModality('vision=4,text=8'), { vision: 4, text: 8 }],
     ['bits by modality', bitsByModality('text=16'), { text: 16 }],
+    ['bits by layer', bitsByLayer('0=16'), { 0: { kvBits: 16 } }],
+    ['bits by layer', bitsByLayer('2-3=8'), { 2: { kvBits: 8 }, 3: { kvBits: 8 } }],
     ['counts', countsBySection('4,0,12'), [4, 0, 12]],
     ['counts', countsBySection('proportional'), 'proportional'],
     ['list', collect('b', collect('a')), ['a', 'b']],
@@ -49,6 +52,14 @@ describe('values that cannot be meant are refused, with what they must be', () =
       ['', 'x', '4;6', '4,,6', '4,-6', '4.5', '4,', '99999'],
       'as in 4,6,6',
     ],
+    [
+      'bits by layer',
+      bitsByLayer,
+      ['', '0', '0=16,', '7-5=8', '0=8-9', '-1=8'],
+      'as in 0=16,5-7=8',
+    ],
+    ['bits by layer', bitsByLayer, ['0=3', '1=16,0=5'], 'one of 4, 8, 16'],
+    ['bits by layer', bitsByLayer, ['0=8,0=16', '1-3=8,2=4'], 'a layer once'],
     [
       'bits by modality',
       bitsByModality,

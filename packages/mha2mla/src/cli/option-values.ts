@@ -71,6 +71,23 @@ export function bits(value: string): CacheBits {
   throw new InvalidArgumentError(`It must be one of ${BITS.join(', ')}.`);
 }
 
+/** Bits of single layers and runs of them, as in `0=16,5-7=8`. */
+export function bitsByLayer(value: string): NonNullable<CacheOptions['layers']> {
+  const found: Record<number, { kvBits: CacheBits }> = {};
+  for (const part of value.split(',')) {
+    const [, first, last = first, width = ''] = /^(\d{1,4})(?:-(\d{1,4}))?=(\d+)$/.exec(part) ?? [];
+    if (first === undefined || Number(first) > Number(last)) {
+      throw new InvalidArgumentError('It must be bits of layers, as in 0=16,5-7=8.');
+    }
+    for (let layer = Number(first); layer <= Number(last); layer++) {
+      if (found[layer])
+        throw new InvalidArgumentError(`It must name a layer once, got ${layer} twice.`);
+      found[layer] = { kvBits: bits(width) };
+    }
+  }
+  return found;
+}
+
 /** `4`, or bits by modality: `vision=4,text=8`. */
 export function bitsByModality(value: string): NonNullable<CacheOptions['kvBits']> {
   if (!value.includes('=')) return bits(value);

@@ -3,7 +3,7 @@ import type { CacheOptions } from '@mha2mla/mla-runtime';
 import type { VideoPositions } from '@mha2mla/vlm-adapters';
 import { type Command, Option } from 'commander';
 import { BACKENDS, type BackendChoice } from '../node/register-backends';
-import { bits, bitsByModality, integer } from './option-values';
+import { bits, bitsByLayer, bitsByModality, integer } from './option-values';
 
 export interface RunFlags {
   backend: BackendChoice;
@@ -17,6 +17,7 @@ export interface MediaFlags {
 export interface CacheFlags {
   kvBits?: CacheOptions['kvBits'];
   ropeBits?: CacheOptions['ropeBits'];
+  kvLayers?: CacheOptions['layers'];
 }
 
 export interface AdapterFlags {
@@ -49,7 +50,12 @@ export function addCacheOptions(command: Command): Command {
       'bits of cached latents (or keys and values): 4, 8, 16, or vision=4,text=8',
       bitsByModality,
     )
-    .option('--rope-bits <bits>', 'bits of rotary keys (8 once --kv-bits is below 8)', bits);
+    .option('--rope-bits <bits>', 'bits of rotary keys (8 once --kv-bits is below 8)', bits)
+    .option(
+      '--kv-layers <bits>',
+      'layers with bits of their own, as in 0=16,5-7=8, their rotary keys as if by --kv-bits',
+      bitsByLayer,
+    );
 }
 
 export function addAdapterOption(command: Command): Command {

@@ -1,6 +1,6 @@
 /** Share a budget of cache bytes among the latents of all layers and modalities, as measured. */
 import { allocateRanks, type RankCurve } from '@mha2mla/lowrank';
-import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import type { CacheOptions, DecoderConfig } from '@mha2mla/mla-runtime';
 import type { ConversionPlan } from './convert-options';
 import { type LatentRanks, uniformRanks } from './latent-ranks';
 import type { MeasuredLayer } from './measure-layers';
@@ -28,8 +28,11 @@ export function allocateLatents(
   const { rank, decouple } = plan;
   const modalities: Modality[] = decouple ? ['vision', 'text'] : ['vision'];
   const curves = modalities.flatMap((modality) => {
-    const bytes = bytesByRank(config, plan, modality, measured[0]!.errors[modality]!.length);
-    return measured.map((layer) => curveOf(layer, modality, { bytes, decouple }));
+    return measured.map((layer, index) => {
+      const ownPlan = { ...plan, cache: cacheOfLayer(plan.cache, index) };
+      const bytes = bytesByRank(config, ownPlan, modality, layer.errors[modality]!.length);
+      return curveOf(layer, modality, { bytes, decouple });
+    });
   });
   const { ranks } = allocateRanks(curves, {
     budget: budgetBytes(config, plan.kvBudget),
@@ -49,6 +52,12 @@ function curveOf(
 ): RankCurve {
   const share = decouple ? shares[modality] : shares.vision + shares.text;
   return { errors: errors[modality]!, weight: residual > 0 ? share / residual : 0, bytes };
+}
+
+/** The setting of one layer, as if it were all. */
+function cacheOfLayer({ layers, ...cache }: CacheOptions, index: number): CacheOptions {
+  const own = layers?.[index];
+  return own ? { ...cache, kvBits: own.kvBits, ropeBits: own.ropeBits } : cache;
 }
 
 /** Bytes of one layer's latent and rotary keys in the half of the tokens that are of a modality. */

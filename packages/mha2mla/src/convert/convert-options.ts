@@ -11,6 +11,7 @@ import {
   type MklChoice,
 } from './pair-options';
 import { planKvBudget } from './plan-kv-budget';
+import { plannedCacheBytes } from './planned-cache-bytes';
 import { widestRank } from './widest-rank';
 
 export interface ConvertOptions {
@@ -181,6 +182,7 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
   }
   if (!choosesByAttention) checkPairs(config, plan);
   checkCacheBits(plan);
+  plannedCacheBytes(config, plan); // bits of layers that there are not are told now
   if (plan.layout === 'reference') checkReference(plan);
   return plan;
 }

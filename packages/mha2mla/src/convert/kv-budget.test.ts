@@ -89,6 +89,7 @@ describe('what a budget buys', () => {
     { kvBits: 4 },
     { kvBits: { vision: 4, text: 8 }, ropeBits: 16 },
     { kvBits: 8, groupSize: 16 },
+    { kvBits: 4, layers: { 1: { kvBits: 16 } } },
   ])('bits %o are counted', (cache) => {
     const plan = planConversion(wide, { kvBudget: 0.125, cache });
     const exact = planConversion(wide, { kvBudget: 0.125 });

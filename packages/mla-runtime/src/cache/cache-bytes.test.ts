@@ -33,6 +33,20 @@ const CASES: [string, RandomDecoderOptions, CacheOptions, number, number][] = [
     72,
     80,
   ],
+  [
+    '4 bits, the first layer exempt: 80 / 2 + 72 / 2',
+    { decoupled: true },
+    { kvBits: 4, groupSize: 4, layers: { 0: { kvBits: 16 } } },
+    76,
+    76,
+  ],
+  [
+    'bits of a layer by modality, its rotary keys at 8',
+    { decoupled: true },
+    { groupSize: 4, layers: { 1: { kvBits: { vision: 4, text: 16 }, ropeBits: 8 } } },
+    76,
+    80,
+  ],
 ];
 
 describe('cacheBytesPerToken', () => {

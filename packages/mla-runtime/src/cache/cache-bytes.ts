@@ -8,7 +8,7 @@ import type { Segment } from '../attention/attention';
 import { headShape } from '../attention/head-shape';
 import type { DecoderConfig } from '../decoder-config';
 import type { WeightReader } from '../weight-reader';
-import { type CacheOptions, cacheStorage } from './cache-options';
+import { type CacheOptions, cacheStorage, checkCacheOptions } from './cache-options';
 
 export interface CacheBytes {
   vision: number;
@@ -24,6 +24,7 @@ export function cacheBytesPerToken(
   weights: Pick<WeightReader, 'shape'>,
   options: CacheOptions = {},
 ): CacheBytes {
+  checkCacheOptions(options, config.numHiddenLayers, []);
   const total = { vision: 0, text: 0 };
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     total.vision += layerBytes(config, weights, layer, 'vision', options);
@@ -41,7 +42,7 @@ function layerBytes(
 ): number {
   const { numKeyValueHeads, headDim, qkRopeHeadDim } = headShape(config, layer);
   const bytes = (segment: Segment, part: string, channels: number) => {
-    const { bits = 16, groupSize } = cacheStorage(segment, part, options);
+    const { bits = 16, groupSize } = cacheStorage(layer, segment, part, options);
     return packedBytesPerToken({ channels, bits, groupSize });
   };
   const name = `layers.${layer}.self_attn`;

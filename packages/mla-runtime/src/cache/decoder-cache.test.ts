@@ -42,6 +42,11 @@ describe('DecoderCache', () => {
   test.each([
     [{ blockLength: 0 }, /blockLength must be a positive integer, got 0/],
     [{ blockLength: 1.5 }, /blockLength must be a positive integer, got 1.5/],
+    [{ layers: { 1: { kvBits: 8 as const } } }, /layers must be numbers below 1, got layer 1/],
+    [
+      { layers: { 0: { kvBits: { vision: 4 as const } } } },
+      /one number where all tokens share a cache, got vision=4/,
+    ],
     [{ kvBits: { vision: 4 as const } }, /one number where all tokens share a cache, got vision=4/],
   ])('refuses %o before any work', (options, message) => {
     expect(() => DecoderCache.create(1, 1, ['all'], options)).toThrow(message);

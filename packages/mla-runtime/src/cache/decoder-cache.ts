@@ -5,7 +5,7 @@
  */
 import type { Segment } from '../attention/attention';
 import type { TokenLayout } from '../token-layout';
-import { type CacheOptions, cacheStorage } from './cache-options';
+import { type CacheOptions, cacheStorage, checkCacheOptions } from './cache-options';
 import { LayerCache } from './layer-cache';
 import { segmentColumns, sequencePositions } from './segment-tokens';
 import { SlotAngles } from './slot-angles';
@@ -28,10 +28,13 @@ export class DecoderCache {
     segments: readonly Segment[],
     options: CacheOptions = {},
   ): DecoderCache {
-    const storageOf = (segment: Segment, part: string) => cacheStorage(segment, part, options);
-    for (const segment of segments) storageOf(segment, 'kvLatent'); // fail before any work
+    checkCacheOptions(options, numLayers, segments); // fail before any work
     return new DecoderCache(
-      Array.from({ length: numLayers }, () => new LayerCache(storageOf)),
+      Array.from(
+        { length: numLayers },
+        (_, layer) =>
+          new LayerCache((segment, part) => cacheStorage(layer, segment, part, options)),
+      ),
       new Map(segments.map((segment) => [segment, new SlotTable(batch)])),
       new Int32Array(batch),
       SlotAngles.empty(),

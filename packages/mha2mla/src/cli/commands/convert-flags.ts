@@ -155,7 +155,7 @@ export async function convertOptions(flags: ConvertFlags): Promise<ConvertOption
     route: flags.route,
     decouple: flags.decouple,
     dtype: flags.dtype?.toUpperCase() as ConvertOptions['dtype'],
-    cache: { kvBits: flags.kvBits, ropeBits: flags.ropeBits },
+    cache: { kvBits: flags.kvBits, ropeBits: flags.ropeBits, layers: flags.kvLayers },
     ...(flags.ranks !== undefined && { ranks: await readRanks(flags.ranks) }),
   };
 }

@@ -71,6 +71,19 @@ test('for people it is a few lines on standard output', async () => {
   expect([status, stderr]).toEqual([0, '']);
 });
 
+test('the cache is counted in the bits that are asked for, layer by layer', async () => {
+  const bytes = async (...bits: string[]) =>
+    JSON.parse((await runInProcess(['inspect', MODEL, '--json', ...bits])).stdout)
+      .cacheBytesPerToken.model;
+  const [whole, four] = [await bytes(), await bytes('--kv-bits', '4')];
+  const layers = 4;
+  const exempt = await bytes('--kv-bits', '4', '--kv-layers', '1-2=16');
+  expect(exempt).toBe(((layers - 2) * four + 2 * whole) / layers);
+  const { status, stderr } = await runInProcess(['inspect', MODEL, '--kv-layers', '4=16']);
+  expect(status).toBe(2);
+  expect(stderr).toContain('layers must be numbers below 4, got layer 4');
+});
+
 test('names of tensors cannot drive a terminal, nor pass for other lines', async () => {
   const folder = join(root, 'hostile');
   const name = '\u001b]0;owned\u0007\nmissing tensors: none';

@@ -4,11 +4,12 @@ import { withModelFolder } from '../../node/open-model';
 import { cacheSetting } from '../cache-setting';
 import { printableLine } from '../printable';
 import type { AddCommand } from '../program';
+import { addCacheOptions, type CacheFlags } from '../shared-options';
 import { addDeepOptions, type DeepFlags, describeDiagnosis, inspectDeep } from './inspect-deep';
 
 /** `inspect MODEL`: what a folder holds, from its headers alone, or with a look at what it does. */
 export const addInspect: AddCommand = (program, contextOf) => {
-  addDeepOptions(program.command('inspect <model>'))
+  addCacheOptions(addDeepOptions(program.command('inspect <model>')))
     .description(
       'what a model is, and what its cache costs, from headers alone; with --deep, what a conversion would cost',
     )
@@ -16,10 +17,10 @@ export const addInspect: AddCommand = (program, contextOf) => {
       'after',
       '\nExample:\n  mha2mla inspect MODEL --deep --data calibration.jsonl --kv-budget 0.25',
     )
-    .action((folder: string, flags: DeepFlags) => {
+    .action((folder: string, flags: DeepFlags & CacheFlags) => {
       const context = contextOf(flags);
       return withModelFolder(folder, {}, async (source) => {
-        const report = inspect(source);
+        const report = inspect(source, flags);
         const deep = await inspectDeep(source, flags, context);
         context.result({ ...report, deep }, () =>
           [describe(report), ...(deep ? [describeDiagnosis(deep)] : [])].join('\n'),
@@ -30,7 +31,7 @@ export const addInspect: AddCommand = (program, contextOf) => {
 
 type Inspection = ReturnType<typeof inspect>;
 
-function inspect(source: VlmSource) {
+function inspect(source: VlmSource, flags: CacheFlags) {
   const { family, checkpoint } = source;
   const config = source.config.decoder;
   const { mla } = config;
@@ -54,7 +55,7 @@ function inspect(source: VlmSource) {
       ...(latents && { latentWidths: latents, latentWidth: oneOf(latents) }),
     }),
     cacheBytesPerToken: {
-      model: cacheSetting(source).report.cacheBytesPerToken,
+      model: cacheSetting(source, flags).report.cacheBytesPerToken,
       original: bytesOf(original),
       mhaEquivalent: bytesOf({ ...original, numKeyValueHeads: config.numAttentionHeads }),
     },
