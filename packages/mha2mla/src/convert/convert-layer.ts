@@ -13,6 +13,7 @@ import { factorLayer } from './factor-layer';
 import { isReplaced, type StoredLayer, storedLayer } from './layer-source';
 import type { LayerTensor, LayerWeights } from './layer-weights';
 import { propagateLayer } from './propagate-layer';
+import { rotateLatents } from './rotate-latents';
 import type { FactorRunner } from './run-factor-job';
 import { layerDtype, roundLayer, shardName, writeLayer } from './write-layer';
 
@@ -68,7 +69,10 @@ async function makeLayer(job: LayerJob, stored: StoredLayer) {
   const { source, output, plan, index } = job;
   const { pairs, scores, split, factored } = await factorLayer(job);
   const dtype = plan.dtype ?? layerDtype(stored);
-  const fresh = roundLayer(new Map([...split.rotary, ...factored.tensors]), dtype, stored.prefix);
+  const tensors = new Map([...split.rotary, ...factored.tensors]);
+  const { hadamard: largest, groups } = plan;
+  const turned = largest === undefined ? tensors : rotateLatents(tensors, { largest, groups });
+  const fresh = roundLayer(turned, dtype, stored.prefix);
   const entries = await writeLayer(source, output, shardOf(job), stored, fresh, {
     dtype,
     castAll: plan.dtype !== undefined,

@@ -79,6 +79,11 @@ export interface ConvertOptions {
   /** Latents cut by groups of KV heads. Default 1, the joint latent. */
   groups?: number;
   /**
+   * Largest Hadamard block, a power of two, by which latents are turned: the model gives the same,
+   * and no channel of what is cached stands out. Default none.
+   */
+  hadamard?: number;
+  /**
    * What the next layer is calibrated on: output of the original, partial-RoPE or converted layer
    * (default).
    */
@@ -97,11 +102,18 @@ export interface ConvertOptions {
 }
 
 /** Options that stay `undefined` where they play no part. */
-type Optional = 'ranks' | 'rank' | 'kvBudget' | 'dtype' | 'sectionQuotas' | keyof MklChoice;
+type Optional =
+  | 'ranks'
+  | 'rank'
+  | 'kvBudget'
+  | 'hadamard'
+  | 'dtype'
+  | 'sectionQuotas'
+  | keyof MklChoice;
 
 export interface ConversionPlan
   extends Required<Omit<ConvertOptions, Optional>>,
-    Pick<ConvertOptions, 'ranks' | 'kvBudget' | 'dtype' | keyof MklChoice> {
+    Pick<ConvertOptions, 'ranks' | 'kvBudget' | 'hadamard' | 'dtype' | keyof MklChoice> {
   /** The one rank of all latents; absent where `latentRanks` differ. */
   rank?: number;
   /** Pairs to keep of each section. */
@@ -167,6 +179,7 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
     route: options.route ?? 'exact',
     decouple: options.decouple ?? true,
     groups,
+    hadamard: checkHadamard(options, factor),
     propagate: options.propagate ?? 'converted',
     videoAsText: options.videoAsText ?? options.layout === 'reference',
     layout: options.layout ?? 'extended',
@@ -285,6 +298,22 @@ function checkGroups(
     throw new RangeError(`planConversion: groups need factor joint, got ${factor}.`);
   }
   return groups;
+}
+
+function checkHadamard(
+  { hadamard }: ConvertOptions,
+  factor: ConversionPlan['factor'],
+): number | undefined {
+  if (hadamard === undefined) return undefined;
+  if (!(Number.isSafeInteger(hadamard) && hadamard >= 2 && Number.isInteger(Math.log2(hadamard)))) {
+    throw new RangeError(
+      `planConversion: hadamard must be a power of two of at least 2, got ${hadamard}.`,
+    );
+  }
+  if (factor !== 'joint') {
+    throw new RangeError(`planConversion: hadamard needs factor joint, got ${factor}.`);
+  }
+  return hadamard;
 }
 
 function checkRanks(

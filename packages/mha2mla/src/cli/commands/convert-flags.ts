@@ -25,6 +25,7 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   kvBudget?: number;
   allocation?: ConvertOptions['allocation'];
   groups: number;
+  hadamard?: number;
   factor: NonNullable<ConvertOptions['factor']>;
   init: NonNullable<ConvertOptions['init']>;
   center?: boolean;
@@ -94,6 +95,11 @@ export function addConvertOptions(command: Command): Command {
       ),
     )
     .option('--groups <n>', 'latents cut by KV heads', integer(1), 1)
+    .option(
+      '--hadamard <n>',
+      'turn latents in blocks of at most n channels (a power of two), for caches of few bits',
+      integer(2),
+    )
     .addOption(convertChoice('factor', 'form', 'what shares a latent').default('joint'))
     .addOption(convertChoice('init', 'form', 'what factors are fitted to').default('activations'))
     .option('--center', 'factor activations less their mean, which goes to the biases')
@@ -144,10 +150,21 @@ export function addConvertOptions(command: Command): Command {
 
 export async function convertOptions(flags: ConvertFlags): Promise<ConvertOptions> {
   const { strategy, ropeDim, uniformStart, unrotate, rank, kvBudget, groups, factor, init } = flags;
-  const { mklVariant, mklSplit, visionWeight, sectionQuotas, allocation } = flags;
+  const { mklVariant, mklSplit, visionWeight, sectionQuotas, allocation, hadamard } = flags;
   return {
-    ...{ mklVariant, mklSplit, visionWeight, sectionQuotas, allocation },
-    ...{ strategy, ropeDim, uniformStart, unrotate, rank, kvBudget, groups, factor, init },
+    ...{ mklVariant, mklSplit, visionWeight, sectionQuotas, allocation, hadamard },
+    ...{
+      strategy,
+      ropeDim,
+      uniformStart,
+      unrotate,
+      rank,
+      kvBudget,
+      groups,
+      factor,
+      init,
+      hadamard,
+    },
     propagate: flags.propagate,
     videoAsText: flags.videoAsText,
     layout: flags.layout,
