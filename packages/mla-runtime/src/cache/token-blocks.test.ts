@@ -19,7 +19,7 @@ async function stored(blocks: TokenBlocks) {
   return { values, lengths };
 }
 
-describeBackends('TokenBlocks', () => {
+describeBackends('TokenBlocks', { webgpu: true }, () => {
   test.each([undefined, 16, 8, 4] as const)(
     '%s bits: appending in pieces equals appending at once, to the bit',
     async (bits) => {

@@ -1,0 +1,121 @@
+/** On webgpu the words and values are those of cpu, to the bit. */
+import { describeWebGpu, expectNoLeak, gaussian } from '@mha2mla/testing';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect, test } from 'vitest';
+import { concatPacked } from '../concat-packed';
+import { dequantizeAffine } from '../dequantize-affine';
+import { halfValues } from '../kernels/half-float';
+import type { PackedBits } from '../packed-layout';
+import { PackedTensor } from '../packed-tensor';
+import { quantizeAffine } from '../quantize-affine';
+
+/** The bits of what a tensor holds, as NaN equals no NaN. */
+const bitsOf = async (tensor: tf.Tensor | undefined) =>
+  tensor && new Int32Array((await tensor.data()).slice().buffer);
+
+/** Groups of all sizes of numbers, of constants, with subnormals, zeros of both signs and NaN. */
+function hardValues(length: number, seed: number): Float32Array {
+  const spreads = [1e-45, 1e-40, 1e-9, 1e-7, 1e-4, 1, 300, 7e4, 1e30];
+  const offsets = [0, -0, 1, -1000, 5e4, -7e4, 2 ** -24];
+  const noise = gaussian(length, seed);
+  return noise.map((value, i) => {
+    const block = Math.floor(i / 40) + seed;
+    if (i % 97 === 96) return [Number.NaN, Number.POSITIVE_INFINITY, -0][i % 3]!;
+    const offset = offsets[block % offsets.length]!;
+    return i % 7 === 0 ? offset : offset + spreads[block % spreads.length]! * value;
+  });
+}
+
+async function pack(values: Float32Array, shape: number[], bits: PackedBits, groupSize: number) {
+  const packed = quantizeAffine(tf.tensor(values, shape), { bits, groupSize });
+  const [codes, params] = [await bitsOf(packed.codes), await bitsOf(packed.params)];
+  return { codes, params, values: await bitsOf(dequantizeAffine(packed)) };
+}
+
+const SHAPES: [number[], number][] = [
+  [[1, 30, 40], 40],
+  [[25, 41], 20],
+  [[100, 7], 3],
+  [[600, 1], 1],
+  [[2, 2, 3, 64], 32],
+];
+
+describeWebGpu('kernels of webgpu', () => {
+  test.each([4, 8, 16] as const)('%d bits: words and values of cpu', async (bits) => {
+    for (const [index, [shape, groupSize]] of SHAPES.entries()) {
+      const values = hardValues(tf.util.sizeFromShape(shape), index);
+      await tf.setBackend('cpu');
+      const expected = await pack(values, shape, bits, groupSize);
+      await tf.setBackend('webgpu');
+      expect(await pack(values, shape, bits, groupSize)).toEqual(expected);
+    }
+  });
+
+  test('ties of codes go to the even one', async () => {
+    // Scale 1 and zero point 0 of 4 bits; a quotient may round to a half of it.
+    const middles = Array.from({ length: 14 }, (_, k) => [k + 0.5, k + 0.49999997, k + 0.5000001]);
+    const values = Float32Array.from([0, 15, ...middles.flat()]);
+    await tf.setBackend('cpu');
+    const expected = await pack(values, [1, values.length], 4, values.length);
+    await tf.setBackend('webgpu');
+    expect(await pack(values, [1, values.length], 4, values.length)).toEqual(expected);
+  });
+
+  test('all 65,536 halves come back to the bit', async () => {
+    const words = Int32Array.from({ length: 32768 }, (_, i) => (2 * i) | ((2 * i + 1) << 16));
+    const layout = { bits: 16, groupSize: 1 } as const;
+    const stored = new PackedTensor([1, 65536], layout, tf.tensor2d(words, [1, 32768], 'int32'));
+    const values = dequantizeAffine(stored);
+    expect(await bitsOf(values)).toEqual(new Int32Array(halfValues().buffer));
+    const again = quantizeAffine(values, layout);
+    expect(await again.codes.data()).toEqual(words);
+  });
+
+  test('words are joined along any axis, bit by bit, and with nothing', async () => {
+    for (const [axis, sizes] of [
+      [0, [2, 3]],
+      [1, [1, 4]],
+      [1, [0, 2]],
+      [1, [2, 0]],
+    ] as const) {
+      const parts = sizes.map((size, i) => {
+        const shape = axis === 0 ? [size, 2, 40] : [2, size, 40];
+        return { shape, values: hardValues(tf.util.sizeFromShape(shape), i) };
+      });
+      const join = async (backend: string) => {
+        await tf.setBackend(backend);
+        const [a, b] = parts.map(({ values, shape }) =>
+          quantizeAffine(tf.tensor(values, shape), { bits: 8, groupSize: 32 }),
+        );
+        const joined = concatPacked(a!, b!, axis);
+        return [joined.shape, await bitsOf(joined.codes), await bitsOf(joined.params)];
+      };
+      const expected = await join('cpu');
+      expect(await join('webgpu')).toEqual(expected);
+    }
+  });
+
+  test('nothing is packed to nothing', async () => {
+    for (const shape of [
+      [3, 0],
+      [0, 5],
+    ]) {
+      const packed = quantizeAffine(tf.zeros(shape), { bits: 4, groupSize: 2 });
+      expect(packed.sizeBytes).toBe(0);
+      expect(dequantizeAffine(packed).shape).toEqual(shape);
+    }
+  });
+
+  test('leaves no tensors behind', async () => {
+    const x = tf.tensor2d(gaussian(80, 1), [2, 40]);
+    await expectNoLeak(async () => {
+      for (const bits of [4, 8, 16] as const) {
+        const packed = quantizeAffine(x, { bits, groupSize: 32 });
+        const joined = concatPacked(packed, packed, 0);
+        const values = dequantizeAffine(joined);
+        await values.data();
+        for (const part of [packed, joined, values]) part.dispose();
+      }
+    });
+  });
+});
