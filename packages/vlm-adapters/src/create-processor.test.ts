@@ -84,7 +84,7 @@ describe('LLaVA-1.5: inputs equal those of Hugging Face', () => {
   test('a prompt beyond the context is refused with both numbers', async () => {
     const sample = { messages: [{ role: 'user', content: 'star '.repeat(9000) }], images: [] };
     expect(() => processor.process([sample])).toThrow(
-      /must fit the model's \d+ positions, got \d+/,
+      /must fit the context window of \d+ tokens, got a prompt of \d+/,
     );
   });
 });
@@ -103,10 +103,14 @@ test('the tokens of pictures are summed against the context before any is repeat
     ]);
   };
   // No array has 2^40 entries: to repeat so often would be another error.
-  expect(() => process(8192, 2 ** 40)).toThrow(/must fit the model's 8192 positions, got 10995116/);
+  expect(() => process(8192, 2 ** 40)).toThrow(
+    /must fit the context window of 8192 tokens, got a prompt of 10995116/,
+  );
   const { length } = process(8192, 7, 9);
   expect(process(length, 7, 9).inputIds.filter((id) => id === 400)).toHaveLength(16);
-  expect(() => process(length - 1, 7, 9)).toThrow(`${length - 1} positions, got ${length} tokens`);
+  expect(() => process(length - 1, 7, 9)).toThrow(
+    `window of ${length - 1} tokens, got a prompt of ${length}.`,
+  );
 });
 
 test('an answer is encoded as it was trained: after a space, before the end token', async () => {

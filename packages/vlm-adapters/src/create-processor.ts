@@ -2,7 +2,7 @@
  * A processor from its parts: conversations become token ids by the checkpoint's own template and
  * tokenizer, and each placeholder of a picture is repeated as often as the picture has features.
  */
-
+import { ContextFullError } from '@mha2mla/mla-runtime';
 import type { RgbImage } from './image/rgb-image';
 import type { MediaInputs, ModelInputs, Processor, ProcessorSample, Video } from './model-inputs';
 import type { ChatTemplate } from './text/chat-template';
@@ -40,6 +40,10 @@ export function createProcessor(parts: ProcessorParts): Processor {
     process: (samples) => processSamples(parts, samples),
     encodeAnswer: (messages, answer) => encodeAnswer(parts, messages, answer),
     processImages: (images) => prepareImages(images).inputs,
+    processMedia: (media) => {
+      const { images, videos } = prepareMedia(parts, [media]);
+      return { ...images.inputs, ...videos.inputs };
+    },
   };
 }
 
@@ -48,8 +52,7 @@ function processSamples(
   samples: readonly ProcessorSample[],
 ): ModelInputs {
   if (samples.length === 0) throw new RangeError('process: expected samples, got none.');
-  const images = prepareAll(samples, ({ images }) => images, parts.prepareImages);
-  const videos = prepareAll(samples, ({ videos = [] }) => videos, parts.prepareVideos ?? noVideos);
+  const { images, videos } = prepareMedia(parts, samples);
   const prompts = samples.map((sample, index) => {
     const ids = encodePrompt(parts, sample.messages);
     const media: Placeholders[] = [
@@ -62,9 +65,7 @@ function processSamples(
   // Before anything is repeated: files decide how many tokens a picture takes.
   const length = Math.max(...prompts.map(({ ids, media }) => repeatedLength(ids, media)));
   if (length > parts.contextWindow) {
-    throw new RangeError(
-      `process: a prompt must fit the model's ${parts.contextWindow} positions, got ${length} tokens. Use fewer or smaller pictures, or a shorter text.`,
-    );
+    throw new ContextFullError('process', length, parts.contextWindow);
   }
   const rows = prompts.map(({ ids, media }) =>
     media.reduce<readonly number[]>(repeatPlaceholders, ids),
@@ -83,13 +84,29 @@ function processSamples(
     attentionMask,
     ...images.inputs,
     ...videos.inputs,
+    mediaTokens: { images: images.tokens.flat(), videos: videos.tokens.flat() },
+  };
+}
+
+type SampleMedia = Pick<ProcessorSample, 'images' | 'videos'>;
+
+function prepareMedia(
+  {
+    prepareImages,
+    prepareVideos = noVideos,
+  }: Pick<ProcessorParts, 'prepareImages' | 'prepareVideos'>,
+  samples: readonly SampleMedia[],
+) {
+  return {
+    images: prepareAll(samples, ({ images }) => images, prepareImages),
+    videos: prepareAll(samples, ({ videos = [] }) => videos, prepareVideos),
   };
 }
 
 /** Prepare the media of all samples together; their tokens by sample. */
 function prepareAll<T>(
-  samples: readonly ProcessorSample[],
-  mediaOf: (sample: ProcessorSample) => readonly T[],
+  samples: readonly SampleMedia[],
+  mediaOf: (sample: SampleMedia) => readonly T[],
   prepare: (media: readonly T[]) => PreparedMedia,
 ): { inputs: MediaInputs; tokens: readonly number[][] } {
   const media = samples.map(mediaOf);

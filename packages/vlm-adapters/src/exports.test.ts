@@ -3,6 +3,7 @@ import * as api from './index';
 
 test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
+    'ChatSession',
     'CheckpointWeights',
     'ClipVisionTower',
     'VisionLanguageModel',
@@ -11,6 +12,7 @@ test('the package exports these names and no others', () => {
     'createClipImageProcessor',
     'createProcessor',
     'createQwen25Vl',
+    'createStopTexts',
     'createTokenStream',
     'decoderConfig',
     'embedInputs',

@@ -1,4 +1,11 @@
 export { cacheBlock, parseCacheSetting } from './cache-setting';
+export {
+  type ChatModel,
+  type ChatOptions,
+  ChatSession,
+  type ReplyOptions,
+} from './chat/chat-session';
+export type { Reply, ReplyPart, ReplyResult, ReplyStats } from './chat/reply';
 export { CheckpointWeights } from './checkpoint-weights';
 export { createProcessor, type PreparedMedia, type ProcessorParts } from './create-processor';
 export { decoderConfig } from './decoder-config';
@@ -37,6 +44,7 @@ export { sequentialPositions } from './sequential-positions';
 export type { ChatTemplate, RenderedPrompt } from './text/chat-template';
 export { loadTextFiles, type TextFiles } from './text/load-text-files';
 export { type Message, type MessagePart, messageParts } from './text/message-parts';
+export { createStopTexts, type StopTexts } from './text/stop-texts';
 export { createTokenStream, type TokenStream } from './text/token-stream';
 export type { TextTokenizer } from './text/tokenizer';
 export { videoAsText } from './video-as-text';

@@ -31,6 +31,8 @@ export interface ModelInputs extends MediaInputs {
   readonly inputIds: Int32Array;
   /** [B * L], 0 where padded. */
   readonly attentionMask: Int32Array;
+  /** Tokens that each picture and each video takes, in order. */
+  readonly mediaTokens?: { readonly images: readonly number[]; readonly videos: readonly number[] };
 }
 
 export interface Video {
@@ -62,4 +64,6 @@ export interface Processor {
   encodeAnswer(messages: readonly Message[], answer: string): number[];
   /** Prepare pictures alone, in the family's shape. */
   processImages(images: readonly RgbImage[]): MediaInputs;
+  /** Prepare pictures and videos alone, in the family's shape. */
+  processMedia(media: Pick<ProcessorSample, 'images' | 'videos'>): MediaInputs;
 }

@@ -69,9 +69,9 @@ export class VisionLanguageModel {
     try {
       const prepared = prepareInputs(this.family, this.config, inputs);
       const { eosTokenIds } = this.config;
-      const { batch, length, inputIds } = inputs;
+      const { batch, length, inputIds, attentionMask } = inputs;
       const promptIds = Array.from({ length: batch }, (_, row) =>
-        inputIds.subarray(row * length, (row + 1) * length),
+        inputIds.filter((_, i) => Math.floor(i / length) === row && attentionMask[i] !== 0),
       );
       yield* generate(
         this.decoder,

@@ -105,7 +105,7 @@ describe('a usage error is one line, with status 2', () => {
     [['eval', MODEL, DATA, '--limit', '-1'], /It must be an integer of at least 1/],
     [['eval', MODEL, DATA, '--batch', '0'], /It must be an integer of at least 1/],
     [['eval', MODEL, DATA, '--max-tokens', '0'], /It must be an integer of at least 1/],
-    [['generate', MODEL], "required option '--prompt <text>' not specified"],
+    [['generate', MODEL], 'expected --prompt or --chat, got neither'],
     [[...ask, '--max-tokens', '0'], /It must be an integer of at least 1/],
     [[...ask, '--temperature', 'Infinity'], /It must be a number of at least 0/],
     [[...ask, '--top-k', '0'], /It must be an integer of at least 1/],

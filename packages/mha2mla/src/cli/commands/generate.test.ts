@@ -124,6 +124,41 @@ test.each([
   expect(stdout).toMatch(/^ \w+.*\n$/);
 });
 
+describe('a conversation', () => {
+  const CENTER = 'what is in the middle center?';
+
+  test('goes on with each prompt, over what is cached, and tells of all in JSON', async () => {
+    const two = await document(...FIRST, ...LIST, '--prompt', CENTER);
+    const [first, second] = two.answers;
+    expect(first.text).toBe(await textOf(...FIRST, ...LIST));
+    expect(second).toEqual({ ...two, answers: undefined });
+    expect(second.cacheBytes).toBeGreaterThan(first.cacheBytes);
+    const { stdout } = await generate(...FIRST, ...LIST, '--prompt', CENTER);
+    expect(stdout).toBe(`${first.text}\n${second.text}\n`);
+  });
+
+  test('--chat takes its turns from the lines of standard input', async () => {
+    const { stdout } = await generate(...FIRST, ...LIST, '--prompt', CENTER);
+    const lines = { stdin: `${LIST[1]}\n\n${CENTER}\n` };
+    const chat = await runInProcess(['generate', MODEL, ...FIRST, '--chat', '--quiet'], lines);
+    expect([chat.status, chat.stdout]).toEqual([0, stdout]);
+    const after = { stdin: CENTER };
+    const argv = ['generate', MODEL, ...FIRST, ...LIST, '--chat', '--quiet'];
+    expect((await runInProcess(argv, after)).stdout).toBe(stdout);
+  });
+
+  test.each([
+    [[], /expected --prompt or --chat, got neither/],
+    [['--chat', '--prompt', '-'], /standard input must be read once/],
+    [['--chat'], /expected a prompt, got none/],
+  ])('%j is a usage error', async (argv, message) => {
+    const whole = ['generate', MODEL, ...argv];
+    const { status, stdout, stderr } = await runInProcess(whole, { stdin: '\n' });
+    expect([status, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(message);
+  });
+});
+
 describe('sampling', () => {
   const hot = [...FIRST, ...LIST, '--temperature', '5', '--max-tokens', '12'];
 
@@ -200,13 +235,19 @@ describe('an interruption', () => {
     }
   });
 
-  test('is heard while standard input is awaited', async () => {
-    const { status, stdout, stderr } = await runInProcess(['generate', MODEL, '--prompt', '-'], {
-      onStart: (interrupt) => setTimeout(interrupt, 300),
-    });
-    expect([status, stdout]).toEqual([130, '']);
-    expect(stderr).toMatch(/^interrupted; start again with: mha2mla generate .* --prompt -\n$/);
-  });
+  test.each(['--prompt -', '--chat'])(
+    'is heard while standard input is awaited: %s',
+    async (from) => {
+      const argv = ['generate', MODEL, ...from.split(' ')];
+      const { status, stdout, stderr } = await runInProcess(argv, {
+        onStart: (interrupt) => setTimeout(interrupt, 300),
+      });
+      expect([status, stdout]).toEqual([130, '']);
+      expect(stderr).toMatch(
+        /^interrupted; start again with: mha2mla generate .* --(prompt -|chat)\n$/,
+      );
+    },
+  );
 });
 
 test('what a model says cannot drive a terminal, and is left as it is elsewhere', async () => {

@@ -1,15 +1,22 @@
-import { text as readAll } from 'node:stream/consumers';
 import type { CacheBytes } from '@mha2mla/mla-runtime';
-import type { MessagePart, ModelInputs, ProcessorSample, VlmSource } from '@mha2mla/vlm-adapters';
+import {
+  ChatSession,
+  type Message,
+  type MessagePart,
+  type ModelInputs,
+  type ProcessorSample,
+} from '@mha2mla/vlm-adapters';
 import type { Command } from 'commander';
 import { DEFAULT_FPS } from '../../data/video-files';
 import { readPicture, readVideo } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
 import { cacheSetting } from '../cache-setting';
 import type { CommonFlags } from '../context';
+import { converse } from '../converse';
 import { collect, integer, nonNegative, positive } from '../option-values';
 import { printable } from '../printable';
 import type { AddCommand } from '../program';
+import { assertAsked, type PromptFlags, readPrompts } from '../read-prompts';
 import {
   type AdapterFlags,
   addAdapterOption,
@@ -20,12 +27,12 @@ import {
   type MediaFlags,
   type RunFlags,
 } from '../shared-options';
-import { type Answer, streamAnswer } from '../stream-answer';
+import type { Answer } from '../stream-answer';
+import { textMessage } from '../text-message';
 import { UsageError } from '../usage-error';
 import { withModel } from '../with-model';
 
-interface Flags extends RunFlags, MediaFlags, AdapterFlags, CacheFlags, CommonFlags {
-  prompt: string;
+interface Flags extends PromptFlags, RunFlags, MediaFlags, AdapterFlags, CacheFlags, CommonFlags {
   image: string[];
   video: string[];
   fps: number;
@@ -40,10 +47,12 @@ interface Flags extends RunFlags, MediaFlags, AdapterFlags, CacheFlags, CommonFl
   stats?: boolean;
 }
 
-/** `generate MODEL`: an answer about pictures and videos, as it comes. */
+type ShownAnswer = Omit<Answer, 'cachedTokens'> & { cacheBytes: number };
+
+/** `generate MODEL`: answers about pictures and videos, as they come. */
 export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) => {
   addGenerateOptions(program.command('generate <model>'))
-    .description('answer a prompt, word by word')
+    .description('answer a prompt, word by word, and further ones in the same conversation')
     .addHelpText(
       'after',
       '\nExample:\n  mha2mla generate MODEL --image cat.png --prompt "What is in the picture?"',
@@ -51,29 +60,40 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
     .action((folder: string, flags: Flags) => {
       const context = contextOf(flags);
       const { terminal, signal, json, result } = context;
+      assertAsked(flags);
       return withModelFolder(folder, flags, async (source) => {
         const { cache, report } = cacheSetting(source, flags);
         const processor = await source.family.loadProcessor(source.config, source.store);
-        const prompt = flags.prompt === '-' ? await readPrompt(stdin, signal) : flags.prompt;
-        const inputs = processor.process([await sampleOf(prompt, flags)]);
-        assertFits(inputs, flags, processor.contextWindow);
+        const prompts = readPrompts(flags, stdin, signal);
+        const { value: first } = await prompts.next();
+        if (first === undefined) throw new UsageError('generate: expected a prompt, got none.');
+        const sample = await sampleOf(first, flags);
+        assertFits(processor.process([sample]), flags, processor.contextWindow);
         const shown = stdout.isTTY ? printable : (text: string) => text;
+        const answers: ShownAnswer[] = [];
         await withModel(source, flags, context, async (model) => {
-          const { temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop } = flags;
-          const total = source.config.decoder.numHiddenLayers;
-          terminal.progress({ phase: 'prefill', loaded: 0, total });
-          const answer = await streamAnswer(model, processor, inputs, {
-            ...{ temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop, cache, signal },
-            seed: flags.seed,
+          const session = new ChatSession(model, processor, { cache });
+          const { seed, temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop } = flags;
+          const options = {
+            ...{ seed, temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop, signal },
             onProgress: terminal.progress,
-            emit: json ? () => {} : (text) => terminal.write(shown(text)),
-          });
-          if (!json) terminal.write('\n');
-          const cacheBytes = cachedBytes(source, inputs, answer, report.cacheBytesByModality);
-          const all = { ...answer, cacheBytes };
-          if (json) result(all, String);
-          else if (flags.stats) terminal.log(describe(all));
+            emit: json ? () => {} : (text: string) => terminal.write(shown(text)),
+          };
+          terminal.progress({ phase: 'prefill', loaded: 0, total: model.decoder.layers.length });
+          try {
+            for await (const answer of converse(session, sample, prompts, options)) {
+              const { cachedTokens, ...rest } = answer;
+              const cacheBytes = storedBytes(cachedTokens, report.cacheBytesByModality);
+              answers.push({ ...rest, cacheBytes });
+              if (!json) terminal.write('\n');
+              if (!json && flags.stats) terminal.log(describe({ ...rest, cacheBytes }));
+            }
+          } finally {
+            await session.dispose();
+          }
         });
+        const last = answers.at(-1);
+        if (json) result(answers.length === 1 ? last : { ...last, answers }, String);
         signal.throwIfAborted();
       });
     });
@@ -81,7 +101,13 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
 
 function addGenerateOptions(command: Command): Command {
   return addCacheOptions(addMediaOptions(addAdapterOption(addRunOptions(command))))
-    .requiredOption('--prompt <text>', 'what is asked; - reads standard input')
+    .option(
+      '--prompt <text>',
+      'what is asked; - reads standard input; may be given several times, one turn each',
+      collect,
+      [],
+    )
+    .option('--chat', 'then take each line of standard input for a further turn')
     .option('--image <file>', 'a picture; may be given several times', collect, [])
     .option('--video <folder>', 'a video as frames; may be given several times', collect, [])
     .option('--fps <n>', 'frames a second of the videos', positive(), DEFAULT_FPS)
@@ -100,27 +126,16 @@ function addGenerateOptions(command: Command): Command {
     .option('--stats', 'speed, memory and cache bytes on standard error');
 }
 
-/** Standard input to its end, or to an interruption. */
-async function readPrompt(stdin: NodeJS.ReadableStream, signal: AbortSignal): Promise<string> {
-  const interrupted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-  return (await Promise.race([readAll(stdin), interrupted])).trimEnd();
-}
-
 async function sampleOf(
   prompt: string,
   { image, video, fps, system }: Flags,
-): Promise<ProcessorSample> {
+): Promise<ProcessorSample & { messages: Message[] }> {
   const content: MessagePart[] = [
     ...image.map((): MessagePart => ({ type: 'image' })),
     ...video.map((): MessagePart => ({ type: 'video' })),
     { type: 'text', text: prompt },
   ];
-  const heading =
-    system === undefined
-      ? []
-      : [{ role: 'system', content: [{ type: 'text' as const, text: system }] }];
+  const heading = system === undefined ? [] : [textMessage('system', system)];
   return {
     messages: [...heading, { role: 'user', content }],
     images: await Promise.all(image.map((file) => readPicture(file))),
@@ -135,19 +150,12 @@ function assertFits({ length }: ModelInputs, { maxTokens }: Flags, contextWindow
   );
 }
 
-/** In the stored format, of the prompt and all of the answer but its last token. */
-function cachedBytes(
-  { config }: VlmSource,
-  { inputIds }: ModelInputs,
-  { tokens }: Answer,
-  bytes: CacheBytes,
-): number {
-  if (tokens === 0) return 0;
-  const vision = inputIds.filter((id) => config.visionTokenIds.includes(id)).length;
-  return vision * bytes.vision + (inputIds.length - vision + tokens - 1) * bytes.text;
+/** In the stored format. */
+function storedBytes({ vision, text }: Answer['cachedTokens'], bytes: CacheBytes): number {
+  return vision * bytes.vision + text * bytes.text;
 }
 
-function describe(answer: Answer & { cacheBytes: number }): string {
+function describe(answer: ShownAnswer): string {
   const rate = (value: number) => value.toFixed(1);
   const { timeToFirstTokenMs: first } = answer;
   return [

@@ -1,0 +1,236 @@
+/**
+ * Conversations with one model over one cache. Each reply is given the whole conversation; what the
+ * cache holds of its beginning is not run again, so a picture is encoded once for many questions.
+ */
+import {
+  type CacheOptions,
+  ContextFullError,
+  type DecoderCache,
+  type GenerateInputs,
+  type GenerateOptions,
+  generate,
+  tokenLayout,
+} from '@mha2mla/mla-runtime';
+import type { ModelInputs, Processor, ProcessorSample } from '../model-inputs';
+import { prepareInputs } from '../prepare-inputs';
+import { createStopTexts } from '../text/stop-texts';
+import { createTokenStream } from '../text/token-stream';
+import type { VisionLanguageModel } from '../vision-language-model';
+import { commonLength, firstTokens, type HeldTokens, heldTokens } from './held-tokens';
+import { type Reply, type ReplyPart, type ReplyResult, startReply } from './reply';
+
+export interface ReplyOptions
+  extends Omit<GenerateOptions, 'cache' | 'contextWindow' | 'eosTokenIds' | 'promptIds'> {
+  /** Texts that end the answer, and are not part of it. */
+  stop?: readonly string[];
+  /** Ids that end the answer beside the model's own. */
+  stopTokenIds?: readonly number[];
+}
+
+export interface ChatOptions {
+  /** How the cache stores. */
+  cache?: CacheOptions;
+}
+
+/** What a session needs of a model. */
+export type ChatModel = Pick<VisionLanguageModel, 'family' | 'config' | 'decoder' | 'embed'>;
+
+const NOTHING: HeldTokens = { ids: [], media: [] };
+
+export class ChatSession {
+  private cache: DecoderCache;
+  private held = NOTHING;
+  private readonly replies = new Set<Reply>();
+  private last: Promise<unknown> = Promise.resolve();
+
+  /** The caller disposes the session before the model. */
+  constructor(
+    private readonly model: ChatModel,
+    private readonly processor: Processor,
+    private readonly options: ChatOptions = {},
+  ) {
+    this.cache = model.decoder.createCache(1, options.cache);
+  }
+
+  /** Tokens that a conversation may have. */
+  get contextWindow(): number {
+    return this.processor.contextWindow;
+  }
+
+  /** Tokens that the cache holds. */
+  get contextUsage(): number {
+    return this.cache.lengths[0]!;
+  }
+
+  /**
+   * Answer a conversation; replies of a session come one after another.
+   * @param sample the whole conversation, its pictures and videos included.
+   * @returns at once. It rejects with the signal's reason when that aborts, with a `ContextFullError`
+   *   before any work where the conversation does not fit.
+   */
+  reply(sample: ProcessorSample, options: ReplyOptions = {}): Reply {
+    const reply = startReply(async (emit, stopping) => {
+      await this.last;
+      return this.answer(sample, options, emit, stopping);
+    });
+    this.replies.add(reply);
+    const forget = () => this.replies.delete(reply);
+    this.last = reply.then(forget, forget);
+    return reply;
+  }
+
+  /** Stop what is running, wait for its end, and free the cache. */
+  async dispose(): Promise<void> {
+    for (const reply of this.replies) reply.stop();
+    await this.last;
+    this.cache.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  private async answer(
+    sample: ProcessorSample,
+    { stop = [], stopTokenIds = [], signal: outer, ...options }: ReplyOptions,
+    emit: (part: ReplyPart) => void,
+    stopping: AbortSignal,
+  ): Promise<ReplyResult> {
+    outer?.throwIfAborted();
+    const { model } = this;
+    const started = performance.now();
+    const times: number[] = [];
+    const inputs = this.processor.process([sample]);
+    const now = heldTokens(model.config, inputs, sample);
+    const { length } = inputs;
+    if (length >= this.contextWindow) {
+      throw new ContextFullError('reply', length, this.contextWindow);
+    }
+    const cached = commonLength(this.held, now);
+    const eosTokenIds = [...model.config.eosTokenIds, ...stopTokenIds];
+    const text = new AnswerText(this.processor, stop, emit);
+    const said: number[] = [];
+    let finishReason: ReplyResult['finishReason'] = 'length';
+    if (cached > 0) this.cache.rewind([cached]);
+    else this.clear();
+    const { cache } = this;
+    let rest: GenerateInputs | undefined;
+    try {
+      rest = this.rest(sample, inputs, now, cached);
+      const signal = outer ? AbortSignal.any([outer, stopping]) : stopping;
+      const { contextWindow } = this;
+      const promptIds = [inputs.inputIds];
+      const all = { ...options, eosTokenIds, promptIds, contextWindow, cache, signal };
+      for await (const { tokens } of generate(model.decoder, rest, all)) {
+        times.push(performance.now());
+        said.push(tokens[0]!);
+        if (!eosTokenIds.includes(tokens[0]!) && text.push(tokens[0]!)) continue;
+        finishReason = 'stop';
+        break;
+      }
+    } catch (error) {
+      if (!stopping.aborted || outer?.aborted) {
+        // A step that failed may have left layers of different lengths.
+        if (!outer?.aborted) this.clear();
+        throw error;
+      }
+      finishReason = 'abort';
+    } finally {
+      rest?.inputsEmbeds.dispose();
+      this.held = firstTokens({ ...now, ids: [...now.ids, ...said] }, this.contextUsage);
+    }
+    text.end();
+    return {
+      text: text.whole,
+      finishReason,
+      usage: { inputTokens: length, cachedInputTokens: cached, outputTokens: said.length },
+      stats: { ...speeds(started, times, length - cached), ...this.usage() },
+    };
+  }
+
+  /** What the cache lacks of a conversation, embedded; the caller disposes `inputsEmbeds`. */
+  private rest(
+    { images, videos = [] }: ProcessorSample,
+    inputs: ModelInputs,
+    { media }: HeldTokens,
+    cached: number,
+  ): GenerateInputs {
+    const { family, config } = this.model;
+    const { length } = inputs;
+    const { positionIds, nextPositions } = prepareInputs(family, config, inputs);
+    const inputIds = inputs.inputIds.subarray(cached);
+    const attentionMask = inputs.attentionMask.subarray(cached);
+    const shape = { batch: 1, length: length - cached };
+    const isNew = (kind: string) => (_: unknown, index: number) =>
+      media.some((one) => one.kind === kind && one.index === index && one.start >= cached);
+    const others = {
+      images: images.filter(isNew('image')),
+      videos: videos.filter(isNew('video')),
+    };
+    const own = cached === 0 ? inputs : this.processor.processMedia(others);
+    const vision = new Set(config.visionTokenIds);
+    return {
+      inputsEmbeds: this.model.embed({ ...own, ...shape, inputIds, attentionMask }),
+      layout: tokenLayout(inputIds, attentionMask, [1, shape.length], (id) => vision.has(id)),
+      positionIds: positionIds.filter((_, i) => i % length >= cached),
+      nextPositions,
+    };
+  }
+
+  private clear(): void {
+    this.cache.dispose();
+    this.cache = this.model.decoder.createCache(1, this.options.cache);
+  }
+
+  private usage() {
+    const vision = this.held.ids.filter((id) => this.model.config.visionTokenIds.includes(id));
+    return {
+      cachedTokens: { vision: vision.length, text: this.contextUsage - vision.length },
+      cacheBytesAllocated: this.cache.allocatedBytes,
+    };
+  }
+}
+
+/** Text of an answer's tokens, up to a stop text. */
+class AnswerText {
+  whole = '';
+  private readonly stream: ReturnType<typeof createTokenStream>;
+  private readonly stops: ReturnType<typeof createStopTexts>;
+  private isOpen = true;
+
+  constructor(
+    { tokenizer }: Processor,
+    stop: readonly string[],
+    private readonly emit: (part: ReplyPart) => void,
+  ) {
+    this.stream = createTokenStream(tokenizer);
+    this.stops = createStopTexts(stop);
+  }
+
+  /** @returns whether no stop text has come. */
+  push(token: number): boolean {
+    this.say(this.stream.push(token), false);
+    return this.isOpen;
+  }
+
+  end(): void {
+    if (this.isOpen) this.say(this.stream.flush(), true);
+  }
+
+  private say(piece: string, isLast: boolean): void {
+    const { text, stopped } = this.stops.push(piece, isLast);
+    this.whole += text;
+    this.isOpen = !stopped;
+    if (text !== '') this.emit({ text });
+  }
+}
+
+function speeds(start: number, [first, ...others]: readonly number[], prompt: number) {
+  if (first === undefined) return { prefillTokensPerSecond: 0, decodeTokensPerSecond: 0 };
+  const last = others.at(-1);
+  return {
+    timeToFirstTokenMs: first - start,
+    prefillTokensPerSecond: (1000 * prompt) / (first - start),
+    decodeTokensPerSecond: last === undefined ? 0 : (1000 * others.length) / (last - first),
+  };
+}
