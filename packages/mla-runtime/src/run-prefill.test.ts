@@ -230,27 +230,33 @@ describeBackends('further tokens over a cache', () => {
     }
   });
 
-  test('a rewound cache goes on as one that never knew more', async () => {
-    for (const options of [{ decoupled: true }, { form: 'original' as const }]) {
-      const decoder = await load(options);
-      const { config } = decoder;
-      const cache = decoder.createCache(2, { blockLength: 3 });
-      await run(decoder, promptOf(config, ROWS), { cache });
-      const fork = cache.fork();
-      const whole = await next(decoder, cache);
-      for (const column of [9, 5]) {
-        const kept = ROWS.map((row) => row.slice(0, column).filter((kind) => kind !== P).length);
-        cache.rewind(kept);
-        expect([...cache.lengths]).toEqual(kept);
-        const alone = await inTurns(decoder, ROWS, [column]);
-        expectClose(await next(decoder, cache), alone.logits, F32);
+  test.each([undefined, 4] as const)(
+    '%s bits: rewound it is one that never knew more',
+    async (kvBits) => {
+      const cacheOptions = { kvBits, groupSize: 4, blockLength: 3 };
+      for (const options of [{ decoupled: true }, { form: 'original' as const }]) {
+        const decoder = await load(options);
+        const { config } = decoder;
+        const cache = decoder.createCache(2, cacheOptions);
+        await run(decoder, promptOf(config, ROWS), { cache });
+        const fork = cache.fork();
+        const whole = await next(decoder, cache);
+        for (const column of [9, 5]) {
+          const kept = ROWS.map((row) => row.slice(0, column).filter((kind) => kind !== P).length);
+          cache.rewind(kept);
+          expect([...cache.lengths]).toEqual(kept);
+          expect(cache.allocatedBytes).toBeLessThan(fork.allocatedBytes);
+          const alone = await inTurns(decoder, ROWS, [column], cacheOptions);
+          expectClose(await next(decoder, cache), alone.logits, F32);
+        }
+        await run(decoder, promptOf(config, ROWS, 5), { cache });
+        const turns = await inTurns(decoder, ROWS, [5, LENGTH], cacheOptions);
+        expectClose(await next(decoder, cache), turns.logits, F32);
+        expect(await next(decoder, fork)).toEqual(whole);
+        for (const part of [cache, fork, decoder]) part.dispose();
       }
-      await run(decoder, promptOf(config, ROWS, 5), { cache });
-      expectClose(await next(decoder, cache), whole, F32);
-      expect(await next(decoder, fork)).toEqual(whole);
-      for (const part of [cache, fork, decoder]) part.dispose();
-    }
-  });
+    },
+  );
 
   test.each([
     ['in the first prompt', 0, undefined],

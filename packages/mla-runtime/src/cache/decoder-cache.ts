@@ -86,7 +86,7 @@ export class DecoderCache {
   }
 
   /**
-   * Forget all but the first tokens of each row. Slots in the midst of a block stay allocated.
+   * Forget all but the first tokens of each row, and free the slots that no row fills any more.
    * @param lengths [B], tokens that stay.
    * @throws RangeError for another number of lengths, or one that a row does not have.
    */
@@ -99,7 +99,10 @@ export class DecoderCache {
         `DecoderCache: rewind must keep 0 to ${this.lengths.join(', ')} tokens of the rows, got ${kept.join(', ')}.`,
       );
     }
-    for (const table of this.slots.values()) table.rewind(kept);
+    for (const [segment, table] of this.slots) {
+      table.rewind(kept);
+      for (const layer of this.layers) layer.rewind(segment, table.length);
+    }
     this.angles.rewind(kept);
     this.lengths.set(kept);
   }

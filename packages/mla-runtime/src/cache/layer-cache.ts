@@ -28,6 +28,13 @@ export class LayerCache {
     return copy;
   }
 
+  /** Forget all but the first slots of a segment. */
+  rewind(segment: Segment, slots: number): void {
+    for (const [key, blocks] of this.parts) {
+      if (key.startsWith(`${segment}.`)) blocks.rewind(slots);
+    }
+  }
+
   /** Take over what a fork holds; the fork is spent. */
   restore(fork: LayerCache): void {
     this.dispose();

@@ -66,15 +66,20 @@ export class SlotTable {
     return tf.tensor4d(mask, [this.batch, 1, length, this.length]);
   }
 
-  /** Empty the slots of all but the first tokens of each row. */
+  /**
+   * Forget all but the first tokens of each row. Slots that no row fills any more are gone, where
+   * they are the last.
+   */
   rewind(lengths: readonly number[]): void {
     for (const [row, slots] of this.rows.entries()) {
       for (const [slot, position] of slots.entries()) {
-        if (position < lengths[row]!) continue;
-        slots[slot] = EMPTY;
-        this.hasEmpty = true;
+        if (position >= lengths[row]!) slots[slot] = EMPTY;
       }
     }
+    while (this.length > 0 && this.rows.every((slots) => slots.at(-1) === EMPTY)) {
+      for (const slots of this.rows) slots.pop();
+    }
+    this.hasEmpty = this.rows.some((slots) => slots.includes(EMPTY));
     this.forgetMask();
   }
 

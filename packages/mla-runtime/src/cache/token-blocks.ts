@@ -3,12 +3,7 @@
  * and one open block. Appending copies the open block only: concatenating a long cache costs as
  * much as attending to it. Vectors are kept as f32, or packed into 16, 8 or 4 bits a token.
  */
-import {
-  concatPacked,
-  dequantizeAffine,
-  type PackedTensor,
-  quantizeAffine,
-} from '@mha2mla/kv-quant';
+import { concatPacked, dequantizeAffine, PackedTensor, quantizeAffine } from '@mha2mla/kv-quant';
 import * as tf from '@tensorflow/tfjs-core';
 
 export interface TokenStorage {
@@ -54,6 +49,19 @@ export class TokenBlocks {
     return this.blocks.map((block) =>
       block instanceof tf.Tensor ? tf.clone(block) : (dequantizeAffine(block) as tf.Tensor4D),
     );
+  }
+
+  /** Forget all but the first tokens; of a block in which they end, a part is copied. */
+  rewind(length: number): void {
+    let excess = this.blocks.reduce((sum, { shape }) => sum + shape[2]!, -length);
+    while (excess > 0) {
+      const last = this.blocks.pop()!;
+      const size = last.shape[2]!;
+      if (size > excess) this.blocks.push(keepBlock(firstTokens(last, size - excess)));
+      excess -= size;
+      last.dispose();
+    }
+    this.openLength = (this.blocks.at(-1)?.shape[2] ?? 0) % this.storage.blockLength;
   }
 
   /** A second store with the same tokens. Blocks are shared, so this copies nothing. */
@@ -103,6 +111,19 @@ export class TokenBlocks {
 function concatTokens(a: Block, b: Block): Block {
   if (a instanceof tf.Tensor) return tf.concat([a, b as tf.Tensor4D], 2);
   return concatPacked(a, b as PackedTensor, 2);
+}
+
+function firstTokens(block: Block, count: number): Block {
+  if (block instanceof tf.Tensor) return cutTokens(block, count);
+  const [batch, heads, , width] = block.shape as [number, number, number, number];
+  const params = block.params && cutTokens(block.params as tf.Tensor4D, count);
+  const codes = cutTokens(block.codes as tf.Tensor4D, count);
+  return new PackedTensor([batch, heads, count, width], block, codes, params);
+}
+
+function cutTokens(x: tf.Tensor4D, count: number): tf.Tensor4D {
+  const [batch, heads, , width] = x.shape;
+  return tf.slice(x, [0, 0, 0, 0], [batch, heads, count, width]);
 }
 
 /** Blocks outlive the tidy of the layer that appends them. */
