@@ -1,6 +1,12 @@
 /** Whole models on webgpu, by the ops that every backend has: the tokens and logits of wasm. */
+import { argMax, prefillStep, RecordedDecode, readValues } from '@mha2mla/mla-runtime';
 import { describeWebGpu, expectClose, fixture } from '@mha2mla/testing';
-import { type ModelInputs, VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
+import {
+  type ModelInputs,
+  prepareInputs,
+  VisionLanguageModel,
+  type VlmSource,
+} from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
 import { goldenInputs } from '../trace/testing/golden-inputs';
@@ -22,12 +28,37 @@ async function answer(source: VlmSource, inputs: ModelInputs, backend: string) {
   return { tokens, logits };
 }
 
-async function expectSame(source: VlmSource, inputs: ModelInputs): Promise<void> {
+async function expectSame(source: VlmSource, inputs: ModelInputs) {
   const expected = await answer(source, inputs, 'wasm');
   const found = await answer(source, inputs, 'webgpu');
   expect(found.tokens).toEqual(expected.tokens);
   // Float32 sums in another order, through up to 8 layers; logits have a deviation of 2 to 8.
   expectClose(found.logits, expected.logits, { abs: 2e-4 });
+  return expected;
+}
+
+/** The same by recorded steps; of a model that caches latents. */
+async function recordedAnswer(source: VlmSource, inputs: ModelInputs) {
+  const model = await VisionLanguageModel.load(source);
+  const { decoder } = model;
+  const { layout, positionIds, nextPositions } = prepareInputs(model.family, model.config, inputs);
+  const embedded = model.embed(inputs);
+  const prompt = prefillStep(layout, positionIds, decoder.config);
+  const cache = decoder.createCache(1);
+  const hidden = await decoder.prefill(embedded, prompt, { cache });
+  const all = decoder.logits(hidden);
+  const logits = [...(await readValues(all)).slice(-decoder.config.vocabSize)];
+  const tokens = [argMax(Float32Array.from(logits))];
+  const recorded = await RecordedDecode.record(decoder, cache);
+  for (let i = 0; i < 3; i++) {
+    const axes = decoder.config.mropeSection ? 3 : 1;
+    const positions = new Int32Array(axes).fill(nextPositions[0]! + i);
+    tokens.push(await recorded.step(positions, tokens[i]!));
+    logits.push(...(await recorded.logits()));
+  }
+  tf.dispose([embedded, hidden, all]);
+  for (const part of [prompt, cache, recorded, model]) part.dispose();
+  return { tokens, logits };
 }
 
 /** A software adapter compiles each program for a tenth of a second. */
@@ -45,10 +76,14 @@ describeWebGpu('a whole model equals wasm', () => {
   );
 
   test(
-    'a model that the reference has converted',
+    'a model that the reference has converted, op by op and recorded',
     async () => {
       const { source, close } = await openModelFolder(fixture(PUBLISHED));
-      await expectSame(source, await goldenInputs('qwen2_5_vl', 'p0'));
+      const inputs = await goldenInputs('qwen2_5_vl', 'p0');
+      const expected = await expectSame(source, inputs);
+      const recorded = await recordedAnswer(source, inputs);
+      expect(recorded.tokens).toEqual(expected.tokens);
+      expectClose(recorded.logits, expected.logits, { abs: 2e-4 });
       await close();
     },
     TIMEOUT_MS,

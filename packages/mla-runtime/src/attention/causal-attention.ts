@@ -1,9 +1,11 @@
 /**
  * Causal softmax attention over materialised keys and values, in blocks of query rows, so that the
- * whole [L, L] score matrix never exists. Grouped queries share their KV head without copies.
+ * whole [L, L] score matrix never exists. Grouped queries share their KV head without copies. On
+ * webgpu a kernel does it by tiles.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { stackedMatMul } from '../kernels/stacked-mat-mul';
+import { isTiledAttention, tiledAttention } from '../kernels/tiled-attention';
 import type { PastTokens } from './past-tokens';
 
 /** Rows of queries a block: bounds the scores to B * N * 256 * L floats. */
@@ -38,13 +40,15 @@ export function causalAttention(
   const [batch, length, heads] = query.shape;
   const [, , keyHeads, valueDim] = value.shape;
   return tf.tidy(() => {
-    const scaled = tf.transpose(tf.mul(query, scale), [0, 2, 1, 3]); // [B, N, L, H]
     const ownKeys = tf.transpose(key, [0, 2, 3, 1]); // [B, K, H, L]
     const ownValues = tf.transpose(value, [0, 2, 1, 3]); // [B, K, L, V]
     const { keys, values } = past?.extend(ownKeys, ownValues) ?? {
       keys: ownKeys,
       values: ownValues,
     }; // [B, K, H, T], [B, K, T, V]
+    const inputs = { query, keys, values, padding, branches };
+    if (isTiledAttention(inputs)) return tiledAttention(inputs, scale);
+    const scaled = tf.transpose(tf.mul(query, scale), [0, 2, 1, 3]); // [B, N, L, H]
     const before = values.shape[2]! - length;
     const blocks: tf.Tensor[] = [];
     for (let start = 0; start < length; start += QUERY_BLOCK) {
