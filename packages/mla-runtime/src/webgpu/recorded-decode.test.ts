@@ -161,6 +161,12 @@ describeWebGpu('RecordedDecode', () => {
       await expect(record({ topK: 2 })).rejects.toThrow('expected `random`');
       await expect(record({ temperature: 0 })).rejects.toThrow('must be positive, got 0');
       await expect(record({ maxTokens: 0.5 })).rejects.toThrow('got 0.5');
+      const decode = await record({ maxTokens: 1 });
+      const at = positionsAt(decoder, KINDS.length);
+      await expect(decode.step(at, 19)).rejects.toThrow('in [0, 19), got 19');
+      await expect(decode.step(Int32Array.of(1, 2), 1)).rejects.toThrow('1 x 1 positions, got 2');
+      expect(await decode.step(at, first)).toBeLessThan(19); // the refused ones took no room
+      decode.dispose();
       cache.dispose();
       const two = decoder.createCache(2);
       await expect(RecordedDecode.record(decoder, two)).rejects.toThrow('one row, got 2');
@@ -186,6 +192,25 @@ describeWebGpu('RecordedDecode', () => {
     cache.dispose();
     decoder.dispose();
   }, 120_000);
+
+  test('layers of different segments are refused by name', async () => {
+    const config = randomConfig({ decoupled: true });
+    const weights = randomWeights(config, { decoupled: true }, gaussian);
+    const shared = randomWeights(config, {}, gaussian);
+    for (const name of [...weights.keys()].filter((own) => /^layers\.1\..*kv_proj_/.test(own))) {
+      weights.delete(name);
+    }
+    for (const [name, weight] of shared) {
+      if (name.startsWith('layers.1.')) weights.set(name, weight);
+    }
+    const decoder = await loadDecoder(config, readerOf(weights));
+    const cache = decoder.createCache(1);
+    await expect(RecordedDecode.record(decoder, cache)).rejects.toThrow(
+      /got kv_proj_img,kv_proj_text in layer 0 and kv_proj in layer 1/,
+    );
+    cache.dispose();
+    decoder.dispose();
+  });
 
   test('a form that caches keys and values is refused by name', async () => {
     const decoder = await load({ form: 'original' });

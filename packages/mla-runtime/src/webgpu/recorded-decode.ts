@@ -112,11 +112,18 @@ export class RecordedDecode {
    * @param positionIds [1], or [3] for M-RoPE.
    * @param token its id; by default the one that the last step has chosen.
    * @returns the token that follows.
-   * @throws RangeError when the cache is full or logits are NaN; Error with what the device reports.
+   * @throws RangeError for a token outside the vocabulary, when the cache is full or logits are NaN;
+   * Error with what the device reports.
    */
   async step(positionIds: Int32Array, token?: number): Promise<number> {
     const { buffers, staging } = this.parts;
     const { device } = buffers;
+    const { vocabSize } = this.decoder.config;
+    if (token !== undefined && !(Number.isInteger(token) && token >= 0 && token < vocabSize)) {
+      throw new RangeError(
+        `RecordedDecode: token must be an integer in [0, ${vocabSize}), got ${token}.`,
+      );
+    }
     this.submit(positionIds, token);
     try {
       await staging.mapAsync(GPUMapMode.READ);
@@ -225,8 +232,7 @@ async function recordParts(
   { maxTokens = 256, weights = 'f32', groupSize = 32, topK = 1 }: RecordOptions,
 ): Promise<Parts> {
   const { config, layers } = decoder;
-  const segments: readonly Segment[] =
-    latentFolders(layers[0]!).length > 1 ? ['vision', 'text'] : ['all'];
+  const segments = segmentsOf(layers);
   const lengths = segments.map((segment) => cache.slotTable(segment).length);
   const capacities = lengths.map((length, m) =>
     m === lengths.length - 1 ? length + maxTokens : length,
@@ -258,6 +264,18 @@ async function recordParts(
   dispatches.push(dispatchOfProgram(buffers.device, pickToken(vocabSize, topK), bound, false));
   const capacity = capacities.at(-1)!;
   return { buffers, dispatches, step, token, logits, staging, lengths, capacity };
+}
+
+/** @throws TypeError when layers keep their tokens in different segments. */
+function segmentsOf(layers: Decoder['layers']): readonly Segment[] {
+  const all = layers.map((layer) => latentFolders(layer).join());
+  const other = all.findIndex((folders) => folders !== all[0]);
+  if (other >= 0) {
+    throw new TypeError(
+      `RecordedDecode: all layers must have latents of the same segments, got ${all[0]} in layer 0 and ${all[other]} in layer ${other}. Decode with Decoder.decode.`,
+    );
+  }
+  return all[0]!.includes(',') ? ['vision', 'text'] : ['all'];
 }
 
 function stepBuffers(
