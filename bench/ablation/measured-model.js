@@ -12,6 +12,7 @@ import {
   convertModel,
   embedReferences,
   healModel,
+  healProgressive,
   memoryOutput,
   packReferences,
   planHealing,
@@ -52,7 +53,7 @@ export class MeasuredModel {
   }
 
   /**
-   * Convert, heal where the cell says how, and ask.
+   * Convert, heal where the cell says how, and ask. What healing narrows is converted with rank `from`.
    * @param {import('./cells.js').Cell} cell
    */
   async measure({ options, ropeDim, rank, seed, heal }) {
@@ -60,7 +61,9 @@ export class MeasuredModel {
     const output = memoryOutput();
     const { headDim } = this.source.config.decoder;
     const size =
-      options.allocation === 'measured' ? { kvBudget: (ropeDim + rank) / (2 * headDim) } : { rank };
+      options.allocation === 'measured'
+        ? { kvBudget: (ropeDim + rank) / (2 * headDim) }
+        : { rank: heal?.from ?? rank };
     const report = await convertModel(this.source, output, {
       ...options,
       ...size,
@@ -70,14 +73,14 @@ export class MeasuredModel {
     });
     const converted = await openVlm(memoryStore(output.files), { families: FAMILIES });
     const convertSeconds = (performance.now() - started) / 1000;
-    const healed = heal && (await this.#heal(converted, heal, seed));
+    const healed = heal && (await this.#heal(converted, heal, { rank, seed }));
     const { config, weights } = healed?.source ?? converted;
     const decoder = await loadDecoder(config.decoder, weights);
     const { scores, outputs } = await this.#score(decoder);
     decoder.dispose();
     const bytes = report.cacheBytesPerToken;
     return {
-      share: bytes.converted / bytes.original,
+      share: heal?.from ? (ropeDim + rank) / (2 * headDim) : bytes.converted / bytes.original,
       ...this.#summarise(scores),
       outputError: relativeError(outputs, this.outputs),
       factorError: factorError(report),
@@ -93,20 +96,22 @@ export class MeasuredModel {
   }
 
   /** Train on the first `questions` of the healing set. */
-  async #heal(source, { questions: limit, ...options }, seed) {
+  async #heal(source, { questions: limit, from, ...options }, { rank, seed }) {
     const student = await VisionLanguageModel.load(source);
     const teacher = await loadDecoder(this.source.config.decoder, this.source.weights);
     const questions = await healingQuestions(limit);
-    const plan = planHealing({ ...options, seed });
+    const plan = planHealing({ ...options, ...(from && { rank }), seed });
     const { processor } = this;
     const started = performance.now();
     const run = { student, source, teacher, processor, questions, plan };
-    const { report, merged } = await healModel(run);
+    const { report, merged, narrowed } = from
+      ? await healProgressive({ ...run, output: memoryOutput() })
+      : await healModel(run);
     const healSeconds = (performance.now() - started) / 1000;
     student.dispose();
     teacher.dispose();
     const output = memoryOutput();
-    await writeHealed(source, output, merged, { ...report, options: plan });
+    await writeHealed(source, output, merged, { ...report, options: plan }, narrowed);
     const { steps, trainableShare, loss } = report;
     return {
       source: await openVlm(memoryStore(output.files), { families: FAMILIES }),

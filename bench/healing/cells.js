@@ -34,6 +34,9 @@ const ABLATION = {
     'r 4': { r: 4 },
     'no adapter, v4': { adapter: 'none', targetModules: 'v4', learningRate: 1e-3 },
   },
+  recipe: {
+    'progressive, from 16': { recipe: 'progressive', from: 16 },
+  },
   samples: {
     ...Object.fromEntries([250, 500, 1000].map((n) => [`${n}`, { questions: n }])),
     2000: {},

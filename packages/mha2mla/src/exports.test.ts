@@ -12,6 +12,7 @@ test('the package exports these names and no others', () => {
     'embedReferences',
     'evaluate',
     'healModel',
+    'healProgressive',
     'largestLogitChange',
     'loadAdapter',
     'memoryOutput',

@@ -29,8 +29,14 @@ export { type ScoreOptions, scoreReferences } from './evaluate/score-references'
 export { HealingDiverged } from './heal/divergence';
 export { type Healed, type HealReport, type HealRun, healModel } from './heal/heal-model';
 export { type HealOptions, type HealPlan, planHealing } from './heal/heal-options';
+export {
+  type HealedProgressively,
+  healProgressive,
+  type ProgressiveReport,
+  type ProgressiveRun,
+} from './heal/heal-progressive';
 export type { HealState } from './heal/heal-state';
-export type { MergedWeights } from './heal/merge-adapters';
-export { writeHealed } from './heal/write-healed';
+export type { MergedWeight, MergedWeights } from './heal/merge-adapters';
+export { type NarrowedLatents, writeHealed } from './heal/write-healed';
 export { memoryOutput, type ResultOutput } from './output/result-output';
 export { type Trace, type TraceOptions, type TraceTensor, traceModel } from './trace/trace-model';

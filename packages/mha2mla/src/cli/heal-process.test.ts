@@ -61,6 +61,18 @@ const MOMENTS: Record<string, { argv: string[]; moments: RegExp[]; kept: RegExp 
     ],
     kept: /^\.healed-.*\.tmp-/,
   },
+  progressive: {
+    argv: ['--recipe', 'progressive', '--rank', '2', '--steps', '3'],
+    moments: [
+      ...[0, 1, 2].flatMap((stage) => [
+        new RegExp(`^\\.healed-stage-${stage}.*\\.tmp-`),
+        new RegExp(`^healed-stage-${stage}`),
+      ]),
+      /^\.model.*\.tmp-/,
+      /^heal\.json$/,
+    ],
+    kept: /^\.healed-.*\.tmp-/,
+  },
 };
 
 test.each(Object.entries(MOMENTS))(

@@ -8,7 +8,7 @@ import type { Processor, VlmSource } from '@mha2mla/vlm-adapters';
 import type { KeepHidden } from '../convert/hidden-states';
 import type { Question } from '../data/question';
 import type { ResultOutput } from '../output/result-output';
-import { healLayer } from './heal-layer';
+import { type HealedLayer, healLayer } from './heal-layer';
 import type { HealReport } from './heal-model';
 import type { HealPlan } from './heal-options';
 import { openHealedLayer, writeHealedLayer } from './healed-layer';
@@ -61,7 +61,7 @@ export async function healLayerwise(
           onProgress?.({ phase: 'heal', loaded: index * plan.steps + done, total });
         await writeHealedLayer(output, name, await healLayer(run, streams, index, onUpdate));
       }
-      const healed = await openHealedLayer(output, name);
+      const healed = await openHealedLayer<Omit<HealedLayer, 'weights'>>(output, name);
       await advanceStreams(run, streams, index, await healed.read(`layers.${index}.`));
       for (const weight of healed.names) merged.set(weight, () => healed.readWeight(weight));
       layers.push(healed.losses);

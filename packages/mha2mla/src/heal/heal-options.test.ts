@@ -20,7 +20,7 @@ describe('the plan of healing', () => {
     ['steps', [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY], 'be a positive integer'],
     ['batchSize', [0, 2.5], 'be a positive integer'],
     ['r', [0, 0.5, Number.NaN], 'be a positive integer'],
-    ['recipe', ['three-stage'], 'be one-stage, layerwise'],
+    ['recipe', ['three-stage'], 'be one-stage, layerwise, progressive'],
     ['adapter', ['ia3'], 'be lora, rslora, dora, none'],
     ['seed', [0.5, Number.NaN], 'be an integer'],
     ['learningRate', [0, -1, Number.NaN, Number.POSITIVE_INFINITY], 'be above 0'],
@@ -56,6 +56,14 @@ test('layerwise has no use for what answers, or all layers, are needed for', () 
     'no use for checkpoint',
   );
   expect(planHealing({ recipe: 'layerwise', kd: undefined }).recipe).toBe('layerwise');
+});
+
+test('progressive has a rank, and nothing else has', () => {
+  expect(planHealing({ recipe: 'progressive', rank: 4 }).rank).toBe(4);
+  expect(planHealing({})).not.toHaveProperty('rank');
+  expect(() => planHealing({ recipe: 'progressive' })).toThrow('recipe=progressive, rank=none');
+  expect(() => planHealing({ rank: 4 })).toThrow('recipe=one-stage, rank=4');
+  expect(() => planHealing({ recipe: 'progressive', rank: 0.5 })).toThrow('a positive integer');
 });
 
 describe('the learning rate', () => {

@@ -1,15 +1,18 @@
 import { ADAPTERS, type AdapterOptions } from './attach-adapters';
 
-export const RECIPES = ['one-stage', 'layerwise'] as const;
+export const RECIPES = ['one-stage', 'layerwise', 'progressive'] as const;
 
 /** How a converted model is healed, with the defaults that measured best. */
 export interface HealOptions {
   /**
    * `one-stage`: all layers at once, from the answers back; `layerwise`: one layer after the other,
-   * each by what it gives (`heal-layerwise.ts`). Default `one-stage`.
+   * each by what it gives (`heal-layerwise.ts`); `progressive`: all layers, with latents that get
+   * narrower from stage to stage (`heal-progressive.ts`). Default `one-stage`.
    */
   recipe?: (typeof RECIPES)[number];
-  /** Updates in all, or of each layer with `layerwise`. Default 250. */
+  /** Latent dims a KV head that `progressive` ends with; no other recipe has it. */
+  rank?: number;
+  /** Updates in all (of all stages), or of each layer with `layerwise`. Default 250. */
   steps?: number;
   /** Pictures an update, each with the questions about it; a question without one counts as one. Default 8. */
   batchSize?: number;
@@ -51,7 +54,7 @@ export interface HealOptions {
   seed?: number;
 }
 
-export type HealPlan = Required<HealOptions>;
+export type HealPlan = Required<Omit<HealOptions, 'rank'>> & Pick<HealOptions, 'rank'>;
 
 /** What `layerwise` has no use for: it knows no answers, and one layer at a time. */
 const OF_ONE_STAGE = ['kd', 'hidden', 'temperature', 'holdOut', 'patience', 'checkpoint'] as const;
@@ -62,6 +65,11 @@ export function planHealing(options: HealOptions): HealPlan {
   if (options.recipe === 'layerwise' && idle.length > 0) {
     throw new RangeError(
       `planHealing: the recipe layerwise has no use for ${idle.join(', ')}, got ${idle.map((name) => options[name]).join(', ')}. Leave them out.`,
+    );
+  }
+  if ((options.recipe === 'progressive') !== (options.rank !== undefined)) {
+    throw new RangeError(
+      `planHealing: rank must be given with the recipe progressive, and with no other, got recipe=${options.recipe ?? 'one-stage'}, rank=${options.rank ?? 'none'}.`,
     );
   }
   const r = options.r ?? 16;
@@ -93,8 +101,8 @@ export function planHealing(options: HealOptions): HealPlan {
 }
 
 function assertInRange(plan: HealPlan): void {
-  const { steps, batchSize, r, patience } = plan;
-  for (const [name, value] of Object.entries({ steps, batchSize, r, patience })) {
+  const { steps, batchSize, r, patience, rank = 1 } = plan;
+  for (const [name, value] of Object.entries({ steps, batchSize, r, patience, rank })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new RangeError(`planHealing: ${name} must be a positive integer, got ${value}.`);
     }

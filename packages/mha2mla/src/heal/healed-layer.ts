@@ -1,21 +1,29 @@
-/** A finished layer of `healLayerwise` as a piece of its output: values are read when they are needed. */
+/**
+ * A finished layer of `healLayerwise`, or stage of `healProgressive`, as a piece of its output: values
+ * are read when they are needed.
+ */
 import { openSafetensors, writeSafetensors } from '@mha2mla/checkpoint';
 import type { LayerTensor, LayerWeights } from '../convert/layer-weights';
 import type { ResultOutput } from '../output/result-output';
-import type { HealedLayer } from './heal-layer';
 
-export interface StoredLayer extends Omit<HealedLayer, 'weights'> {
+/** What a piece holds beside its report. */
+interface Weights {
+  /** By the decoder's names. */
+  weights: LayerWeights;
+}
+
+export type StoredLayer<Report> = Report & {
   /** Of its weights, the decoder's. */
   readonly names: readonly string[];
   readWeight(name: string): Promise<Float32Array>;
   /** All weights, without a prefix of their names. */
   read(prefix: string): Promise<LayerWeights>;
-}
+};
 
 export function writeHealedLayer(
   output: ResultOutput,
   name: string,
-  { weights, ...report }: HealedLayer,
+  { weights, ...report }: Weights,
 ): Promise<void> {
   const entries = [...weights].map(([weight, { shape }]) => ({
     ...{ name: weight, shape, dtype: 'F32' as const },
@@ -28,10 +36,13 @@ export function writeHealedLayer(
 }
 
 /** Open a piece of our own. */
-export async function openHealedLayer(output: ResultOutput, name: string): Promise<StoredLayer> {
+export async function openHealedLayer<Report>(
+  output: ResultOutput,
+  name: string,
+): Promise<StoredLayer<Report>> {
   const file = await openSafetensors(await output.read(name));
   return {
-    ...(JSON.parse(file.metadata.get('report')!) as Omit<HealedLayer, 'weights'>),
+    ...(JSON.parse(file.metadata.get('report')!) as Report),
     names: [...file.tensors.keys()],
     readWeight: (weight) => file.readFloat32(weight),
     async read(prefix) {

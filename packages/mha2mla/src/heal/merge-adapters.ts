@@ -1,16 +1,16 @@
 import type { LayerTensor } from '../convert/layer-weights';
 import type { AttachedAdapters } from './attach-adapters';
 
-/**
- * Weights as on disk by the decoder's names, such as `layers.0.self_attn.q_proj.weight` [out, in], or
- * what reads them.
- */
-export type MergedWeights = ReadonlyMap<string, Float32Array | (() => Promise<Float32Array>)>;
+/** A weight as on disk, such as [out, in], or what reads it. */
+export type MergedWeight = Float32Array | (() => Promise<Float32Array>);
+
+/** By the decoder's names, such as `layers.0.self_attn.q_proj.weight`. */
+export type MergedWeights = ReadonlyMap<string, MergedWeight>;
 
 /** Read what training made of the decoder's weights, adapters folded in, in f32, with their shapes. */
 export async function readChanged({
   changed,
-}: AttachedAdapters): Promise<Map<string, LayerTensor>> {
+}: Pick<AttachedAdapters, 'changed'>): Promise<Map<string, LayerTensor>> {
   const weights = new Map<string, LayerTensor>();
   for (const [name, read] of changed) {
     const weight = read();

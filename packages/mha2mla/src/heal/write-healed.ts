@@ -1,6 +1,7 @@
 /** Write a healed model: the converted model's files with the trained weights in their places. */
-import { readText, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint';
+import { dtypeBits, readText, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
+import { type LatentRanks, uniformRankOf } from '../convert/latent-ranks';
 import { copyCompanions } from '../output/companions';
 import { copyBytes, copyFiles } from '../output/copy-files';
 import { type ResultOutput, writeJson } from '../output/result-output';
@@ -15,11 +16,21 @@ const CARD = 'README.md';
 const TAUGHT: Record<string, string> = {
   'one-stage': 'with cross-entropy and distillation from the original',
   layerwise: "layer by layer, by what the original's layers give",
+  progressive:
+    'with cross-entropy and distillation from the original, in stages of ever narrower latents; what stands above is about those before',
 };
+
+/** Latents that healing made narrower than those of the converted model. */
+export interface NarrowedLatents {
+  ranks: LatentRanks;
+  /** Of weights by the decoder's names, laid out as on disk. */
+  shapes: ReadonlyMap<string, readonly number[]>;
+}
 
 /**
  * Write everything, config.json last: a folder without it is unfinished.
- * @param merged weights by the decoder's names.
+ * @param merged weights by the decoder's names; all maps of latents are among them where those are
+ *   narrowed.
  * @throws RangeError when the source does not store one of them.
  */
 export async function writeHealed(
@@ -27,12 +38,20 @@ export async function writeHealed(
   output: ResultOutput,
   merged: MergedWeights,
   report: HealReport & { options: Record<string, unknown> },
+  narrowed?: NarrowedLatents,
 ): Promise<void> {
   const { checkpoint, store, rankFile } = source;
   const stored = storedNames(source, [...merged.keys()]);
   const fresh = new Map([...merged].map(([name, values]) => [stored.get(name)!, values]));
-  for (const [file, tensors] of byFile([...checkpoint.tensors.values()])) {
-    const entries = tensors.map(({ name, shape, dtype }) => ({ name, shape: [...shape], dtype }));
+  const shapes = new Map(
+    [...(narrowed?.shapes ?? [])].map(([name, own]) => [stored.get(name), own]),
+  );
+  const all = [...checkpoint.tensors.values()].map((tensor) => ({
+    ...tensor,
+    shape: [...(shapes.get(tensor.name) ?? tensor.shape)],
+  }));
+  for (const [file, tensors] of byFile(all)) {
+    const entries = tensors.map(({ name, shape, dtype }) => ({ name, shape, dtype }));
     await output.write(file, (sink) =>
       writeSafetensors(sink, entries, async ({ name }) => {
         const value = fresh.get(name) ?? checkpoint.readBytes(name);
@@ -41,12 +60,38 @@ export async function writeHealed(
     );
   }
   await copyCompanions(store, output);
-  await copyFiles(store, output, [INDEX, 'report.json']);
+  // What a conversion tells of its latents is not so once they are narrowed.
+  if (narrowed) await writeIndex(source, output, all);
+  else await copyFiles(store, output, [INDEX, 'report.json']);
   if (rankFile) await output.write(rankFile.name, (sink) => copyBytes(rankFile, sink));
   await writeJson(output, 'heal.json', report);
   const card = new TextEncoder().encode(await healedCard(source, report));
   await output.write(CARD, (sink) => sink.write(card));
-  await copyFiles(store, output, ['config.json']);
+  if (narrowed) await writeJson(output, 'config.json', await narrowedConfig(source, narrowed));
+  else await copyFiles(store, output, ['config.json']);
+}
+
+async function writeIndex(
+  { store }: VlmSource,
+  output: ResultOutput,
+  tensors: readonly Pick<TensorInfo, 'shape' | 'dtype'>[],
+): Promise<void> {
+  if (!(await store.open(INDEX))) return;
+  const bytes = tensors.map(
+    ({ shape, dtype }) => shape.reduce((product, size) => product * size, dtypeBits(dtype)) / 8,
+  );
+  const index = JSON.parse(await readText(store, INDEX));
+  const metadata = { ...index.metadata, total_size: bytes.reduce((sum, size) => sum + size, 0) };
+  await writeJson(output, INDEX, { ...index, metadata });
+}
+
+/** As a conversion of these ranks writes it. */
+async function narrowedConfig({ store }: VlmSource, { ranks }: NarrowedLatents): Promise<object> {
+  const config = JSON.parse(await readText(store, 'config.json'));
+  const { latent_ranks: _, ...block } = config.mha2mla;
+  const rank = uniformRankOf(ranks);
+  const latents = { low_rank: rank ?? null, ...(rank === undefined && { latent_ranks: ranks }) };
+  return { ...config, mha2mla: { ...block, ...latents } };
 }
 
 function byFile(tensors: readonly TensorInfo[]): Map<string, TensorInfo[]> {

@@ -14,6 +14,7 @@ export interface HealFlags extends RunFlags, CommonFlags {
   teacher: string;
   limit?: number;
   recipe?: HealOptions['recipe'];
+  rank?: number;
   spillAbove: number;
   policy?: string;
   adapter?: HealOptions['adapter'];
@@ -41,8 +42,12 @@ export function addHealOptions(command: Command): Command {
     .requiredOption('--teacher <original>', 'the model that was converted')
     .option('--limit <n>', 'most conversations', integer(1))
     .addOption(
-      new Option('--recipe <name>', 'all layers at once, or one after the other').choices(RECIPES),
+      new Option(
+        '--recipe <name>',
+        'all layers at once, one after the other, or with latents that get narrower in stages',
+      ).choices(RECIPES),
     )
+    .option('--rank <n>', 'latent dims a KV head that --recipe progressive ends with', integer(1))
     .option(
       '--policy <name>',
       'what is trained: v2 to v6, as the reference has them, or a regular expression of whole names of linear maps',
@@ -98,10 +103,11 @@ export function addHealOptions(command: Command): Command {
 }
 
 export function healOptions(flags: HealFlags): HealOptions {
-  const { recipe, adapter, biases, r, loraAlpha, steps, kd, hidden, mix, holdOut, patience, seed } =
-    flags;
+  const { recipe, rank, adapter, biases, r, loraAlpha, steps } = flags;
+  const { kd, hidden, mix, holdOut, patience, seed } = flags;
   return {
-    ...{ recipe, adapter, biases, r, loraAlpha, steps, kd, hidden, mix, holdOut, patience, seed },
+    ...{ recipe, rank, adapter, biases, r, loraAlpha, steps },
+    ...{ kd, hidden, mix, holdOut, patience, seed },
     checkpoint: flags.checkpoint,
     batchSize: flags.batch,
     learningRate: flags.lr,
@@ -118,6 +124,7 @@ export async function healFingerprint(
 ): Promise<Record<string, unknown>> {
   const {
     recipe,
+    rank,
     adapter,
     biases,
     r,
@@ -143,6 +150,7 @@ export async function healFingerprint(
     '--limit': limit,
     '--policy': targetModules,
     '--recipe': recipe,
+    '--rank': rank,
     '--adapter': adapter,
     '--biases': biases,
     '--r': r,

@@ -98,6 +98,31 @@ test('--recipe layerwise heals a layer after another', async () => {
   expect([idle.status, idle.stderr]).toEqual([2, expect.stringContaining('no use for kd')]);
 });
 
+test('--recipe progressive writes a model of the rank that is asked for', async () => {
+  const progressive = ['--recipe', 'progressive', '--rank', '4', '--steps', '3'];
+  const { status, stdout } = await heal('narrow', ...progressive, '--json');
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout).stages.map(({ rank }: { rank: number }) => rank)).toEqual([8, 6, 4]);
+  const files = await readdir(at('narrow'));
+  expect(files.filter((name) => /^heal(ed)?-|^report/.test(name))).toEqual([]);
+  const inspect = async (name: string) =>
+    JSON.parse((await runInProcess(['inspect', at(name), '--json'])).stdout).cacheBytesPerToken;
+  const { model } = await inspect('narrow');
+  expect(model).toBeLessThan((await inspect('converted')).model);
+  for (const [argv, said] of [
+    [['--workers', '2'], '--workers'],
+    [['--no-merge'], '--no-merge'],
+    [['--dry-run'], 'one-stage'],
+  ] as const) {
+    const refused = await heal('never', ...progressive, ...argv);
+    expect([refused.status, refused.stderr]).toEqual([2, expect.stringContaining(said)]);
+  }
+  const alone = await heal('never', '--rank', '4');
+  expect([alone.status, alone.stderr]).toEqual([2, expect.stringContaining('progressive')]);
+  const wide = await heal('never', ...progressive, '--rank', '9');
+  expect([wide.status, wide.stderr]).toEqual([1, expect.stringContaining('got 9')]);
+});
+
 test('for people there are loss lines and the trainable share', async () => {
   const { stdout } = await heal('lines');
   expect(stdout).toMatch(

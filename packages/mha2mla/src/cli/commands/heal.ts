@@ -6,10 +6,11 @@ import { HealingDiverged } from '../../heal/divergence';
 import { healLayerwise, layerNames } from '../../heal/heal-layerwise';
 import { type Healed, type HealReport, type HealRun, healModel } from '../../heal/heal-model';
 import { type HealPlan, planHealing } from '../../heal/heal-options';
+import { healProgressive, stageNames } from '../../heal/heal-progressive';
 import { readState, writeState } from '../../heal/heal-state';
 import type { MergedWeights } from '../../heal/merge-adapters';
 import { shardCount } from '../../heal/shard-gradient';
-import { writeHealed } from '../../heal/write-healed';
+import { type NarrowedLatents, writeHealed } from '../../heal/write-healed';
 import { writeHealedAdapter } from '../../heal/write-healed-adapter';
 import { type FolderOutput, folderOutput } from '../../node/folder-output';
 import { type HealPool, healPool } from '../../node/heal-pool';
@@ -26,6 +27,7 @@ import { describeHealDryRun, healDryRun } from './heal-dry-run';
 import { addHealOptions, type HealFlags, healFingerprint, healOptions } from './heal-flags';
 
 const STATE = 'heal-state.safetensors';
+const stageState = (stage: number) => `heal-state-${stage}.safetensors`;
 /** Updates between two saved states: a kill loses at most these. */
 const SAVE_EVERY = 25;
 
@@ -42,14 +44,14 @@ export const addHeal: AddCommand = (program, contextOf) => {
       const { resume = false } = flags;
       await assertWritableTarget(out, { resume });
       const plan = asUsage(() => planHealing(healOptions(flags)));
-      if (plan.recipe === 'layerwise' && flags.workers > 1) {
+      if (plan.recipe !== 'one-stage' && flags.workers > 1) {
         throw new UsageError(
-          'heal: --recipe layerwise runs in one thread, got --workers. Leave it out.',
+          `heal: --recipe ${plan.recipe} runs in one thread, got --workers. Leave it out.`,
         );
       }
-      if (plan.recipe === 'layerwise' && !flags.merge) {
+      if (plan.recipe !== 'one-stage' && !flags.merge) {
         throw new UsageError(
-          'heal: --recipe layerwise merges what it trains, got --no-merge. Leave it out.',
+          `heal: --recipe ${plan.recipe} merges what it trains, got --no-merge. Leave it out.`,
         );
       }
       await withModelFolder(folder, {}, (source) =>
@@ -68,10 +70,7 @@ export const addHeal: AddCommand = (program, contextOf) => {
           const output = await folderOutput(out, { resume, fingerprint });
           context.resumable();
           try {
-            const healed =
-              plan.recipe === 'layerwise'
-                ? await trainLayerwise(source, original, output, options)
-                : await train(source, original, await keptIn(output, context), options);
+            const healed = await trainBy(plan.recipe, source, original, output, options);
             await finish(source, output, healed, plan);
             const { losses, ...report } = healed.report;
             context.result(report, () => describe(healed.report));
@@ -95,6 +94,18 @@ function assertPair(source: VlmSource, original: VlmSource): void {
   throw new UsageError(
     'heal: MODEL must be a converted model and --teacher its original, got them the other way round or twice the same. Convert first.',
   );
+}
+
+async function trainBy(
+  recipe: HealPlan['recipe'],
+  source: VlmSource,
+  original: VlmSource,
+  output: FolderOutput,
+  options: TrainOptions,
+): Promise<HealedWeights> {
+  if (recipe === 'layerwise') return trainLayerwise(source, original, output, options);
+  if (recipe === 'progressive') return trainProgressively(source, original, output, options);
+  return train(source, original, await keptIn(output, options.context), options);
 }
 
 interface TrainOptions {
@@ -163,6 +174,27 @@ async function trainLayerwise(
   }
 }
 
+async function trainProgressively(
+  source: VlmSource,
+  original: VlmSource,
+  output: FolderOutput,
+  { questions, plan, flags, context }: TrainOptions,
+) {
+  const { signal, terminal } = context;
+  const processor = await source.family.loadProcessor(source.config, source.store);
+  return withModel(source, flags, context, (student) =>
+    withModel(original, flags, context, ({ decoder: teacher }) =>
+      healProgressive({
+        ...{ student, source, teacher, processor, questions, plan, output, signal },
+        from: (stage) => savedState(output, stageState(stage)),
+        save: (stage, state) => output.write(stageState(stage), (sink) => writeState(sink, state)),
+        saveEvery: SAVE_EVERY,
+        onProgress: terminal.progress,
+      }),
+    ),
+  );
+}
+
 /** Threads beside this one, where more than one was asked for and there are shards for them. */
 function startPool(
   source: VlmSource,
@@ -176,26 +208,29 @@ function startPool(
   return healPool(threads, { ...folders, data, limit, plan, backend });
 }
 
-async function savedState(output: FolderOutput) {
-  if (!(await output.has(STATE))) return undefined;
-  return readState(await openSafetensors(await output.read(STATE)));
+async function savedState(output: FolderOutput, name = STATE) {
+  if (!(await output.has(name))) return undefined;
+  return readState(await openSafetensors(await output.read(name)));
 }
 
-/** Of either recipe. */
+/** Of any recipe. */
 interface HealedWeights extends Omit<Healed, 'merged'> {
   merged: MergedWeights;
+  narrowed?: NarrowedLatents;
 }
 
 async function finish(
   source: VlmSource,
   output: FolderOutput,
-  { report, merged, adapter }: HealedWeights,
+  { report, merged, adapter, narrowed }: HealedWeights,
   plan: HealPlan,
 ): Promise<void> {
   const record = { ...report, options: plan };
   if (adapter) await writeHealedAdapter(source, output, adapter, record);
-  else await writeHealed(source, output, merged, record);
-  await output.finish([STATE, ...layerNames(source)]);
+  else await writeHealed(source, output, merged, record, narrowed);
+  const stages = stageNames();
+  const states = [STATE, ...stages.map((_, stage) => stageState(stage))];
+  await output.finish([...states, ...stages, ...layerNames(source)]);
 }
 
 /** Loss lines in the log: enough to see the curve. */
