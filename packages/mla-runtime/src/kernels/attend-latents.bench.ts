@@ -1,0 +1,51 @@
+/**
+ * Decode attention over 4,096 latents in both segments: the programs' dispatches and the cache's
+ * bytes, against the composed ops. A software adapter's times mean nothing.
+ */
+import { gaussian, openWebGpu } from '@mha2mla/testing';
+import * as tf from '@tensorflow/tfjs-core';
+import { bench, describe } from 'vitest';
+import { runWgsl } from '../testing/run-wgsl';
+import { type LatentShape, latentLayout, queryLayout } from '../webgpu/latent-shape';
+import { STEP_WORDS } from '../webgpu/wgsl-program';
+import { attendLatents, CHUNK, mostChunks, partialSize } from './attend-latents';
+
+const [HEADS, WIDTH, TOKENS] = [4, 64, 2048];
+const SHAPE: LatentShape = {
+  heads: HEADS,
+  keyHeads: 1,
+  groups: 1,
+  ropeDim: 8,
+  nopeDim: 8,
+  valueDim: 16,
+  widths: [WIDTH, WIDTH],
+  capacities: [TOKENS, TOKENS],
+};
+
+describe(`${HEADS} heads over 2 x ${TOKENS} latents of ${WIDTH}`, async () => {
+  const { device } = await openWebGpu();
+  await tf.setBackend('webgpu');
+  const cache = gaussian(latentLayout(SHAPE).size, 1);
+  const query = gaussian(queryLayout(SHAPE).size, 2);
+  const step = new Uint32Array(STEP_WORDS);
+  const chunks = TOKENS / CHUNK;
+  step.set([TOKENS, TOKENS, chunks, chunks]);
+  const partials = new Float32Array(mostChunks(SHAPE) * HEADS * partialSize(SHAPE));
+  const options = { step, groups: 2 * chunks * HEADS };
+  bench(`attendLatents, 1 dispatch, ${cache.byteLength / 1024} KiB, upload included`, async () => {
+    await runWgsl(device, attendLatents(SHAPE), partials, [query, cache], options);
+  });
+  const latents = [1, 2].map((seed) =>
+    tf.tensor2d(gaussian(TOKENS * WIDTH, seed), [TOKENS, WIDTH]),
+  );
+  const absorbed = tf.tensor2d(gaussian(HEADS * WIDTH, 3), [HEADS, WIDTH]);
+  bench('composed, without rotary keys, 8 dispatches', async () => {
+    const sums = tf.tidy(() => {
+      const scores = latents.map((latent) => tf.matMul(absorbed, latent, false, true));
+      const parts = tf.split(tf.softmax(tf.concat(scores, 1)), 2, 1);
+      return parts.map((part, m) => tf.matMul(part as tf.Tensor2D, latents[m]!));
+    });
+    await Promise.all(sums.map((sum) => sum.data()));
+    tf.dispose(sums);
+  });
+});
