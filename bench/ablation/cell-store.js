@@ -14,7 +14,21 @@ export class CellStore {
   }
 
   /** Where a cell's result is kept. The code is no part of the name: empty the folder after changing it. */
-  async pathOf({ family, options, ropeDim, rank, seed, heal }) {
+  async pathOf({ cache, ...cell }) {
+    const inputs = await this.#inputsOf(cell);
+    return join(
+      this.folder,
+      `${digestOf(JSON.stringify(cache ? [...inputs, cache] : inputs))}.json`,
+    );
+  }
+
+  /** Where the healed model of a cell is kept, whatever stores its results: healing takes minutes. */
+  async healedPathOf({ cache: _, ...cell }) {
+    const inputs = await this.#inputsOf(cell);
+    return join(this.folder, '..', 'healed', digestOf(JSON.stringify(inputs)));
+  }
+
+  async #inputsOf({ family, options, ropeDim, rank, seed, heal }) {
     const { digests, data, pictures } = this;
     if (!digests.has(family)) {
       digests.set(family, await fileDigest(join(MODELS, family, 'model.safetensors')));
@@ -22,7 +36,7 @@ export class CellStore {
     const sorted = Object.fromEntries(Object.entries(options ?? {}).sort());
     const inputs = [digests.get(family), data, pictures, sorted, ropeDim, rank, seed];
     if (heal) inputs.push(Object.fromEntries(Object.entries(heal).sort()));
-    return join(this.folder, `${digestOf(JSON.stringify(inputs))}.json`);
+    return inputs;
   }
 
   /** @returns the result, or `undefined` where the cell was not measured. */

@@ -47,12 +47,13 @@ export async function measureCells(cells, store, options = {}) {
     log(`${measured}/${total} ${elapsed().toFixed(1)} min | ${name}: ${shown}`);
   };
   const count = Math.min(workers, total);
-  await Promise.all(Array.from({ length: count }, () => runWorker(options, next, settle)));
+  const task = async (cell) => ({ cell, healedPath: await store.healedPathOf(cell) });
+  await Promise.all(Array.from({ length: count }, () => runWorker(options, next, task, settle)));
   return { measured, left: total - measured, failures };
 }
 
 /** One process, from its start until there is nothing to do. */
-function runWorker({ backend = 'auto', pictures }, next, settle) {
+function runWorker({ backend = 'auto', pictures }, next, task, settle) {
   return new Promise((resolve, reject) => {
     const argv = [backend, pictures].filter((value) => value !== undefined).map(String);
     const child = fork(WORKER, argv, { env: { ...ONE_THREAD, ...process.env } });
@@ -61,7 +62,7 @@ function runWorker({ backend = 'auto', pictures }, next, settle) {
       try {
         if (!message.ready) await settle(cell, message);
         cell = next();
-        if (cell) child.send(cell);
+        if (cell) child.send(await task(cell));
         else child.disconnect();
       } catch (error) {
         child.kill();

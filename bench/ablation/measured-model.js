@@ -3,9 +3,10 @@
  * all conversions, since none of them touches the vision tower or the embeddings.
  */
 
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { memoryStore } from '@mha2mla/checkpoint';
-import { loadDecoder } from '@mha2mla/mla-runtime';
+import { cacheBytesPerToken, loadDecoder, TEXT, VISION } from '@mha2mla/mla-runtime';
 import { openVlm, VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import {
   calibrationBatches,
@@ -16,6 +17,7 @@ import {
   memoryOutput,
   packReferences,
   planHealing,
+  scoreOverCache,
   scoreReferences,
   writeHealed,
 } from 'mha2mla';
@@ -53,10 +55,34 @@ export class MeasuredModel {
   }
 
   /**
-   * Convert, heal where the cell says how, and ask. What healing narrows is converted with rank `from`.
+   * Convert, heal where the cell says how, and ask: exactly, or over a cache in the form that the
+   * cell says. What healing narrows is converted with rank `from`.
    * @param {import('./cells.js').Cell} cell
+   * @param {string} healedPath where the healed model of the cell is, or will be kept.
    */
-  async measure({ options, ropeDim, rank, seed, heal }) {
+  async measure(cell, healedPath) {
+    const started = performance.now();
+    const { source, measured } = await this.#modelOf(cell, healedPath);
+    const decoder = await loadDecoder(source.config.decoder, source.weights);
+    const asked = cell.cache
+      ? await this.#askOverCache(source, decoder, cell.cache)
+      : await this.#ask(decoder);
+    decoder.dispose();
+    return { ...measured, ...asked, seconds: (performance.now() - started) / 1000 };
+  }
+
+  /** The original, or what the cell converts and heals. */
+  async #modelOf(cell, healedPath) {
+    if (!cell.options) return { source: this.source, measured: { share: 1 } };
+    if (!cell.heal) return this.#convert(cell);
+    const kept = await readModel(healedPath);
+    if (kept) return kept;
+    const healed = await this.#heal(await this.#convert(cell), cell);
+    await keepModel(healedPath, healed);
+    return healed;
+  }
+
+  async #convert({ options, ropeDim, rank, seed, heal }) {
     const started = performance.now();
     const output = memoryOutput();
     const { headDim } = this.source.config.decoder;
@@ -71,22 +97,36 @@ export class MeasuredModel {
       dtype: 'F32', // so that only the method tells cells apart
       calibration: await this.#calibration(seed),
     });
-    const converted = await openVlm(memoryStore(output.files), { families: FAMILIES });
-    const convertSeconds = (performance.now() - started) / 1000;
-    const healed = heal && (await this.#heal(converted, heal, { rank, seed }));
-    const { config, weights } = healed?.source ?? converted;
-    const decoder = await loadDecoder(config.decoder, weights);
-    const { scores, outputs } = await this.#score(decoder);
-    decoder.dispose();
     const bytes = report.cacheBytesPerToken;
     return {
-      share: heal?.from ? (ropeDim + rank) / (2 * headDim) : bytes.converted / bytes.original,
+      source: await openVlm(memoryStore(output.files), { families: FAMILIES }),
+      measured: {
+        share: heal?.from ? (ropeDim + rank) / (2 * headDim) : bytes.converted / bytes.original,
+        factorError: factorError(report),
+        convertSeconds: (performance.now() - started) / 1000,
+      },
+    };
+  }
+
+  async #ask(decoder) {
+    const { scores, outputs } = await this.#score(decoder);
+    return { ...this.#summarise(scores), outputError: relativeError(outputs, this.outputs) };
+  }
+
+  async #askOverCache({ config, weights }, decoder, cache) {
+    const scores = [];
+    let allocated = 0;
+    for (const batch of this.batches) {
+      const asked = await scoreOverCache({ config, decoder }, batch, cache);
+      scores.push(...asked.scores);
+      allocated += asked.allocatedBytes;
+    }
+    const original = cacheBytesPerToken(this.source.config.decoder, this.source.weights);
+    return {
       ...this.#summarise(scores),
-      outputError: relativeError(outputs, this.outputs),
-      factorError: factorError(report),
-      convertSeconds,
-      ...healed?.measured,
-      seconds: (performance.now() - started) / 1000,
+      bytesPerToken: this.#mean(cacheBytesPerToken(config.decoder, weights, cache)),
+      originalBytesPerToken: this.#mean(original),
+      allocatedBytes: allocated,
     };
   }
 
@@ -96,7 +136,8 @@ export class MeasuredModel {
   }
 
   /** Train on the first `questions` of the healing set. */
-  async #heal(source, { questions: limit, from, ...options }, { rank, seed }) {
+  async #heal({ source, measured }, { heal, rank, seed }) {
+    const { questions: limit, from, ...options } = heal;
     const student = await VisionLanguageModel.load(source);
     const teacher = await loadDecoder(this.source.config.decoder, this.source.weights);
     const questions = await healingQuestions(limit);
@@ -114,9 +155,20 @@ export class MeasuredModel {
     await writeHealed(source, output, merged, { ...report, options: plan }, narrowed);
     const { steps, trainableShare, loss } = report;
     return {
+      files: output.files,
       source: await openVlm(memoryStore(output.files), { families: FAMILIES }),
-      measured: { healSeconds, steps, trainableShare, loss },
+      measured: { ...measured, healSeconds, steps, trainableShare, loss },
     };
+  }
+
+  /** Of a value a vision token and a text token, as the pictures' prompts have them. */
+  #mean({ vision, text }) {
+    const count = (kind) =>
+      this.batches.reduce((sum, { step, branches }) => {
+        return sum + step.layout.kinds.filter((own, i) => own === kind && branches[i] === 0).length;
+      }, 0);
+    const [v, t] = [count(VISION), count(TEXT)];
+    return (v * vision + t * text) / (v + t);
   }
 
   #calibration(seed) {
@@ -174,4 +226,31 @@ function factorError({ layers }) {
   const mean = (modality) =>
     layers.reduce((sum, layer) => sum + (layer[modality]?.relativeError ?? 0), 0) / layers.length;
   return { vision: mean('vision'), text: mean('text') };
+}
+
+/** What was measured of a healed model, beside its files. */
+const MEASURED = 'measured.json';
+
+async function readModel(folder) {
+  let names;
+  try {
+    names = await readdir(folder);
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  const files = new Map();
+  for (const name of names) files.set(name, await readFile(join(folder, name)));
+  const measured = JSON.parse(files.get(MEASURED));
+  files.delete(MEASURED);
+  return { source: await openVlm(memoryStore(files), { families: FAMILIES }), measured };
+}
+
+/** Whole or not at all, whenever the run is killed. */
+async function keepModel(folder, { files, measured }) {
+  const part = `${folder}.part`;
+  await mkdir(part, { recursive: true });
+  for (const [name, bytes] of files) await writeFile(join(part, name), bytes);
+  await writeFile(join(part, MEASURED), JSON.stringify(measured));
+  await rename(part, folder);
 }

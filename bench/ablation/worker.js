@@ -7,13 +7,13 @@ const backend = await useBackend(choice);
 /** @type {Map<string, Promise<MeasuredModel>>} */
 const models = new Map();
 
-process.on('message', async (cell) => {
+process.on('message', async ({ cell, healedPath }) => {
   try {
-    const { family, options } = cell;
+    const { family, options, cache } = cell;
     const limit = pictures === undefined ? undefined : Number(pictures);
     if (!models.has(family)) models.set(family, MeasuredModel.load(family, limit));
     const model = await models.get(family);
-    const result = options ? await model.measure(cell) : model.original;
+    const result = options || cache ? await model.measure(cell, healedPath) : model.original;
     process.send({ result: { backend, ...result } });
   } catch (error) {
     process.send({ error: error instanceof Error ? error.stack : String(error) });
