@@ -3,13 +3,7 @@
  * sizes, stored in every form. Conversions and healings are those of `bench/healing`, first seed.
  */
 import { BEST } from '../ablation/cells.js';
-
-/** [rotary dims a head, latent dims a KV head] of heads of 32 dims, and updates where not the default. */
-const SIZES = {
-  llava: [[[8, 8]], [[4, 4]]],
-  llava_next: [[[8, 16]], [[8, 8], 350]],
-  qwen2_5_vl: [[[8, 16]], [[8, 8], 350]],
-};
+import { SIZES } from '../healing/cells.js';
 
 /** By name, how an ordinary cache of keys and values may be stored. */
 const ORIGINAL_FORMS = {
@@ -36,7 +30,7 @@ export function cacheCells() {
     ...originals,
     ...families.flatMap((family) => formCells(ORIGINAL_FORMS, { family, table: 'original' })),
     ...families.flatMap((family) =>
-      SIZES[family].flatMap(([[ropeDim, rank], steps]) =>
+      SIZES[family].slice(0, 2).flatMap(([[ropeDim, rank], steps]) =>
         formCells(LATENT_FORMS, {
           ...{ family, table: `${ropeDim} + ${rank}`, ropeDim, rank, seed: 0 },
           options: BEST,
