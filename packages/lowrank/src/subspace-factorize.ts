@@ -34,7 +34,7 @@ export async function subspaceFactorize(
   input: FactorizeInput,
   options: SubspaceOptions = {},
 ): Promise<Factors> {
-  const { dOut, dIn, moment, rank } = input;
+  const { dOut, dIn, rank } = input;
   const { weight, scaling } = prepare(la, 'subspaceFactorize', input);
   const size = Math.min(dOut, dIn);
   const limit = Math.floor(size / 4);
@@ -46,14 +46,13 @@ export async function subspaceFactorize(
   const { iterations = 24, oversampling = Math.max(16, Math.ceil(rank / 4)), seed = 1 } = options;
   const width = Math.min(size, rank + oversampling);
   const multiply = float64Products(la);
-  const problem = { weight, moment, dOut, dIn, ...sidesOf(multiply, weight, input) };
-  const matrix = iterationMatrix(problem);
-  const q = await dominantSubspace(la, matrix, { rank, width, products: iterations, seed })
-    .then(hostCopy)
-    .finally(() => matrix.dispose());
-  const { values, basis, down } = bestInside(la, multiply, problem, q, { width, rank });
+  const problem = await problemOf(multiply, weight, input);
+  const { matrix, total } = problem;
+  const y = await dominantSubspace(la, matrix, { rank, width, products: iterations, seed })
+    .finally(() => matrix.dispose())
+    .then((q) => hostCopy(dOut > dIn ? outputsOf(weight, dOut, q) : q));
+  const { values, basis, down } = bestInside(la, multiply, problem, y, { width, rank });
   const kept = values.subarray(0, rank).reduce((sum, value) => sum + value, 0);
-  const { total } = problem;
   const up = scaling ? scaling.undo(basis, rank) : basis;
   return {
     ...{ rank, up, down, eigenvalues: values, ...constantOf(la, input, up, down) },
@@ -66,38 +65,63 @@ interface Problem {
   moment?: Float64Array;
   dOut: number;
   dIn: number;
-  /** WᵀW [dIn, dIn], where dOut > dIn. */
-  gram?: Float64Array;
-  /** W S [dOut, dIn], where it is not. */
+  /** S WᵀW [dIn, dIn] where dOut > dIn, else W S Wᵀ [dOut, dOut]: in float32, of entries up to 1. */
+  matrix: tf.Tensor2D;
+  /** W S [dOut, dIn], where dOut is at most dIn. */
   product?: Float64Array;
   /** tr M. */
   total: number;
 }
 
-function sidesOf(
+async function problemOf(
   multiply: Float64Product,
   weight: Float64Array,
   { dOut, dIn, moment }: FactorizeInput,
-): Pick<Problem, 'gram' | 'product' | 'total'> {
+): Promise<Problem> {
+  const problem = { weight, moment, dOut, dIn };
   if (dOut > dIn) {
-    const gram = multiply(weight, weight, { m: dIn, k: dOut, n: dIn, transposeA: true });
-    return { gram, total: moment ? dot(gram, moment) : trace(gram, dIn) };
+    const scale = near1(weight);
+    const gram = tf.tidy(() => gramOf(onDevice(weight, dOut, scale)));
+    const matrix = tf.tidy(() =>
+      largest1(moment ? tf.matMul(onDevice(moment, dIn), gram) : tf.clone(gram)),
+    );
+    const inner = await hostCopy(gram);
+    // Where few channels hold nearly all energy, what is lost is less than float32's rounding of theirs.
+    squaredColumns(weight, dIn).forEach((square, i) => {
+      inner[i * (dIn + 1)] = square * scale ** 2;
+    });
+    const total = (moment ? dot(inner, moment) : trace(inner, dIn)) / scale ** 2;
+    return { ...problem, matrix, total };
   }
   const product = moment ? multiply(weight, moment, { m: dOut, k: dIn, n: dIn }) : weight;
-  return { product, total: dot(product, weight) };
+  const matrix = tf.tidy(() =>
+    largest1(tf.matMul(onDevice(product, dOut), onDevice(weight, dOut), false, true)),
+  );
+  return { ...problem, matrix, product, total: dot(product, weight) };
 }
 
-/** S WᵀW or W S Wᵀ, in float32 and of entries up to 1. */
-function iterationMatrix({ weight, moment, dOut, dIn, gram, product }: Problem): tf.Tensor2D {
-  const near1 = (a: Float64Array, rows: number) => tf.tensor2d(scaledTo1(a), [rows, dIn]);
-  return tf.tidy(() => {
-    const matrix = gram
-      ? moment
-        ? tf.matMul(near1(moment, dIn), near1(gram, dIn))
-        : near1(gram, dIn)
-      : tf.matMul(near1(product!, dOut), near1(weight, dOut), false, true);
-    return tf.div(matrix, tf.maximum(tf.max(tf.abs(matrix)), 1e-30)) as tf.Tensor2D;
-  });
+/** W q [dOut, width]; disposes q. */
+function outputsOf(weight: Float64Array, dOut: number, q: tf.Tensor2D): tf.Tensor2D {
+  const y = tf.tidy((): tf.Tensor2D => tf.matMul(onDevice(weight, dOut), q));
+  q.dispose();
+  return y;
+}
+
+/** aᵀa [n, n], without half of what is below the diagonal. */
+function gramOf(a: tf.Tensor2D): tf.Tensor2D {
+  const n = a.shape[1];
+  if (n < 2048) return tf.matMul(a, a, true);
+  const half = n >> 1;
+  const [left, right] = tf.split(a, [half, n - half], 1) as [tf.Tensor2D, tf.Tensor2D];
+  const corner: tf.Tensor2D = tf.matMul(left, right, true);
+  return tf.concat([
+    tf.concat([gramOf(left), corner], 1),
+    tf.concat([tf.transpose(corner), gramOf(right)], 1),
+  ]);
+}
+
+function largest1(a: tf.Tensor2D): tf.Tensor2D {
+  return tf.div(a, tf.maximum(tf.max(tf.abs(a)), 1e-30));
 }
 
 async function hostCopy(tensor: tf.Tensor2D): Promise<Float64Array> {
@@ -106,44 +130,51 @@ async function hostCopy(tensor: tf.Tensor2D): Promise<Float64Array> {
   return new Float64Array(values);
 }
 
-/** U_R [dOut, R] in the space of q (of W q), Ritz values descending, and U_Rᵀ W. */
+/** U_R [dOut, R] in the space of y, Ritz values descending, and U_Rᵀ W. */
 function bestInside(
   la: LinearAlgebra,
   multiply: Float64Product,
-  { weight, moment, dOut, dIn, gram, product }: Problem,
-  q: Float64Array,
+  { weight, moment, dOut, dIn, product }: Problem,
+  y: Float64Array,
   { width, rank }: { width: number; rank: number },
 ) {
-  const size = gram ? dIn : dOut;
-  const byQ = (b: Float64Array) => multiply(q, b, { m: width, k: size, n: dIn, transposeA: true });
-  const d = byQ(gram ?? weight); // Qᵀ W or (W Q)ᵀ W, [width, dIn]
-  const inner = gram
-    ? multiply(d, q, { m: width, k: dIn, n: width })
-    : multiply(q, q, { m: width, k: dOut, n: width, transposeA: true });
-  const ds = product
-    ? byQ(product)
-    : moment
-      ? multiply(d, moment, { m: width, k: dIn, n: dIn })
-      : d;
+  const byY = (b: Float64Array, n: number) =>
+    multiply(y, b, { m: width, k: dOut, n, transposeA: true });
+  const d = byY(weight, dIn);
+  const ds = !moment
+    ? d
+    : product
+      ? byY(product, dIn)
+      : multiply(d, moment, { m: width, k: dIn, n: dIn });
   const projected = multiply(ds, d, { m: width, k: dIn, n: width, transposeB: true });
-  const { turn } = whitening(la, inner, width, 'float64');
+  const { turn } = whitening(la, byY(y, width), width, 'float64');
   const square = { m: width, k: width, n: width };
   const small = multiply(turn, multiply(projected, turn, square), { ...square, transposeA: true });
   const { values, vectors } = la.eigh(small, width, rank); // [R, width]
   const turned = multiply(turn, vectors, { m: width, k: width, n: rank, transposeB: true });
-  const found = multiply(q, turned, { m: size, k: width, n: rank }); // [size, R]
-  const basis = gram ? multiply(weight, found, { m: dOut, k: dIn, n: rank }) : found;
+  const basis = multiply(y, turned, { m: dOut, k: width, n: rank });
   const down = multiply(turned, d, { m: rank, k: width, n: dIn, transposeA: true });
   return { values, basis, down };
 }
 
-/** In float32, divided by a power of two that brings the largest entry near 1. */
-function scaledTo1(a: Float64Array): Float32Array {
-  let max = 0;
-  for (const value of a) max = Math.max(max, Math.abs(value));
-  const scale = max > 0 ? 2 ** -Math.floor(Math.log2(max)) : 1;
+/** [rows, ..] in float32, times a power of two. */
+function onDevice(a: Float64Array, rows: number, scale = near1(a)): tf.Tensor2D {
   const out = new Float32Array(a.length); // `from` with a function takes ten times as long
   for (let i = 0; i < a.length; i++) out[i] = a[i]! * scale;
+  return tf.tensor2d(out, [rows, a.length / rows]);
+}
+
+/** A power of two that brings the largest entry near 1. */
+function near1(a: Float64Array): number {
+  let max = 0;
+  for (let i = 0; i < a.length; i++) max = Math.max(max, Math.abs(a[i]!));
+  return max > 0 ? 2 ** -Math.floor(Math.log2(max)) : 1;
+}
+
+function squaredColumns(a: Float64Array, cols: number): Float64Array {
+  const out = new Float64Array(cols);
+  for (let start = 0; start < a.length; start += cols)
+    for (let j = 0; j < cols; j++) out[j]! += a[start + j]! ** 2;
   return out;
 }
 
