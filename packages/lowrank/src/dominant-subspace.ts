@@ -3,8 +3,8 @@
  * (Zhou, Saad, Tiago & Chelikowsky 2006): Q ← orth((A - c I) Q), where the c of some products are the
  * roots of the Chebyshev polynomial of [0, b], b the eigenvalue at the end of the block. All below b
  * is damped alike, and what is above grows faster than by powers of A. One root a product, and
- * orthonormal columns after each (where A's own range is small, after two), keep the range of values
- * that float32 has to hold small.
+ * orthonormal columns after each, keep the range of values that float32 has to hold as small as
+ * that of A.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { LinearAlgebra } from './linear-algebra';
@@ -25,8 +25,6 @@ export interface DominantOptions {
 const POWERS = 2;
 /** Roots between two looks at b. */
 const DEGREE = 3;
-/** Of the eigenvalues, the largest by the last: up to it two roots are taken at once. */
-const NARROW = 300;
 /**
  * Logarithm of what the filter makes of the last wanted vector, against the unwanted: there the error
  * was 2e-5 above the optimum at worst (flat spectra), 1e-6 where eigenvalues fall as a power.
@@ -46,15 +44,10 @@ export async function dominantSubspace(
   let q = tf.tensor2d(uniform(n * width, seed), [n, width]);
   const roots = new Array<number>(POWERS).fill(0);
   let gain = 0;
-  let spread = Number.POSITIVE_INFINITY;
   for (let product = 0; product < products; product++) {
     const root = roots.shift()!;
     const y = tf.tidy(() => tf.sub(tf.matMul(matrix, q), tf.mul(q, root)) as tf.Tensor2D);
     q.dispose();
-    if (roots.length === DEGREE - 1 && spread < NARROW && product + 1 < products) {
-      q = y;
-      continue;
-    }
     const next = await orthonormalOnDevice(la, y).finally(() => y.dispose());
     q = next.q;
     if (roots.length > 0) continue;
@@ -65,7 +58,6 @@ export async function dominantSubspace(
     );
     roots.push(...filter.roots);
     gain += filter.gain;
-    spread = Math.max(...next.lengths) / Math.min(...next.lengths);
   }
   return q;
 }
@@ -90,10 +82,12 @@ function chebyshev(values: Float64Array, rank: number): { roots: number[]; gain:
 /** Uniform in [-1, 1) from a seed (mulberry32), the same on every backend. */
 function uniform(length: number, seed: number): Float32Array {
   let state = Math.imul(seed, 0x9e3779b1);
-  return Float32Array.from({ length }, () => {
+  const out = new Float32Array(length);
+  for (let i = 0; i < length; i++) {
     state = (state + 0x6d2b79f5) | 0;
     let t = Math.imul(state ^ (state >>> 15), state | 1);
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1;
-  });
+    out[i] = ((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1;
+  }
+  return out;
 }

@@ -6,6 +6,7 @@
  * that are rounding, and are kept, shorter than 1.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { gramOnDevice } from './gram-on-device';
 import type { LinearAlgebra } from './linear-algebra';
 
 /** The least that is added, of a diagonal of ones. */
@@ -35,7 +36,7 @@ export async function orthonormalOnDevice(
   const lengths = new Float64Array(k).fill(1);
   let q = tf.clone(y);
   for (let pass = 0; pass < PASSES; pass++) {
-    const gram = tf.tidy(() => tf.matMul(q, q, true)); // [k, k]
+    const gram = tf.tidy(() => gramOnDevice(q)); // [k, k]
     const values = new Float64Array(await gram.data());
     gram.dispose();
     const found = whitening(la, values, k, 'float32');

@@ -13,6 +13,7 @@ import { dominantSubspace } from './dominant-subspace';
 import { errorOf } from './error-of';
 import { constantOf, type FactorizeInput, type Factors, prepare } from './factorize';
 import { type Float64Product, float64Products } from './float64-products';
+import { gramOnDevice } from './gram-on-device';
 import type { LinearAlgebra } from './linear-algebra';
 import { whitening } from './orthonormal';
 
@@ -81,7 +82,7 @@ async function problemOf(
   const problem = { weight, moment, dOut, dIn };
   if (dOut > dIn) {
     const scale = near1(weight);
-    const gram = tf.tidy(() => gramOf(onDevice(weight, dOut, scale)));
+    const gram = tf.tidy(() => gramOnDevice(onDevice(weight, dOut, scale)));
     const matrix = tf.tidy(() =>
       largest1(moment ? tf.matMul(onDevice(moment, dIn), gram) : tf.clone(gram)),
     );
@@ -105,19 +106,6 @@ function outputsOf(weight: Float64Array, dOut: number, q: tf.Tensor2D): tf.Tenso
   const y = tf.tidy((): tf.Tensor2D => tf.matMul(onDevice(weight, dOut), q));
   q.dispose();
   return y;
-}
-
-/** aᵀa [n, n], without half of what is below the diagonal. */
-function gramOf(a: tf.Tensor2D): tf.Tensor2D {
-  const n = a.shape[1];
-  if (n < 2048) return tf.matMul(a, a, true);
-  const half = n >> 1;
-  const [left, right] = tf.split(a, [half, n - half], 1) as [tf.Tensor2D, tf.Tensor2D];
-  const corner: tf.Tensor2D = tf.matMul(left, right, true);
-  return tf.concat([
-    tf.concat([gramOf(left), corner], 1),
-    tf.concat([tf.transpose(corner), gramOf(right)], 1),
-  ]);
 }
 
 function largest1(a: tf.Tensor2D): tf.Tensor2D {
