@@ -22,6 +22,8 @@ export interface FactorPoolOptions {
 
 /** Some 20 ms of work: a thread takes ten times that to start. */
 const SMALL_MFLOP = 256;
+/** On TensorFlow, which has threads of its own, and takes a second of CPU time to start in another. */
+const SMALL_ON_TENSORFLOW = 128 * SMALL_MFLOP;
 
 /** Backends that each thread can have for itself; a GPU is the main thread's. */
 const THREADED_BACKENDS: readonly string[] = ['tensorflow', 'wasm', 'cpu'];
@@ -31,14 +33,12 @@ const THREADED_BACKENDS: readonly string[] = ['tensorflow', 'wasm', 'cpu'];
  * @throws (the runner) Error naming the job that failed, or whose thread was lost; the signal's
  *   reason when aborted. No thread is left behind.
  */
-export function factorPool({
-  workers,
-  smallJob = SMALL_MFLOP,
-}: FactorPoolOptions = {}): FactorRunner {
+export function factorPool({ workers, smallJob }: FactorPoolOptions = {}): FactorRunner {
   return async (jobs, signal) => {
     const backend = jobs.some(({ route }) => route === 'subspace') ? tf.getBackend() : undefined;
     const here = backend !== undefined && !THREADED_BACKENDS.includes(backend);
-    if (here || jobs.every((job) => megaflops(job) < smallJob)) return inlineRunner(jobs, signal);
+    const small = smallJob ?? (backend === 'tensorflow' ? SMALL_ON_TENSORFLOW : SMALL_MFLOP);
+    if (here || jobs.every((job) => megaflops(job) < small)) return inlineRunner(jobs, signal);
     const workerData = { module: await compileLinearAlgebra(), backend };
     const threads = Array.from(
       { length: Math.min(workers ?? defaultWorkers(jobs), jobs.length) },
