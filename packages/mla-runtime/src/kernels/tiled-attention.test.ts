@@ -94,7 +94,7 @@ describeWebGpu('tiledAttention', () => {
     const output = tiledAttention(inputs, 1);
     expect(await output.data()).toEqual(await values.data()); // each sees itself alone
     tf.dispose([output, { ...inputs }]);
-  });
+  }, 300_000); // 5 s of a software adapter, on a machine that has nothing else to do
 
   test('serves neither a tape nor what has no size', async () => {
     const inputs = (width: number) => ({
