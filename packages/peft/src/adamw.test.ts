@@ -94,6 +94,38 @@ describeBackends('AdamW', () => {
     tf.dispose([...whole, ...broken].map(({ variable }) => variable));
   });
 
+  it('parameters of one shape are updated together, to the bits that each has alone', async () => {
+    const shapes = Object.fromEntries(['a', 'b', 'c'].map((name) => [name, [3, 4]]));
+    const build = (names: string[]) =>
+      names.map((name) => ({
+        name,
+        variable: tf.tidy(() => tf.variable(tf.tensor(gaussian(12, name.charCodeAt(0)), [3, 4]))),
+      }));
+    const run = (params: ReturnType<typeof build>) => {
+      const optimizer = new AdamW(params);
+      for (let step = 1; step <= 3; step++) {
+        tf.tidy(() => {
+          // c rests at first, so that counts differ.
+          const moved = params.filter(({ name }) => step > 1 || name !== 'c');
+          const grads = moved.map(({ name }) => [
+            name,
+            tf.tensor(gaussian(12, 100 * step + name.charCodeAt(0)), shapes[name]),
+          ]);
+          optimizer.step(Object.fromEntries(grads), 1e-2);
+        });
+      }
+      optimizer.dispose();
+    };
+    const together = build(['a', 'b', 'c']);
+    run(together);
+    for (const { name, variable } of together) {
+      const [alone] = build([name]);
+      run([alone!]);
+      expect(await variable.data()).toEqual(await alone!.variable.data());
+      tf.dispose([variable, alone!.variable]);
+    }
+  });
+
   it('a parameter without a gradient keeps its value, decay included', async () => {
     const params = parameters();
     const optimizer = new AdamW(params);

@@ -6,6 +6,7 @@
  * nothing is read back from a GPU.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { type Stack, stacksOf } from './stacks';
 import type { TrainableParameter } from './trainable-parameter';
 
 export interface AdamWOptions {
@@ -68,7 +69,8 @@ export class AdamW {
   step(grads: tf.NamedTensorMap, lr: number): void {
     if (!(lr >= 0)) throw new RangeError(`AdamW.step: lr must be >= 0, got lr=${lr}.`);
     for (const [name, grad] of Object.entries(grads)) this.check('step', name, grad);
-    for (const [name, grad] of Object.entries(grads)) this.update(name, grad, lr);
+    const stepOf = (name: string) => this.moments.get(name)?.step ?? 0;
+    for (const stack of stacksOf(grads, stepOf)) this.update(stack, grads, lr);
   }
 
   /** Copies of the moments and the counts; the caller disposes the tensors. */
@@ -118,21 +120,28 @@ export class AdamW {
     }
   }
 
-  private update(name: string, grad: tf.Tensor, lr: number): void {
+  /** Update parameters of one shape that have had as many updates. */
+  private update({ names, join, part }: Stack, grads: tf.NamedTensorMap, lr: number): void {
     const { beta1, beta2, epsilon, weightDecay } = this;
-    const variable = this.variables.get(name)!;
-    const before = this.moments.get(name);
-    const step = (before?.step ?? 0) + 1;
+    const before = names.flatMap((name) => this.moments.get(name) ?? []);
+    const step = (before[0]?.step ?? 0) + 1;
     tf.tidy(() => {
+      const grad = join((name) => grads[name]!);
+      const joined = (moment: 'm' | 'v') => join((name) => this.moments.get(name)![moment]);
       const g1 = tf.mul(grad, 1 - beta1);
       const g2 = tf.mul(tf.square(grad), 1 - beta2);
-      const m = before ? tf.add(tf.mul(before.m, beta1), g1) : g1;
-      const v = before ? tf.add(tf.mul(before.v, beta2), g2) : g2;
+      const m = step > 1 ? tf.add(tf.mul(joined('m'), beta1), g1) : g1;
+      const v = step > 1 ? tf.add(tf.mul(joined('v'), beta2), g2) : g2;
       const root = tf.mul(tf.sqrt(v), 1 / Math.sqrt(1 - beta2 ** step));
       const move = tf.div(tf.mul(m, lr / (1 - beta1 ** step)), tf.add(root, epsilon));
-      variable.assign(tf.sub(tf.mul(variable, 1 - lr * weightDecay), move));
-      this.moments.set(name, { step, m: tf.keep(m), v: tf.keep(v) });
+      const values = join((name) => this.variables.get(name)!);
+      const next = part(tf.sub(tf.mul(values, 1 - lr * weightDecay), move));
+      const [ms, vs] = [part(m), part(v)];
+      for (const [i, name] of names.entries()) {
+        this.variables.get(name)!.assign(next[i]!);
+        this.moments.set(name, { step, m: tf.keep(ms[i]!), v: tf.keep(vs[i]!) });
+      }
     });
-    if (before) tf.dispose([before.m, before.v]);
+    for (const { m, v } of before) tf.dispose([m, v]);
   }
 }

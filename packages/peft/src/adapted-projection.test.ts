@@ -81,6 +81,29 @@ describeBackends('AdaptedProjection', () => {
     },
   );
 
+  it('several that act are all trained, over many rows as their weight is', async () => {
+    const { adapted, dispose } = withTwo();
+    adapted.setAdapter(['one', 'two']);
+    const many = tf.tensor2d(gaussian(40 * IN, 4), [40, IN]);
+    const parameters = ['one', 'two'].flatMap((name) =>
+      adapted.adapters
+        .get(name)!
+        .parameters.map((own) => ({ ...own, name: `${name}.${own.name}` })),
+    );
+    const [apart, whole] = [
+      () => adapted.apply(many),
+      () => tf.add(tf.matMul(many, adapted.weight()), adapted.bias!),
+    ].map((f) => valueAndGrads(() => tf.mean(tf.square(f())) as tf.Scalar, parameters));
+    for (const { name } of parameters) {
+      // Gradients of size 10: two orders of the same sums.
+      expectClose(await apart!.grads[name]!.data(), await whole!.grads[name]!.data(), {
+        abs: 1e-4,
+      });
+    }
+    tf.dispose([many, apart, whole] as unknown as tf.TensorContainer);
+    dispose();
+  });
+
   it('what is active is trained, what is not is not', async () => {
     const { adapted, x, dispose } = withTwo();
     adapted.setAdapter('one');

@@ -7,6 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { denseApply } from './dense-apply';
 import { type LoraOptions, type LoraProjection, lora } from './lora';
 import type { Projection } from './projection';
+import type { TrainableParameter } from './trainable-parameter';
 
 interface Entry {
   adapter: LoraProjection;
@@ -37,6 +38,10 @@ export class AdaptedProjection implements Projection {
     return this.active;
   }
 
+  get parameters(): readonly TrainableParameter[] | undefined {
+    return this.merged ? undefined : this.top().parameters;
+  }
+
   get merged(): boolean {
     return this.mergedWeight !== undefined;
   }
@@ -58,6 +63,9 @@ export class AdaptedProjection implements Projection {
         ...(bias && { bias }),
         apply: (x) => below.apply(x),
         weight: () => below.weight(),
+        get parameters() {
+          return below.parameters;
+        },
         dispose: () => {},
       },
       options,

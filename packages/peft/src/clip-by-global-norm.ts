@@ -1,5 +1,6 @@
 /** Gradient clipping by the norm over all parameters, as torch's `clip_grad_norm_`. */
 import * as tf from '@tensorflow/tfjs-core';
+import { stacksOf } from './stacks';
 
 /** Keeps the division finite where all gradients are 0; the value torch uses. */
 const EPSILON = 1e-6;
@@ -17,15 +18,18 @@ export function clipByGlobalNorm(
   if (!(maxNorm > 0)) {
     throw new RangeError(`clipByGlobalNorm: maxNorm must be above 0, got maxNorm=${maxNorm}.`);
   }
-  const norm = tf.tidy(() => {
-    const squares = Object.values(grads).map((grad) => tf.sum(tf.square(grad)));
-    return tf.sqrt(squares.length > 0 ? tf.addN(squares) : tf.scalar(0)) as tf.Scalar;
-  });
-  const clipped = tf.tidy(() => {
+  return tf.tidy(() => {
+    const stacks = stacksOf(grads).map((stack) => ({
+      ...stack,
+      joined: stack.join((name) => grads[name]!),
+    }));
+    const squares = stacks.map(({ joined }) => tf.sum(tf.square(joined)));
+    const norm = tf.sqrt(squares.length > 0 ? tf.addN(squares) : tf.scalar(0)) as tf.Scalar;
     const factor = tf.minimum(1, tf.div(maxNorm, tf.add(norm, EPSILON)));
-    return Object.fromEntries(
-      Object.entries(grads).map(([name, grad]) => [name, tf.mul(grad, factor)]),
-    );
+    const clipped: tf.NamedTensorMap = {};
+    for (const { names, joined, part } of stacks) {
+      for (const [i, grad] of part(tf.mul(joined, factor)).entries()) clipped[names[i]!] = grad;
+    }
+    return { grads: clipped, norm };
   });
-  return { grads: clipped, norm };
 }

@@ -10,8 +10,10 @@ export function denseApply(
   // A product over no rows is undefined on wasm.
   if (x.size === 0) return tf.zeros(shape);
   return tf.tidy(() => {
-    const rows = tf.reshape(x, [-1, weight.shape[0]]) as tf.Tensor2D; // [n, in]
-    const product = tf.matMul(rows, weight); // [n, out]
-    return tf.reshape(bias ? tf.add(product, bias) : product, shape);
+    // The native backend copies what it reshapes.
+    const rows = x.rank === 2 ? x : tf.reshape(x, [-1, weight.shape[0]]); // [n, in]
+    const product = tf.matMul(rows as tf.Tensor2D, weight); // [n, out]
+    const y = bias ? tf.add(product, bias) : product;
+    return x.rank === 2 ? y : tf.reshape(y, shape);
   });
 }

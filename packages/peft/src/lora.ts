@@ -10,6 +10,7 @@ import { doraRatio, outputNorms, scaleOutputs } from './dora-ratio';
 import { dropout } from './dropout';
 import { assertShape, type InitLoraWeights, initLora } from './init-lora';
 import { loraDelta } from './lora-delta';
+import { loraMerged, mergedWeight } from './lora-merged';
 import type { Projection } from './projection';
 import type { TrainableParameter } from './trainable-parameter';
 
@@ -70,7 +71,7 @@ export function lora(base: Projection, options: LoraOptions): LoraProjection {
   const [a, b, m] = parameters.map(({ variable }) => variable) as unknown as LoraVariables;
   let step: number | undefined;
 
-  const adapted = () => tf.add(base.weight(), tf.mul(product(a, b), scale)) as tf.Tensor2D;
+  const adapted = () => mergedWeight(base.weight(), a, b, scale);
   const ratio = (magnitude: tf.Tensor1D) => doraRatio(magnitude, adapted); // [out]
   const merge = () => tf.tidy(() => (m ? (tf.mul(adapted(), ratio(m)) as tf.Tensor2D) : adapted()));
   const beside = (x: tf.Tensor) => {
@@ -98,11 +99,16 @@ export function lora(base: Projection, options: LoraOptions): LoraProjection {
         throw new RangeError(`lora.apply: x must be [..., ${inFeatures}], got [${x.shape}].`);
       }
       const drops = step !== undefined && loraDropout > 0;
-      return tf.tidy(() =>
-        !drops && mergingPays(x.size / inFeatures, base, r)
-          ? denseApply(x, merge(), base.bias)
-          : beside(x),
-      );
+      const rows = x.size / inFeatures;
+      return tf.tidy(() => {
+        if (drops) return beside(x);
+        if (!m && base.parameters === undefined) {
+          if (!frozenMergingPays(rows, base)) return beside(x);
+          const y = loraMerged(x, base.weight(), a, b, scale);
+          return base.bias ? tf.add(y, base.bias) : y;
+        }
+        return mergingPays(rows, base, r) ? denseApply(x, merge(), base.bias) : beside(x);
+      });
     },
     train(next) {
       if (!Number.isFinite(next)) {
@@ -140,17 +146,12 @@ function initParameters(
       { name: `${prefix}lora_B.weight`, variable: tf.variable(b) as tf.Variable },
     ];
     if (useDora) {
-      const norms = given ?? outputNorms(tf.add(base.weight(), tf.mul(product(a, b), scale)));
+      const norms = given ?? outputNorms(mergedWeight(base.weight(), a, b, scale));
       const variable = tf.variable(tf.clone(norms)) as tf.Variable;
       parameters.push({ name: `${prefix}lora_magnitude_vector`, variable });
     }
     return parameters as unknown as tf.TensorContainer;
   }) as unknown as TrainableParameter[];
-}
-
-/** (B A)^T [in, out]. */
-function product(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
-  return tf.matMul(tf.transpose(a), tf.transpose(b));
 }
 
 function assertInRange(
@@ -173,7 +174,16 @@ function assertInRange(
 }
 
 /**
- * Whether n rows take fewer multiplications, forward and backward, where W + s (B A)^T is made at
+ * Whether n rows take fewer multiplications where W + s (B A)^T is made at each call, in * out * r,
+ * than with the adapter beside a frozen base, n r (in + out) more forward, and more than half of
+ * these backward.
+ */
+function frozenMergingPays(rows: number, { inFeatures, outFeatures }: Projection): boolean {
+  return inFeatures * outFeatures < rows * (inFeatures + outFeatures);
+}
+
+/**
+ * Where the whole weight has a gradient, with DoRA or over a base that is trained too: whether n rows take fewer multiplications, forward and backward, where W + s (B A)^T is made at
  * each call, in * out * (n + 3 r) more than the base, than with the adapter beside the base,
  * 3 n r (in + out) more. So it is for a batch through the narrow maps of a latent.
  */

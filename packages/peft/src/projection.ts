@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
+import type { TrainableParameter } from './trainable-parameter';
 
 /** A linear map y = x W + bias as a value: dense, quantized, or adapted. Typed by its structure. */
 export interface Projection {
@@ -10,5 +11,7 @@ export interface Projection {
   weight(): tf.Tensor2D;
   /** [outFeatures], owned by the projection. */
   readonly bias?: tf.Tensor1D;
+  /** What of it is trained; absent where it is frozen. */
+  readonly parameters?: readonly TrainableParameter[] | undefined;
   dispose(): void;
 }

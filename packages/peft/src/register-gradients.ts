@@ -4,7 +4,8 @@
  * that training a decoder needs, written for speed on wasm and registered on the engine of the
  * application (its registry is shared by all copies). Gradients that exist, which `@tensorflow/tfjs`
  * and so tfjs-node bring along, are left alone, except those of the matrix product, of gather and of
- * where, which are slow or missing kernels on wasm, and two that are wrong there.
+ * where, which are slow or missing kernels on wasm, two that are wrong there, and those that copy
+ * their gradient once more on the native backend.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { binaryGradients } from './gradients/binary';
@@ -17,6 +18,8 @@ import { unaryGradients } from './gradients/unary';
 
 /** tfjs-core 4.22: wrong shape for a second operand that is broadcast; an error for a single part. */
 const WRONG_ELSEWHERE: string[] = [tf.SquaredDifference, tf.SplitV];
+/** tfjs-core 4.22 reshapes what has its shape already. */
+const SLOW_ELSEWHERE: string[] = [tf.Add, tf.Sub, tf.Multiply];
 
 /**
  * Register the gradients of the kernels that training uses. Later calls return at once, unless an
@@ -34,7 +37,7 @@ export function registerGradients(): void {
     ...unaryGradients,
   ];
   for (const config of own) {
-    const replaces = WRONG_ELSEWHERE.includes(config.kernelName);
+    const replaces = [...WRONG_ELSEWHERE, ...SLOW_ELSEWHERE].includes(config.kernelName);
     if (replaces || tf.getGradient(config.kernelName) == null) tf.registerGradient(config);
   }
   for (const config of [...matMulGradients, ...selectionGradients]) tf.registerGradient(config);
