@@ -1,6 +1,7 @@
 /** The gated MLP of Llama-like decoders, down(silu(gate(x)) * up(x)). */
 import * as tf from '@tensorflow/tfjs-core';
 import { type Projection, projectionOf } from './projection';
+import { siluGate } from './silu-gate';
 
 /**
  * @param x [B, L, D].
@@ -11,10 +12,11 @@ export function gatedMlp(
   x: tf.Tensor3D,
   projections: ReadonlyMap<string, Projection>,
 ): tf.Tensor3D {
+  const [batch, length, width] = x.shape;
   const apply = (name: string, input: tf.Tensor) => projectionOf(projections, name).apply(input);
   return tf.tidy(() => {
-    const gated = apply('gate_proj', x); // [B, L, I]
-    const silu = tf.mul(gated, tf.sigmoid(gated));
-    return apply('down_proj', tf.mul(silu, apply('up_proj', x))) as tf.Tensor3D;
+    const rows = tf.reshape(x, [batch * length, width]);
+    const gated = siluGate(apply('gate_proj', rows), apply('up_proj', rows)); // [B * L, I]
+    return tf.reshape(apply('down_proj', gated), [batch, length, width]);
   });
 }

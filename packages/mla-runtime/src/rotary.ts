@@ -95,19 +95,30 @@ export function applyRotary(
   table: RotaryTable,
   pairs: RopePairs | undefined,
 ): tf.Tensor4D {
-  const half = x.shape[3] / 2;
-  if (half === 0) return tf.clone(x);
+  if (x.shape[3] === 0) return tf.clone(x);
   return tf.tidy(() => {
     const [cos, sin] = selectPairs(table, pairs);
-    const [first, second] = tf.split(x, [half, half], 3) as [tf.Tensor4D, tf.Tensor4D];
-    return tf.concat(
-      [
-        tf.sub(tf.mul(first, cos), tf.mul(second, sin)),
-        tf.add(tf.mul(second, cos), tf.mul(first, sin)),
-      ],
-      3,
-    ) as tf.Tensor4D;
+    const turned = tf.customGrad((...args) => {
+      const [x, save] = args as unknown as [tf.Tensor4D, tf.GradSaveFunc];
+      save([cos, sin]);
+      // The gradient is turned back.
+      const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [cos, sin] = saved as [tf.Tensor, tf.Tensor];
+        return turn(dy, cos, tf.neg(sin));
+      };
+      return { value: turn(x, cos, sin), gradFunc };
+    });
+    return turned(x) as tf.Tensor4D;
   });
+}
+
+/** Multiply pairs, taken as complex numbers, by cos + i sin. */
+function turn(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor): tf.Tensor {
+  const [re, im] = tf.split(x, 2, 3) as [tf.Tensor, tf.Tensor];
+  return tf.concat(
+    [tf.sub(tf.mul(re, cos), tf.mul(im, sin)), tf.add(tf.mul(im, cos), tf.mul(re, sin))],
+    3,
+  );
 }
 
 /** Each head's columns of cos and sin, [B, L, heads or 1, R / 2]. */

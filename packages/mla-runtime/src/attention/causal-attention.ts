@@ -4,9 +4,10 @@
  * webgpu a kernel does it by tiles.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import { isTiledAttention, tiledAttention } from '../kernels/tiled-attention';
+import { attendBlock } from './attend-block';
 import type { PastTokens } from './past-tokens';
+import { part, reshaped } from './views';
 
 /** Rows of queries a block: bounds the scores to B * N * 256 * L floats. */
 const QUERY_BLOCK = 256;
@@ -27,7 +28,7 @@ export interface AttentionMasks {
  *   when no key is padded; `branches` [B, 1, L, T], MASKED where a key is of another branch than its
  *   query, absent when rows do not branch.
  * @param past of the pieces before this one; T below counts theirs and this one's.
- * @returns [B, L, N * V]; the caller disposes it.
+ * @returns [B * L, N * V]; the caller disposes it.
  */
 export function causalAttention(
   query: tf.Tensor4D,
@@ -36,7 +37,7 @@ export function causalAttention(
   { causal, padding, branches }: AttentionMasks,
   scale: number,
   past?: PastTokens,
-): tf.Tensor3D {
+): tf.Tensor2D {
   const [batch, length, heads] = query.shape;
   const [, , keyHeads, valueDim] = value.shape;
   return tf.tidy(() => {
@@ -56,27 +57,23 @@ export function causalAttention(
       blocks.push(tf.tidy(() => attendRows(start, rows)));
     }
     const output = blocks.length === 1 ? blocks[0]! : tf.concat(blocks, 2); // [B, N, L, V]
-    return tf.reshape(tf.transpose(output, [0, 2, 1, 3]), [batch, length, heads * valueDim]);
+    return tf.reshape(tf.transpose(output, [0, 2, 1, 3]), [batch * length, heads * valueDim]);
 
     function attendRows(start: number, rows: number): tf.Tensor {
       const end = before + start + rows; // keys beyond the last row of the block are never visible
       const width = query.shape[3];
-      const q = tf.reshape(tf.slice(scaled, [0, 0, start, 0], [batch, heads, rows, width]), [
+      const q = reshaped(part(scaled, [0, 0, start, 0], [batch, heads, rows, width]), [
         batch,
         keyHeads,
         (heads / keyHeads) * rows,
         width,
       ]);
-      const k = tf.slice(keys, [0, 0, 0, 0], [batch, keyHeads, width, end]);
-      const v = tf.slice(values, [0, 0, 0, 0], [batch, keyHeads, end, valueDim]);
-      let scores = tf.reshape(stackedMatMul(q, k), [batch, heads, rows, end]);
-      scores = tf.add(scores, tf.slice(causal, [0, lastStart(length) - start], [rows, end]));
-      if (padding) scores = tf.add(scores, tf.slice(padding, [0, 0, 0, 0], [batch, 1, 1, end]));
-      if (branches) {
-        scores = tf.add(scores, tf.slice(branches, [0, 0, start, 0], [batch, 1, rows, end]));
-      }
-      const weights = tf.reshape(tf.softmax(scores), q.shape.slice(0, 3).concat(end));
-      return tf.reshape(stackedMatMul(weights, v), [batch, heads, rows, valueDim]);
+      const k = part(keys, [0, 0, 0, 0], [batch, keyHeads, width, end]);
+      const v = part(values, [0, 0, 0, 0], [batch, keyHeads, end, valueDim]);
+      let mask: tf.Tensor = part(causal, [0, lastStart(length) - start], [rows, end]);
+      if (padding) mask = tf.add(mask, part(padding, [0, 0, 0, 0], [batch, 1, 1, end]));
+      if (branches) mask = tf.add(mask, part(branches, [0, 0, start, 0], [batch, 1, rows, end]));
+      return reshaped(attendBlock(q, k, v, mask, heads), [batch, heads, rows, valueDim]);
     }
   });
 }

@@ -21,6 +21,7 @@ import type { HeadShape } from './head-shape';
 import { headsAsQueries, queriesAsHeads } from './queries-as-heads';
 import { projectRotary } from './rotary-projections';
 import { softmaxOverBlocks } from './softmax-over-blocks';
+import { rowsOf, tokensLike } from './views';
 
 export class FullAttention implements Attention {
   readonly segments = ['all'] as const;
@@ -41,8 +42,13 @@ export class FullAttention implements Attention {
         this.append(cache, gatherHeads(key, step), gatherHeads(value, step));
       }
       const attended = causalAttention(query, key, value, step, this.scale, past);
-      const output = this.projection('o_proj').apply(attended) as tf.Tensor3D;
-      observe?.({ input: x, query: rawQuery, key: rawKey, output });
+      const output = tokensLike(x, this.projection('o_proj').apply(attended));
+      observe?.({
+        input: x,
+        query: tokensLike(x, rawQuery),
+        key: tokensLike(x, rawKey),
+        output,
+      });
       return output;
     });
   }
@@ -84,12 +90,18 @@ export class FullAttention implements Attention {
   private project(x: tf.Tensor3D, rotary: PrefillStep['rotary']) {
     const [batch, length] = x.shape;
     const { numKeyValueHeads, qkNopeHeadDim, ropePairs } = this.shape;
-    const heads = (t: tf.Tensor) =>
-      tf.reshape(t, [batch, length, numKeyValueHeads, -1]) as tf.Tensor4D;
+    const rows = rowsOf(x);
+    const heads = (name: string) =>
+      tf.reshape(this.projection(name).apply(rows), [
+        batch,
+        length,
+        numKeyValueHeads,
+        -1,
+      ]) as tf.Tensor4D;
     const keyName = ropePairs ? 'k_r_proj' : 'k_proj';
-    const parts = projectRotary(x, this.projections, keyName, this.shape, rotary);
-    const value = heads(this.projection(ropePairs ? 'kv_proj.up_v' : 'v_proj').apply(x));
-    const keyNope = qkNopeHeadDim > 0 ? [heads(this.projection('kv_proj.up_k').apply(x))] : [];
+    const parts = projectRotary(rows, this.projections, keyName, this.shape, rotary);
+    const value = heads(ropePairs ? 'kv_proj.up_v' : 'v_proj');
+    const keyNope = qkNopeHeadDim > 0 ? [heads('kv_proj.up_k')] : [];
     return {
       ...parts,
       query: concatWidths([parts.queryRope, parts.queryNope]),

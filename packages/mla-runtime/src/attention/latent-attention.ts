@@ -25,6 +25,7 @@ import { headsAsQueries, queriesAsHeads } from './queries-as-heads';
 import { rotaryBiasMatrix, rotaryBiasScores, rotatedBias } from './rotary-bias';
 import { projectRotary } from './rotary-projections';
 import { addOffset } from './softmax-over-blocks';
+import { rowsOf, tokensLike } from './views';
 
 /** Folder of a segment's projections on disk. */
 const FOLDER: Record<Segment, string> = {
@@ -51,22 +52,27 @@ export class LatentAttention implements Attention {
   prefill(x: tf.Tensor3D, step: PrefillStep, options: PrefillOptions = {}): tf.Tensor3D {
     const { cache, past, observe } = options;
     return tf.tidy(() => {
-      const parts = projectRotary(x, this.projections, 'k_r_proj', this.shape, step.rotary);
+      const parts = projectRotary(rowsOf(x), this.projections, 'k_r_proj', this.shape, step.rotary);
       const latents = this.latents(x, step);
       if (cache) this.appendTokens(cache, latents, parts.keyRope, step);
       const query = concatWidths([parts.queryRope, parts.queryNope]);
       const key = concatWidths([parts.keyRope, this.expand('up_k', latents, step)]);
       const value = this.expand('up_v', latents, step);
       const attended = causalAttention(query, key, value, step, this.scale, past);
-      const output = projectionOf(this.projections, 'o_proj').apply(attended) as tf.Tensor3D;
-      observe?.({ input: x, query: parts.rawQuery, key: parts.rawKey, output });
+      const output = tokensLike(x, projectionOf(this.projections, 'o_proj').apply(attended));
+      observe?.({
+        input: x,
+        query: tokensLike(x, parts.rawQuery),
+        key: tokensLike(x, parts.rawKey),
+        output,
+      });
       return output;
     });
   }
 
   decode(x: tf.Tensor3D, step: DecodeStep, cache: LayerCache): tf.Tensor3D {
     return tf.tidy(() => {
-      const parts = projectRotary(x, this.projections, 'k_r_proj', this.shape, step.rotary);
+      const parts = projectRotary(rowsOf(x), this.projections, 'k_r_proj', this.shape, step.rotary);
       this.appendTokens(cache, this.latents(x, step), parts.keyRope, step);
       const queryRope = queriesAsHeads(tf.mul(parts.queryRope, this.scale));
       const attended = absorbedAttention(
