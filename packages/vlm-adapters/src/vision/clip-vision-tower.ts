@@ -97,16 +97,20 @@ export class ClipVisionTower {
   encode(pixels: Float32Array, pictures: number, observe?: Observe): tf.Tensor3D {
     const { featureLayers, dropClassToken } = this.config;
     return tf.tidy(() => {
-      let hidden = this.embed(pixels, pictures);
-      observe?.('pre_layrnorm', hidden);
-      let feature = hidden;
+      const embedded = this.embed(pixels, pictures);
+      observe?.('pre_layrnorm', embedded);
+      const [, tokens, width] = embedded.shape;
+      const pictured = (rows: tf.Tensor): tf.Tensor3D =>
+        tf.reshape(rows, [pictures, tokens, width]);
+      let rows: tf.Tensor2D = tf.reshape(embedded, [pictures * tokens, width]);
+      let feature = rows;
       const last = observe ? this.layers.length : featureLayers;
       for (let i = 0; i < last; i++) {
-        hidden = this.runLayer(this.layers[i]!, hidden);
-        observe?.(`layer.${i}`, hidden);
-        if (i + 1 === featureLayers) feature = hidden;
+        rows = this.runLayer(this.layers[i]!, rows, pictures);
+        observe?.(`layer.${i}`, pictured(rows));
+        if (i + 1 === featureLayers) feature = rows;
       }
-      return dropClassToken ? tf.slice(feature, [0, 1, 0]) : tf.clone(feature);
+      return dropClassToken ? tf.slice(pictured(feature), [0, 1, 0]) : pictured(feature);
     });
   }
 
@@ -127,8 +131,9 @@ export class ClipVisionTower {
     return this.preNorm.apply(tf.add(tokens, this.positions) as tf.Tensor3D);
   }
 
-  private runLayer({ name, norm1, norm2 }: ClipLayer, x: tf.Tensor3D): tf.Tensor3D {
-    const [pictures, tokens] = x.shape;
+  /** [pictures * tokens, D] to the same: as rows, so that no map need make them of its input. */
+  private runLayer({ name, norm1, norm2 }: ClipLayer, x: tf.Tensor2D, pictures: number) {
+    const [rows, width] = x.shape;
     const apply = (part: string, input: tf.Tensor) =>
       this.projections.get(`${name}.${part}`)!.apply(input);
     return tf.tidy(() => {
@@ -136,15 +141,15 @@ export class ClipVisionTower {
       const heads = (part: string) =>
         tf.reshape(apply(`self_attn.${part}`, input), [
           pictures,
-          tokens,
+          rows / pictures,
           this.config.numAttentionHeads,
           -1,
         ]) as tf.Tensor4D;
       const seen = selfAttention(heads('q_proj'), heads('k_proj'), heads('v_proj'));
-      const attended = tf.add(x, apply('self_attn.out_proj', seen));
+      const attended = tf.add(x, apply('self_attn.out_proj', tf.reshape(seen, [rows, width])));
       const inner = this.config.hiddenAct(apply('mlp.fc1', norm2.apply(attended)));
       const fed = apply('mlp.fc2', inner);
-      return tf.add(attended, fed) as tf.Tensor3D;
+      return tf.add(attended, fed) as tf.Tensor2D;
     });
   }
 }

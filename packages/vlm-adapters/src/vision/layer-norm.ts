@@ -20,8 +20,9 @@ export async function loadLayerNorm(
   return {
     apply: (x) =>
       tf.tidy(() => {
-        const { mean, variance } = tf.moments(x, -1, true);
-        const normal = tf.mul(tf.sub(x, mean), tf.rsqrt(tf.add(variance, eps)));
+        const centred = tf.sub(x, tf.mean(x, -1, true));
+        const variance = tf.mean(tf.square(centred), -1, true);
+        const normal = tf.mul(centred, tf.rsqrt(tf.add(variance, eps)));
         return tf.add(tf.mul(normal, weight), bias) as typeof x;
       }),
     dispose: () => tf.dispose([weight, bias]),

@@ -26,8 +26,8 @@ export function patchify(
       for (let channel = 0; channel < 3; channel++) {
         for (let y = top; y < top + patch; y++) {
           const start = ((picture * 3 + channel) * size + y) * size + left;
-          values.set(pixels.subarray(start, start + patch), target);
-          target += patch;
+          // A view and a copy of so few values take ten times as long.
+          for (let x = 0; x < patch; x++) values[target++] = pixels[start + x]!;
         }
       }
     }
