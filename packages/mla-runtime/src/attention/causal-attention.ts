@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { isTiledAttention, tiledAttention } from '../kernels/tiled-attention';
 import { attendBlock } from './attend-block';
 import type { PastTokens } from './past-tokens';
-import { part, reshaped } from './views';
+import { part, reshaped, rowsOf } from './views';
 
 /** Rows of queries a block: bounds the scores to B * N * 256 * L floats. */
 const QUERY_BLOCK = 256;
@@ -48,7 +48,7 @@ export function causalAttention(
       values: ownValues,
     }; // [B, K, H, T], [B, K, T, V]
     const inputs = { query, keys, values, padding, branches };
-    if (isTiledAttention(inputs)) return tiledAttention(inputs, scale);
+    if (isTiledAttention(inputs)) return rowsOf(tiledAttention(inputs, scale));
     const scaled = tf.transpose(tf.mul(query, scale), [0, 2, 1, 3]); // [B, N, L, H]
     const before = values.shape[2]! - length;
     const blocks: tf.Tensor[] = [];
