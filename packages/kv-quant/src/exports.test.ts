@@ -4,9 +4,11 @@ import * as api from './index';
 test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
     'PackedTensor',
+    'QuantizedCache',
+    'bytesPerToken',
     'concatPacked',
-    'dequantizeAffine',
-    'packedBytesPerToken',
-    'quantizeAffine',
+    'dequantize',
+    'quantize',
+    'slicePacked',
   ]);
 });

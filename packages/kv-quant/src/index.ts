@@ -1,6 +1,21 @@
+export { bytesPerToken } from './bytes-per-token';
+export type { ByteCount } from './cache-bytes';
 export { concatPacked } from './concat-packed';
-export { dequantizeAffine } from './dequantize-affine';
-export { packedBytesPerToken } from './packed-bytes-per-token';
-export type { PackedBits, PackOptions } from './packed-layout';
+export { dequantize } from './dequantize';
 export { PackedTensor } from './packed-tensor';
-export { quantizeAffine } from './quantize-affine';
+export type {
+  AffineSpec,
+  HalfSpec,
+  Int8Spec,
+  LloydMaxSpec,
+  QuantAxis,
+  QuantSpec,
+} from './quant-spec';
+export { quantize } from './quantize';
+export {
+  type CachePart,
+  QuantizedCache,
+  type QuantizedCacheOptions,
+  type RewindResult,
+} from './quantized-cache';
+export { slicePacked } from './slice-packed';

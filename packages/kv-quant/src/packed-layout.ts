@@ -1,49 +1,62 @@
 /**
- * Where the parts of a packed vector lie: `words` 32-bit words of codes, then one word of scale and
- * zero point for each of `groups` groups (none at 16 bits, where a code is the value itself).
+ * Where the parts of packed vectors lie: a row of `words` 32-bit words of codes a token, and rows of
+ * `paramWidth` words of parameters, one a token (axis `token`) or one a group of tokens (`channel`).
  */
+import { type QuantSpec, type ResolvedSpec, resolveSpec } from './quant-spec';
 
-export type PackedBits = 4 | 8 | 16;
-
-export interface PackOptions {
-  /** Bits of a code: 4 or 8 with a scale and a zero point a group, 16 for IEEE half precision. */
-  bits: PackedBits;
-  /** Consecutive channels that share a scale and a zero point; the last group may be shorter. */
-  groupSize: number;
-}
-
-export interface PackedLayout extends PackOptions {
+/** Attributes of the kernels that pack and unpack. */
+export interface PackedLayout extends ResolvedSpec {
   channels: number;
-  /** Words of codes a vector, ceil(channels * bits / 32). */
+  /** T, the size of the axis before the last; 1 of a single vector. */
+  tokens: number;
+  /** Words of codes a token, ceil(channels * bits / 32). */
   words: number;
-  /** Words of scale and zero point a vector, ceil(channels / groupSize); 0 at 16 bits. */
-  groups: number;
+  /** Rows of parameters for `tokens` tokens. */
+  paramRows: number;
+  /** Words of parameters a row; 0 where there are none. */
+  paramWidth: number;
 }
 
 /**
- * Lay out a vector of `channels` values.
+ * Lay out vectors of the shape [..., T, C] or [C].
  * @param caller name of the public function, for the messages.
- * @throws RangeError unless bits is 4, 8 or 16, groupSize is a positive integer and channels a
- * whole number.
+ * @throws RangeError for a scalar, a bad spec, or groups of tokens in a single vector.
  */
 export function packedLayout(
   caller: string,
-  { channels, bits, groupSize }: PackOptions & { channels: number },
+  spec: QuantSpec,
+  shape: readonly number[],
 ): PackedLayout {
-  if (bits !== 4 && bits !== 8 && bits !== 16) {
-    throw new RangeError(`${caller}: bits must be 4, 8 or 16, got bits=${bits}.`);
+  if (shape.length === 0) {
+    throw new RangeError(`${caller}: x must have an axis of channels, got a scalar.`);
   }
-  if (!Number.isSafeInteger(groupSize) || groupSize < 1) {
+  const channels = shape.at(-1)!;
+  const resolved = resolveSpec(caller, spec, channels);
+  const { axis, bits, groupSize } = resolved;
+  if (axis === 'channel' && shape.length < 2) {
     throw new RangeError(
-      `${caller}: groupSize must be a positive integer, got groupSize=${groupSize}.`,
+      `${caller}: axis 'channel' must have an axis of tokens before that of channels, got [${shape}].`,
     );
   }
-  if (!Number.isSafeInteger(channels) || channels < 0) {
-    throw new RangeError(
-      `${caller}: channels must be a whole number from 0, got channels=${channels}.`,
-    );
-  }
-  const words = Math.ceil((channels * bits) / 32);
-  const groups = bits === 16 ? 0 : Math.ceil(channels / groupSize);
-  return { channels, bits, groupSize, words, groups };
+  const tokens = shape.length < 2 ? 1 : shape.at(-2)!;
+  const groups =
+    groupSize === 0 ? 0 : Math.ceil((axis === 'token' ? channels : tokens) / groupSize);
+  return {
+    ...resolved,
+    channels,
+    tokens,
+    words: Math.ceil((channels * bits) / 32),
+    paramRows: axis === 'token' ? tokens : groups,
+    paramWidth: axis === 'token' ? groups : channels,
+  };
+}
+
+/** Shapes of codes and, where there are parameters, of those. */
+export function packedShapes(shape: readonly number[], layout: PackedLayout): number[][] {
+  const { method, words, paramRows, paramWidth } = layout;
+  const codes = [...shape.slice(0, -1), words];
+  if (method === 'half') return [codes];
+  const params = [...shape.slice(0, -1), paramWidth];
+  if (params.length > 1) params[params.length - 2] = paramRows;
+  return [codes, params];
 }

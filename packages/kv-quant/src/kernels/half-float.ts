@@ -79,3 +79,8 @@ function nearestHalf(x: number): number {
   float[0] = x;
   return halfFromFloatBits(floatBits[0]!);
 }
+
+/** The same memory, read as float32. */
+export function floatView({ buffer, byteOffset, length }: Int32Array): Float32Array {
+  return new Float32Array(buffer, byteOffset, length);
+}

@@ -1,7 +1,7 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { concatPacked, dequantizeAffine, quantizeAffine } from '../index';
+import { concatPacked, dequantize, quantize } from '../index';
 
 /** A backend that has no kernel at all, as WebGPU has none of ours. */
 class Bare extends tf.KernelBackend {
@@ -15,7 +15,7 @@ class Bare extends tf.KernelBackend {
 }
 
 describe('a backend without the kernels', () => {
-  const options = { bits: 8, groupSize: 4 } as const;
+  const options = { method: 'affine', bits: 8, groupSize: 4 } as const;
 
   beforeAll(() => {
     tf.registerBackend('bare', () => new Bare());
@@ -26,10 +26,10 @@ describe('a backend without the kernels', () => {
   test('is refused by name, unless it registers them', async () => {
     await tf.setBackend('cpu');
     const x = tf.ones([2, 4]);
-    const packed = quantizeAffine(x, options);
+    const packed = quantize(x, options);
     await tf.setBackend('bare');
-    expect(() => quantizeAffine(x, options)).toThrow('kernel PackAffine must be registered');
-    expect(() => dequantizeAffine(packed)).toThrow('kernel UnpackAffine must be registered');
+    expect(() => quantize(x, options)).toThrow('kernel PackAffine must be registered');
+    expect(() => dequantize(packed)).toThrow('kernel UnpackAffine must be registered');
     expect(() => concatPacked(packed, packed, 0)).toThrow('got backend=bare');
     const seen: tf.NamedAttrMap[] = [];
     tf.registerKernel({
@@ -40,8 +40,21 @@ describe('a backend without the kernels', () => {
         return { dataId: inputs.codes!.dataId, shape: [2, 4], dtype: 'float32' };
       },
     });
-    expect(dequantizeAffine(packed).shape).toEqual([2, 4]);
-    expect(seen).toEqual([{ bits: 8, groupSize: 4, channels: 4, words: 1, groups: 1 }]);
+    expect(dequantize(packed).shape).toEqual([2, 4]);
+    expect(seen).toEqual([
+      {
+        method: 'affine',
+        bits: 8,
+        axis: 'token',
+        groupSize: 4,
+        rotation: 'none',
+        channels: 4,
+        tokens: 2,
+        words: 1,
+        paramRows: 2,
+        paramWidth: 1,
+      },
+    ]);
     tf.unregisterKernel('UnpackAffine', 'bare');
     await tf.setBackend('cpu');
   });

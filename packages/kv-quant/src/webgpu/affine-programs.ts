@@ -4,7 +4,7 @@
  * in the last place.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import type { PackedLayout } from '../packed-layout';
+import { type PackedLayout, packedShapes } from '../packed-layout';
 import { HALF_FLOAT } from './half-float';
 import { runElements, type WebGpuBackend } from './webgpu-kernel';
 
@@ -37,7 +37,7 @@ fn element(i : i32) -> i32 {
   var least = 0xffffffffu;
   var most = 0u;
   for (var j = 0; j < group.y; j++) {
-    let bits = bitcast<u32>(x[group.x + j]);
+    let bits = bitcast<u32>(x[group.x + j * group.z]);
     if ((bits & 0x7f800000u) == 0x7f800000u) { return 0x7e007e00; } // NaN in both
     least = min(least, sortable(bits));
     most = max(most, sortable(bits));
@@ -46,17 +46,34 @@ fn element(i : i32) -> i32 {
   return bitcast<i32>(scale_half(zero, unsorted(most)) | (zero << 16u));
 }`;
 
-/** First value of a group and their number. */
-const GROUP_OF = /* wgsl */ `
-fn group_of(i : i32) -> vec2<i32> {
+/** First value of a group, their number, and the distance from one to the next. */
+const GROUP_OF = {
+  token: /* wgsl */ `
+fn group_of(i : i32) -> vec3<i32> {
   let start = i % uniforms.groups * uniforms.groupSize;
   let row = i / uniforms.groups * uniforms.channels;
-  return vec2(row + start, min(uniforms.groupSize, uniforms.channels - start));
-}`;
+  return vec3(row + start, min(uniforms.groupSize, uniforms.channels - start), 1);
+}`,
+  channel: /* wgsl */ `
+fn group_of(i : i32) -> vec3<i32> {
+  let group = i / uniforms.channels;
+  let start = group % uniforms.groups * uniforms.groupSize;
+  let token = group / uniforms.groups * uniforms.tokens + start;
+  let count = min(uniforms.groupSize, uniforms.tokens - start);
+  return vec3(token * uniforms.channels + i % uniforms.channels, count, uniforms.channels);
+}`,
+};
 
 /** The word of params of a row's channel. */
-const PARAM_AT = /* wgsl */ `
-fn param_at(row : i32, c : i32) -> i32 { return row * uniforms.groups + c / uniforms.groupSize; }`;
+const PARAM_AT = {
+  token: /* wgsl */ `
+fn param_at(row : i32, c : i32) -> i32 { return row * uniforms.groups + c / uniforms.groupSize; }`,
+  channel: /* wgsl */ `
+fn param_at(row : i32, c : i32) -> i32 {
+  let group = row / uniforms.tokens * uniforms.groups + row % uniforms.tokens / uniforms.groupSize;
+  return group * uniforms.channels + c;
+}`,
+};
 
 /** Words of codes. One thread a word, which the codes at its ends may reach over. */
 const CODES = /* wgsl */ `
@@ -110,24 +127,24 @@ export function packAffine(
   backend: WebGpuBackend,
   x: tf.TensorInfo,
   layout: PackedLayout,
-  shapes: readonly [number[], number[]],
 ): tf.TensorInfo[] {
-  const { key, integers, constants } = describe(layout);
+  const shapes = packedShapes(x.shape, layout);
+  const { key, integers, constants, axis } = describe(layout);
   const params = runElements(backend, {
     key: `affineParams ${key}`,
-    shape: shapes[1],
+    shape: shapes[1]!,
     dtype: 'int32',
     inputs: { x },
     integers,
-    code: constants + HALF_FLOAT + GROUP_OF + PARAMS,
+    code: constants + HALF_FLOAT + GROUP_OF[axis] + PARAMS,
   });
   const codes = runElements(backend, {
     key: `affineCodes ${key}`,
-    shape: shapes[0],
+    shape: shapes[0]!,
     dtype: 'int32',
     inputs: { x, params },
     integers,
-    code: constants + HALF_FLOAT + PARAM_AT + CODES,
+    code: constants + HALF_FLOAT + PARAM_AT[axis] + CODES,
   });
   return [codes, params];
 }
@@ -139,21 +156,32 @@ export function unpackAffine(
   params: tf.TensorInfo,
   layout: PackedLayout,
 ): tf.TensorInfo {
-  const { key, integers, constants } = describe(layout);
+  const { key, integers, constants, axis } = describe(layout);
   return runElements(backend, {
     key: `affineValues ${key}`,
     shape: [...codes.shape.slice(0, -1), layout.channels],
     dtype: 'float32',
     inputs: { codes, params },
     integers,
-    code: constants + HALF_FLOAT + PARAM_AT + VALUES,
+    code: constants + HALF_FLOAT + PARAM_AT[axis] + VALUES,
   });
 }
 
-function describe({ bits, channels, groupSize, words, groups }: PackedLayout) {
+function describe({
+  axis,
+  bits,
+  channels,
+  groupSize,
+  paramRows,
+  paramWidth,
+  tokens,
+  words,
+}: PackedLayout) {
+  const groups = axis === 'token' ? paramWidth : paramRows;
   return {
-    key: `${bits}`,
-    integers: { channels, groupSize, words, groups },
+    axis,
+    key: `${bits} ${axis}`,
+    integers: { channels, groupSize, words, groups, tokens },
     constants: `const BITS = ${bits};\nconst LEVELS = ${2 ** bits - 1}.0;\n`,
   };
 }

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { PackedLayout } from '../packed-layout';
 import { packAffine, unpackAffine } from './affine-programs';
 import type { WebGpuBackend } from './webgpu-kernel';
-import { concatWords, packHalf, unpackHalf } from './word-programs';
+import { concatWords, packHalf, sliceWords, unpackHalf, type WordRange } from './word-programs';
 
 type Inputs = Record<string, tf.TensorInfo>;
 type Kernel = (
@@ -13,24 +13,14 @@ type Kernel = (
 ) => tf.TensorInfo | tf.TensorInfo[];
 
 const KERNELS: Record<string, Kernel> = {
-  PackAffine(backend, { x }, attrs) {
-    const layout = attrs as PackedLayout;
-    const { bits, words, groups } = layout;
-    if (bits === 16) return [packHalf(backend, x!, layout)];
-    const outer = x!.shape.slice(0, -1);
-    return packAffine(backend, x!, layout, [
-      [...outer, words],
-      [...outer, groups],
-    ]);
-  },
-  UnpackAffine(backend, { codes, params }, attrs) {
-    const layout = attrs as PackedLayout;
-    return params
-      ? unpackAffine(backend, codes!, params, layout)
-      : unpackHalf(backend, codes!, layout);
-  },
+  PackAffine: (backend, { x }, attrs) => packAffine(backend, x!, attrs as PackedLayout),
+  UnpackAffine: (backend, { codes, params }, attrs) =>
+    unpackAffine(backend, codes!, params!, attrs as PackedLayout),
+  PackHalf: (backend, { x }, attrs) => packHalf(backend, x!, attrs as PackedLayout),
+  UnpackHalf: (backend, { codes }, attrs) => unpackHalf(backend, codes!, attrs as PackedLayout),
   ConcatWords: (backend, { a, b }, attrs) =>
     concatWords(backend, a!, b!, (attrs as { axis: number }).axis),
+  SliceWords: (backend, { x }, attrs) => sliceWords(backend, x!, attrs as WordRange),
 };
 
 /** Register the kernels that are not yet there. */

@@ -3,11 +3,14 @@ import { describeWebGpu, expectNoLeak, gaussian } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
 import { concatPacked } from '../concat-packed';
-import { dequantizeAffine } from '../dequantize-affine';
+import { dequantize } from '../dequantize';
 import { halfValues } from '../kernels/half-float';
-import type { PackedBits } from '../packed-layout';
 import { PackedTensor } from '../packed-tensor';
-import { quantizeAffine } from '../quantize-affine';
+import type { QuantSpec } from '../quant-spec';
+import { quantize } from '../quantize';
+import { slicePacked } from '../slice-packed';
+
+const HALF = { method: 'half' } as const;
 
 /** The bits of what a tensor holds, as NaN equals no NaN. */
 const bitsOf = async (tensor: tf.Tensor | undefined) =>
@@ -26,10 +29,10 @@ function hardValues(length: number, seed: number): Float32Array {
   });
 }
 
-async function pack(values: Float32Array, shape: number[], bits: PackedBits, groupSize: number) {
-  const packed = quantizeAffine(tf.tensor(values, shape), { bits, groupSize });
+async function pack(values: Float32Array, shape: number[], spec: QuantSpec) {
+  const packed = quantize(tf.tensor(values, shape), spec);
   const [codes, params] = [await bitsOf(packed.codes), await bitsOf(packed.params)];
-  return { codes, params, values: await bitsOf(dequantizeAffine(packed)) };
+  return { codes, params, values: await bitsOf(dequantize(packed)) };
 }
 
 const SHAPES: [number[], number][] = [
@@ -41,13 +44,18 @@ const SHAPES: [number[], number][] = [
 ];
 
 describeWebGpu('kernels of webgpu', () => {
-  test.each([4, 8, 16] as const)('%d bits: words and values of cpu', async (bits) => {
+  const specs = ([2, 3, 4, 8] as const).flatMap((bits) =>
+    (['token', 'channel'] as const).map((axis) => ({ method: 'affine' as const, bits, axis })),
+  );
+
+  test.each<QuantSpec>([...specs, HALF])('%o: words and values of cpu', async (method) => {
     for (const [index, [shape, groupSize]] of SHAPES.entries()) {
+      const spec = { ...method, groupSize } as QuantSpec;
       const values = hardValues(tf.util.sizeFromShape(shape), index);
       await tf.setBackend('cpu');
-      const expected = await pack(values, shape, bits, groupSize);
+      const expected = await pack(values, shape, spec);
       await tf.setBackend('webgpu');
-      expect(await pack(values, shape, bits, groupSize)).toEqual(expected);
+      expect(await pack(values, shape, spec)).toEqual(expected);
     }
   });
 
@@ -56,18 +64,18 @@ describeWebGpu('kernels of webgpu', () => {
     const middles = Array.from({ length: 14 }, (_, k) => [k + 0.5, k + 0.49999997, k + 0.5000001]);
     const values = Float32Array.from([0, 15, ...middles.flat()]);
     await tf.setBackend('cpu');
-    const expected = await pack(values, [1, values.length], 4, values.length);
+    const spec = { method: 'affine', bits: 4, groupSize: values.length } as const;
+    const expected = await pack(values, [1, values.length], spec);
     await tf.setBackend('webgpu');
-    expect(await pack(values, [1, values.length], 4, values.length)).toEqual(expected);
+    expect(await pack(values, [1, values.length], spec)).toEqual(expected);
   });
 
   test('all 65,536 halves come back to the bit', async () => {
     const words = Int32Array.from({ length: 32768 }, (_, i) => (2 * i) | ((2 * i + 1) << 16));
-    const layout = { bits: 16, groupSize: 1 } as const;
-    const stored = new PackedTensor([1, 65536], layout, tf.tensor2d(words, [1, 32768], 'int32'));
-    const values = dequantizeAffine(stored);
+    const stored = new PackedTensor([1, 65536], HALF, tf.tensor2d(words, [1, 32768], 'int32'));
+    const values = dequantize(stored);
     expect(await bitsOf(values)).toEqual(new Int32Array(halfValues().buffer));
-    const again = quantizeAffine(values, layout);
+    const again = quantize(values, HALF);
     expect(await again.codes.data()).toEqual(words);
   });
 
@@ -85,10 +93,12 @@ describeWebGpu('kernels of webgpu', () => {
       const join = async (backend: string) => {
         await tf.setBackend(backend);
         const [a, b] = parts.map(({ values, shape }) =>
-          quantizeAffine(tf.tensor(values, shape), { bits: 8, groupSize: 32 }),
+          quantize(tf.tensor(values, shape), { method: 'affine', bits: 8 }),
         );
         const joined = concatPacked(a!, b!, axis);
-        return [joined.shape, await bitsOf(joined.codes), await bitsOf(joined.params)];
+        const end = slicePacked(joined, 1, joined.shape[1]!);
+        const tensors = [joined.codes, joined.params, end.codes, end.params];
+        return [joined.shape, end.shape, await Promise.all(tensors.map(bitsOf))];
       };
       const expected = await join('cpu');
       expect(await join('webgpu')).toEqual(expected);
@@ -100,19 +110,19 @@ describeWebGpu('kernels of webgpu', () => {
       [3, 0],
       [0, 5],
     ]) {
-      const packed = quantizeAffine(tf.zeros(shape), { bits: 4, groupSize: 2 });
+      const packed = quantize(tf.zeros(shape), { method: 'affine', bits: 4 });
       expect(packed.sizeBytes).toBe(0);
-      expect(dequantizeAffine(packed).shape).toEqual(shape);
+      expect(dequantize(packed).shape).toEqual(shape);
     }
   });
 
   test('leaves no tensors behind', async () => {
     const x = tf.tensor2d(gaussian(80, 1), [2, 40]);
     await expectNoLeak(async () => {
-      for (const bits of [4, 8, 16] as const) {
-        const packed = quantizeAffine(x, { bits, groupSize: 32 });
-        const joined = concatPacked(packed, packed, 0);
-        const values = dequantizeAffine(joined);
+      for (const spec of [...specs, HALF]) {
+        const packed = quantize(x, spec);
+        const joined = slicePacked(packed, 0, 1);
+        const values = dequantize(joined);
         await values.data();
         for (const part of [packed, joined, values]) part.dispose();
       }

@@ -80,6 +80,33 @@ fn element(i : i32) -> i32 {
   });
 }
 
+/** Places `begin` to before `begin + size` of an axis. */
+export interface WordRange {
+  axis: number;
+  begin: number;
+  size: number;
+}
+
+/** Take a range of an axis of words. */
+export function sliceWords(
+  backend: WebGpuBackend,
+  x: tf.TensorInfo,
+  { axis, begin, size }: WordRange,
+): tf.TensorInfo {
+  const inner = product(x.shape.slice(axis + 1));
+  return runElements(backend, {
+    key: 'sliceWords',
+    shape: x.shape.map((length, i) => (i === axis ? size : length)),
+    dtype: 'int32',
+    inputs: { x },
+    integers: { first: begin * inner, row: size * inner, stride: x.shape[axis]! * inner },
+    code: /* wgsl */ `
+fn element(i : i32) -> i32 {
+  return x[i / uniforms.row * uniforms.stride + uniforms.first + i % uniforms.row];
+}`,
+  });
+}
+
 function product(shape: readonly number[]): number {
   return shape.reduce((all, size) => all * size, 1);
 }

@@ -62,8 +62,8 @@ export class FullAttention implements Attention {
       const heads = queriesAsHeads(tf.mul(query, this.scale));
       const grouped = tf.reshape(heads, [batch, numKeyValueHeads, -1, headDim]);
       const columns = tf.transpose(grouped, [0, 1, 3, 2]) as tf.Tensor4D; // [B, K, H, G]
-      const values = cache.part('all', 'value').read();
-      const keys = cache.part('all', 'key').read();
+      const values = cache.part('all', 'value').read<tf.Rank.R4>();
+      const keys = cache.part('all', 'key').read<tf.Rank.R4>();
       const scores = keys.map((block) => blockScores(block, columns)); // [B, N * L, T]
       const [weights] = softmaxOverBlocks([scores], [step.mask('all')]);
       const parts = weights!.map((weight, i) => {

@@ -106,8 +106,8 @@ export class LatentAttention implements Attention {
   ): CachedLatents[] {
     const filled = this.segments.filter((segment) => step.cache.slotTable(segment).length > 0);
     return filled.map((segment) => ({
-      latents: cache.part(segment, 'kvLatent').read(),
-      keys: cache.part(segment, 'kPe').read(),
+      latents: cache.part(segment, 'kvLatent').read<tf.Rank.R4>(),
+      keys: cache.part(segment, 'kPe').read<tf.Rank.R4>(),
       offset: this.scoreOffset(segment, step, cache, queryRope),
       weights: this.absorbedOf(segment),
     }));

@@ -3,7 +3,7 @@
  * where it is not quantized, scales and zero points included. Sequence positions are kept as runs,
  * a few bytes a picture or a turn, which rounds to nothing a token.
  */
-import { packedBytesPerToken } from '@mha2mla/kv-quant';
+import { bytesPerToken } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
 import { headShape } from '../attention/head-shape';
 import type { DecoderConfig } from '../decoder-config';
@@ -42,8 +42,8 @@ function layerBytes(
 ): number {
   const { numKeyValueHeads, headDim, qkRopeHeadDim } = headShape(config, layer);
   const bytes = (segment: Segment, part: string, channels: number) => {
-    const { bits = 16, groupSize } = cacheStorage(layer, segment, part, options);
-    return packedBytesPerToken({ channels, bits, groupSize });
+    const { spec = { method: 'half' } } = cacheStorage(layer, segment, part, options);
+    return bytesPerToken(spec, channels);
   };
   const name = `layers.${layer}.self_attn`;
   const folder = modality === 'vision' ? 'kv_proj_img' : 'kv_proj_text';

@@ -1,5 +1,5 @@
+import type { QuantizedCacheOptions, QuantSpec } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
-import type { TokenStorage } from './token-blocks';
 
 export type CacheBits = 4 | 8 | 16;
 
@@ -30,7 +30,7 @@ export function cacheStorage(
   segment: Segment,
   part: string,
   options: CacheOptions,
-): TokenStorage {
+): QuantizedCacheOptions {
   const { groupSize = 32, blockLength = 256 } = options;
   if (!Number.isSafeInteger(blockLength) || blockLength < 1) {
     throw new RangeError(
@@ -39,7 +39,12 @@ export function cacheStorage(
   }
   const own = options.layers?.[layer] ?? options;
   const bits = part === 'kPe' ? ropeBitsOf(segment, own) : kvBitsOf(segment, own);
-  return { bits, groupSize, blockLength };
+  return { spec: specOf(bits, groupSize), blockLength };
+}
+
+function specOf(bits: CacheBits | undefined, groupSize: number): QuantSpec | undefined {
+  if (bits === undefined) return undefined;
+  return bits === 16 ? { method: 'half' } : { method: 'affine', bits, groupSize };
 }
 
 function kvBitsOf(segment: Segment, { kvBits }: LayerCacheBits): CacheBits | undefined {

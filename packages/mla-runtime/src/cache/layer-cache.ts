@@ -1,30 +1,32 @@
 /**
- * What one layer has cached: per segment, named token blocks. Full attention keeps `key` and
+ * What one layer has cached: per segment, named tensors of vectors. Full attention keeps `key` and
  * `value`; latent attention keeps `kvLatent` and `kPe`.
  */
+import { QuantizedCache, type QuantizedCacheOptions } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
-import { TokenBlocks, type TokenStorage } from './token-blocks';
 
 export class LayerCache {
-  private readonly parts = new Map<string, TokenBlocks>();
+  private readonly parts = new Map<string, QuantizedCache>();
 
   /** @param storageOf how a named part of a segment is stored. */
-  constructor(private readonly storageOf: (segment: Segment, part: string) => TokenStorage) {}
+  constructor(
+    private readonly storageOf: (segment: Segment, part: string) => QuantizedCacheOptions,
+  ) {}
 
-  /** The blocks of a segment's part, made on first use. */
-  part(segment: Segment, name: string): TokenBlocks {
+  /** The vectors of a segment's part, made on first use. */
+  part(segment: Segment, name: string): QuantizedCache {
     const key = `${segment}.${name}`;
-    let blocks = this.parts.get(key);
-    if (!blocks) {
-      blocks = new TokenBlocks(this.storageOf(segment, name));
-      this.parts.set(key, blocks);
+    let cache = this.parts.get(key);
+    if (!cache) {
+      cache = new QuantizedCache(this.storageOf(segment, name));
+      this.parts.set(key, cache);
     }
-    return blocks;
+    return cache;
   }
 
   fork(): LayerCache {
     const copy = new LayerCache(this.storageOf);
-    for (const [key, blocks] of this.parts) copy.parts.set(key, blocks.fork());
+    for (const [key, cache] of this.parts) copy.parts.set(key, cache.fork());
     return copy;
   }
 
@@ -44,10 +46,10 @@ export class LayerCache {
   }
 
   get allocatedBytes(): number {
-    return [...this.parts.values()].reduce((sum, blocks) => sum + blocks.allocatedBytes, 0);
+    return [...this.parts.values()].reduce((sum, cache) => sum + cache.bytes.allocated.total, 0);
   }
 
   dispose(): void {
-    for (const blocks of this.parts.values()) blocks.dispose();
+    for (const cache of this.parts.values()) cache.dispose();
   }
 }

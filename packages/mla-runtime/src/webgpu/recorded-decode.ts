@@ -325,10 +325,10 @@ function copyCache(
       capacity: shape.capacities[m]!,
       start: layout.latents[m]!,
     };
-    copyBlocks(latents.read(), place, to, device);
+    copyBlocks(latents.read<tf.Rank.R4>(), place, to, device);
     const row = shape.keyHeads * shape.ropeDim;
     copyBlocks(
-      parts.part(segment, 'kPe').read(),
+      parts.part(segment, 'kPe').read<tf.Rank.R4>(),
       { ...place, row, start: layout.keys[m]! },
       to,
       device,

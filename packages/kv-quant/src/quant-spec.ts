@@ -1,0 +1,125 @@
+/** How vectors are stored: the method, and what it can be set to. */
+
+/**
+ * Which values share a scale. `token`: consecutive channels of one token (KIVI's layout of values).
+ * `channel`: one channel of consecutive tokens (KIVI's layout of keys).
+ */
+export type QuantAxis = 'token' | 'channel';
+
+/** Scale and zero point a group, as halves: min and max of the group (affine), or fitted (hqq). */
+export interface AffineSpec {
+  method: 'affine' | 'hqq';
+  bits: 2 | 3 | 4 | 8;
+  /** Values that share a scale and a zero point; the last group may be shorter. Default 32. */
+  groupSize?: number;
+  /** Default 'token'. */
+  axis?: QuantAxis;
+}
+
+/** One float32 factor a group, and the codebook that is best for Gaussian values. */
+export interface LloydMaxSpec {
+  method: 'lloyd-max';
+  bits: 2 | 3 | 4;
+  /** Channels that share a factor and are rotated together. Default: the whole vector. */
+  groupSize?: number;
+  /** 'none' where the values were rotated before, say by folded weights. Default 'hadamard'. */
+  rotation?: 'hadamard' | 'none';
+}
+
+/** Symmetric 8 bits: one float32 scale a group. */
+export interface Int8Spec {
+  method: 'int8';
+  /** Channels that share a scale. Default: the whole vector. */
+  groupSize?: number;
+}
+
+/** IEEE 754 binary16, no groups. */
+export interface HalfSpec {
+  method: 'half';
+}
+
+export type QuantSpec = AffineSpec | LloydMaxSpec | Int8Spec | HalfSpec;
+
+/** A spec with its defaults, equal for all methods; kernels get it among their attributes. */
+export interface ResolvedSpec {
+  method: QuantSpec['method'];
+  bits: 2 | 3 | 4 | 8 | 16;
+  axis: QuantAxis;
+  /** Values a group; 0 where there are no groups. */
+  groupSize: number;
+  rotation: 'hadamard' | 'none';
+}
+
+const BITS: Record<QuantSpec['method'], readonly number[]> = {
+  affine: [2, 3, 4, 8],
+  hqq: [2, 3, 4, 8],
+  'lloyd-max': [2, 3, 4],
+  int8: [8],
+  half: [16],
+};
+
+/** Where the two may be left out, as they have one value. */
+const FIXED_BITS: Partial<Record<string, number>> = { int8: 8, half: 16 };
+
+const DEFAULT_GROUP = 32;
+
+/**
+ * Check a spec and fill in its defaults.
+ * @param caller name of the public function, for the messages.
+ * @param channels of a vector.
+ * @throws RangeError for an unknown method, bits it does not have, or a bad size, axis or rotation.
+ */
+export function resolveSpec(caller: string, spec: QuantSpec, channels: number): ResolvedSpec {
+  const { method, bits, groupSize, axis = 'token', rotation } = withAllKeys(spec);
+  const choices = Object.hasOwn(BITS, method) ? BITS[method] : undefined;
+  if (!choices) {
+    const methods = Object.keys(BITS).join(', ');
+    throw new RangeError(`${caller}: method must be one of ${methods}, got method=${method}.`);
+  }
+  const ownBits = bits ?? FIXED_BITS[method];
+  if (ownBits === undefined || !choices.includes(ownBits)) {
+    throw new RangeError(
+      `${caller}: bits of ${method} must be one of ${choices.join(', ')}, got bits=${bits}.`,
+    );
+  }
+  if (groupSize !== undefined && !(Number.isSafeInteger(groupSize) && groupSize >= 1)) {
+    throw new RangeError(
+      `${caller}: groupSize must be a positive integer, got groupSize=${groupSize}.`,
+    );
+  }
+  if (!Number.isSafeInteger(channels) || channels < 0) {
+    throw new RangeError(
+      `${caller}: channels must be a whole number from 0, got channels=${channels}.`,
+    );
+  }
+  const grouped = method === 'affine' || method === 'hqq';
+  if (axis !== 'token' && !(axis === 'channel' && grouped)) {
+    const axes = grouped ? "'token' or 'channel'" : "'token'";
+    throw new RangeError(`${caller}: axis of ${method} must be ${axes}, got axis=${axis}.`);
+  }
+  const rotated = method === 'lloyd-max';
+  if (rotation !== undefined && !(rotated && (rotation === 'hadamard' || rotation === 'none'))) {
+    throw new RangeError(
+      `${caller}: rotation must be 'hadamard' or 'none', and only of lloyd-max, got rotation=${rotation} of ${method}.`,
+    );
+  }
+  return {
+    method,
+    bits: ownBits as ResolvedSpec['bits'],
+    axis,
+    groupSize: method === 'half' ? 0 : (groupSize ?? (grouped ? DEFAULT_GROUP : channels)),
+    rotation: rotated ? (rotation ?? 'hadamard') : 'none',
+  };
+}
+
+interface AllKeys {
+  method: QuantSpec['method'];
+  bits?: number;
+  groupSize?: number;
+  axis?: string;
+  rotation?: string;
+}
+
+function withAllKeys(spec: QuantSpec): AllKeys {
+  return spec;
+}
