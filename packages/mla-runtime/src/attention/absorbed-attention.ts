@@ -7,9 +7,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import type { AbsorbedWeights } from './absorbed-weights';
 import { blockScores } from './block-scores';
-import { softmaxOverBlocks } from './softmax-over-blocks';
+import { joinScores, softmaxOverBlocks } from './softmax-over-blocks';
 
-/** What is cached of one segment, block by block. */
+/** What is cached of one segment, block by block; the blocks of latents and keys may end apart. */
 export interface CachedLatents {
   /** [B, groups, T, C / groups]. */
   latents: readonly tf.Tensor4D[];
@@ -38,8 +38,9 @@ export function absorbedAttention(
   return tf.tidy(() => {
     const rope = queryRope.size > 0 ? spreadHeads(queryRope, numKeyValueHeads) : undefined;
     const weights = softmaxOverBlocks(
-      segments.map((segment) => segmentScores(segment, queryNope, rope)),
+      segments.map((segment) => [segmentScores(segment, queryNope, rope)]),
       segments.map(({ offset }) => offset),
+      segments.map(({ latents }) => latents.map(({ shape }) => shape[2])),
     );
     const outputs = segments.map((segment, i) => segmentValues(segment, weights[i]!));
     return tf.addN(outputs) as tf.Tensor3D;
@@ -64,22 +65,20 @@ function spreadHeads(queryRope: tf.Tensor4D, numKeyValueHeads: number): tf.Tenso
   return tf.reshape(tf.mul(columns, own), [batch, 1, numKeyValueHeads * width, heads]);
 }
 
-/** Scores [B, N, T] of each block of a segment. */
+/** Scores [B, N, T] of a segment. */
 function segmentScores(
   { latents, keys, weights }: CachedLatents,
   queryNope: tf.Tensor4D,
   rope: tf.Tensor4D | undefined,
-): tf.Tensor3D[] {
+): tf.Tensor3D {
   const [batch, , heads] = queryNope.shape;
   const { query, bias } = weights.absorbQuery(queryNope);
-  return latents.map((latent, i) => {
-    const terms: tf.Tensor3D[] = [];
-    if (query) terms.push(blockScores(latent, query));
-    if (rope) terms.push(blockScores(keys[i]!, rope));
-    const score =
-      terms.length > 0 ? tf.addN(terms) : tf.zeros<tf.Rank.R3>([batch, heads, latent.shape[2]]);
-    return bias ? tf.add(score, bias) : score;
-  });
+  const terms: tf.Tensor3D[] = [];
+  if (query) terms.push(joinScores(latents.map((latent) => blockScores(latent, query))));
+  if (rope) terms.push(joinScores(keys.map((block) => blockScores(block, rope))));
+  const tokens = latents.reduce((sum, { shape }) => sum + shape[2], 0);
+  const score = terms.length > 0 ? tf.addN(terms) : tf.zeros<tf.Rank.R3>([batch, heads, tokens]);
+  return bias ? tf.add(score, bias) : score;
 }
 
 /** [B, N, V]: the part of the output that a segment's tokens give. */

@@ -65,7 +65,11 @@ export class FullAttention implements Attention {
       const values = cache.part('all', 'value').read<tf.Rank.R4>();
       const keys = cache.part('all', 'key').read<tf.Rank.R4>();
       const scores = keys.map((block) => blockScores(block, columns)); // [B, N * L, T]
-      const [weights] = softmaxOverBlocks([scores], [step.mask('all')]);
+      const [weights] = softmaxOverBlocks(
+        [scores],
+        [step.mask('all')],
+        [values.map(({ shape }) => shape[2])],
+      );
       const parts = weights!.map((weight, i) => {
         const rows = tf.reshape(weight, [batch, numKeyValueHeads, -1, weight.shape[2]]);
         return stackedMatMul(rows, values[i]!); // [B, K, G * L, V]

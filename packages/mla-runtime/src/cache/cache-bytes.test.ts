@@ -26,6 +26,14 @@ const CASES: [string, RandomDecoderOptions, CacheOptions, number, number][] = [
   ['4 bits, rope at 16', { decoupled: true }, { kvBits: 4, ropeBits: 16, groupSize: 4 }, 72, 72],
   ['8 bits', { decoupled: true }, { kvBits: 8, groupSize: 4 }, 80, 80],
   ['16 bits', { decoupled: true }, { kvBits: 16 }, 80, 80],
+  // C 12 in groups of 4: at 2 bits 1 word and 3 of params; kPe at 8 bits 2 words and 2.
+  ['hqq, 2 bits', { decoupled: true }, { kvMethod: 'hqq', kvBits: 2, groupSize: 4 }, 64, 64],
+  // 12 channels of 3 bits in 2 words, a factor a token; kPe (8) at 8 bits 2 words and 1.
+  ['lloyd-max, 3 bits', { decoupled: true }, { kvMethod: 'lloyd-max', kvBits: 3 }, 48, 48],
+  // 2 words and 12 / 32 of params; kPe 2 words and 8 / 32.
+  ['kivi, 4 bits', { decoupled: true }, { kvMethod: 'kivi', kvBits: 4 }, 37, 37],
+  // Of each head (8) keys take 1 word and 8 / 32, values 1 and 1.
+  ['kivi of keys and values', { form: 'original' }, { kvMethod: 'kivi', kvBits: 4 }, 52, 52],
   [
     '4 bits of vision only',
     { decoupled: true },

@@ -1,7 +1,14 @@
-import type { QuantizedCacheOptions, QuantSpec } from '@mha2mla/kv-quant';
+import { QuantizedCache, type QuantizedCacheOptions, type QuantSpec } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
 
-export type CacheBits = 4 | 8 | 16;
+export type CacheBits = 2 | 3 | 4 | 8 | 16;
+
+/**
+ * How fewer than 16 bits are found. `affine`: scales and zero points of a token's channels. `hqq`:
+ * the same, fitted. `kivi`: those of a channel's tokens, but for values. `lloyd-max`: codebooks of
+ * 2, 3 and 4 bits for Gaussians, after a Hadamard rotation; rotary keys of 8 bits are affine.
+ */
+export type CacheMethod = 'affine' | 'kivi' | 'hqq' | 'lloyd-max';
 
 /** Bits of a layer's cache. */
 export interface LayerCacheBits {
@@ -18,11 +25,19 @@ export interface LayerCacheBits {
 export interface CacheOptions extends LayerCacheBits {
   /** Layers that have bits of their own, by number; what an entry leaves out follows from it alone. */
   layers?: Readonly<Record<number, LayerCacheBits>>;
-  /** Channels that share a scale and a zero point. Default 32. */
+  /** Default 'affine'. */
+  kvMethod?: CacheMethod;
+  /** Latents come turned by Hadamard matrices, as folded weights give them: do not turn them back. */
+  latentsTurned?: boolean;
+  /** Values that share a scale. Default 32, of lloyd-max the whole vector. */
   groupSize?: number;
-  /** Tokens a sealed block. Default 256: long enough that a step reads few blocks. */
+  /** The newest tokens that stay f32, at least. Default 0; tokens that share scales fill up beyond. */
+  residualLength?: number;
+  /** Tokens a sealed block. Default about 256: long enough that a step reads few blocks. */
   blockLength?: number;
 }
+
+const PARTS = ['key', 'value', 'kvLatent', 'kPe'];
 
 /** Resolve the options for one part of a segment in a layer. @throws RangeError on bad ones. */
 export function cacheStorage(
@@ -31,20 +46,29 @@ export function cacheStorage(
   part: string,
   options: CacheOptions,
 ): QuantizedCacheOptions {
-  const { groupSize = 32, blockLength = 256 } = options;
-  if (!Number.isSafeInteger(blockLength) || blockLength < 1) {
-    throw new RangeError(
-      `CacheOptions: blockLength must be a positive integer, got ${blockLength}.`,
-    );
-  }
+  const { residualLength, blockLength } = options;
   const own = options.layers?.[layer] ?? options;
   const bits = part === 'kPe' ? ropeBitsOf(segment, own) : kvBitsOf(segment, own);
-  return { spec: specOf(bits, groupSize), blockLength };
+  return { spec: specOf(part, bits, options), residualLength, blockLength };
 }
 
-function specOf(bits: CacheBits | undefined, groupSize: number): QuantSpec | undefined {
+function specOf(
+  part: string,
+  bits: CacheBits | undefined,
+  { kvMethod = 'affine', latentsTurned, groupSize }: CacheOptions,
+): QuantSpec | undefined {
   if (bits === undefined) return undefined;
-  return bits === 16 ? { method: 'half' } : { method: 'affine', bits, groupSize };
+  if (bits === 16) return { method: 'half' };
+  if (kvMethod === 'kivi') {
+    return { method: 'affine', bits, groupSize, axis: part === 'value' ? 'token' : 'channel' };
+  }
+  if (kvMethod !== 'lloyd-max') return { method: kvMethod, bits, groupSize };
+  if (bits !== 8) {
+    const rotation = part === 'kvLatent' && latentsTurned ? 'none' : 'hadamard';
+    return { method: kvMethod, bits, groupSize, rotation };
+  }
+  if (part === 'kPe') return { method: 'affine', bits, groupSize };
+  throw new RangeError('CacheOptions: kvBits of lloyd-max must be 2, 3, 4 or 16, got 8.');
 }
 
 function kvBitsOf(segment: Segment, { kvBits }: LayerCacheBits): CacheBits | undefined {
@@ -63,7 +87,7 @@ function ropeBitsOf(segment: Segment, options: LayerCacheBits): CacheBits | unde
   return bits !== undefined && bits < 8 ? 8 : bits;
 }
 
-/** @throws RangeError for bits of a layer that there is not, or bits that a segment cannot have. */
+/** @throws RangeError for a layer that there is not, or what a segment or a method cannot have. */
 export function checkCacheOptions(
   options: CacheOptions,
   numLayers: number,
@@ -76,6 +100,9 @@ export function checkCacheOptions(
     );
   }
   for (let layer = 0; layer < numLayers; layer++) {
-    for (const segment of segments) cacheStorage(layer, segment, 'kvLatent', options);
+    for (const segment of segments) {
+      // Empty, a cache holds nothing, but it checks its options.
+      for (const part of PARTS) new QuantizedCache(cacheStorage(layer, segment, part, options));
+    }
   }
 }

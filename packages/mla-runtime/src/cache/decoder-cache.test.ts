@@ -115,13 +115,14 @@ describeBackends('the cache of a decoder', () => {
     cache.dispose();
   });
 
-  test('empty slots hold zeros', async () => {
-    const cache = await filled(layoutOf([T, V, V, T], [P, P, V, T]));
+  test("empty slots hold their row's last token, and zeros where there is none", async () => {
+    const cache = await filled(layoutOf([T, V, V, T], [P, P, V, T], [P, P, P, T]));
     const [block] = cache.layers[0]!.part('vision', 'kvLatent').read();
     const values = await block!.data();
-    const [slotOfRow1, empty] = [values.subarray(24, 36), values.subarray(36)];
-    expect(slotOfRow1.every((v) => v !== 0)).toBe(true);
-    expect([...empty]).toEqual(new Array(12).fill(0));
+    const slots = Array.from({ length: 6 }, (_, i) => values.subarray(12 * i, 12 * (i + 1)));
+    expect(slots[2]!.every((v) => v !== 0)).toBe(true);
+    expect(slots[3]).toEqual(slots[2]);
+    for (const empty of slots.slice(4)) expect([...empty]).toEqual(new Array(12).fill(0));
     block!.dispose();
     cache.dispose();
   });

@@ -37,7 +37,8 @@ export function sequencePositions(
 }
 
 /**
- * Gather a segment's tokens, rows of fewer tokens filled up with zeros.
+ * Gather a segment's tokens, rows of fewer tokens filled up with their last one, which widens no
+ * range that a quantizer finds; with zeros where there is none.
  * @param x [B, L, C].
  * @returns [B, T, C] with T the longest row's count; the caller disposes it.
  */
@@ -47,10 +48,11 @@ export function gatherSegment(x: tf.Tensor3D, segment: Segment, layout: TokenLay
   const longest = Math.max(...rows.map((columns) => columns.length));
   if (rows.every((columns) => columns.length === length)) return tf.clone(x);
   const zeroRow = batch * length;
-  const indices = new Int32Array(batch * longest).fill(zeroRow);
+  const indices = new Int32Array(batch * longest);
   for (const [row, columns] of rows.entries()) {
-    for (const [slot, column] of columns.entries()) {
-      indices[row * longest + slot] = row * length + column;
+    for (let slot = 0; slot < longest; slot++) {
+      const column = columns[Math.min(slot, columns.length - 1)];
+      indices[row * longest + slot] = column === undefined ? zeroRow : row * length + column;
     }
   }
   return tf.tidy(() => {
