@@ -5,7 +5,12 @@ export type {
   Segment,
 } from './attention/attention';
 export { type CacheBytes, cacheBytesPerToken } from './cache/cache-bytes';
-export type { CacheBits, CacheOptions, LayerCacheBits } from './cache/cache-options';
+export type {
+  CacheBits,
+  CacheMethod,
+  CacheOptions,
+  LayerCacheBits,
+} from './cache/cache-options';
 export { DecoderCache } from './cache/decoder-cache';
 export { type BackendName, chooseBackend } from './choose-backend';
 export { ContextFullError } from './context-full-error';

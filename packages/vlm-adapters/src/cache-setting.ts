@@ -1,29 +1,29 @@
 /** `mha2mla.cache` of a converted config.json: how its cache is stored unless a run says otherwise. */
 import { type ConfigRecord, configRecord, configValue, showJson } from '@mha2mla/checkpoint';
-import type { CacheBits, CacheOptions, LayerCacheBits } from '@mha2mla/mla-runtime';
+import type { CacheBits, CacheMethod, CacheOptions, LayerCacheBits } from '@mha2mla/mla-runtime';
 
-const BITS: readonly unknown[] = [4, 8, 16];
+const BITS: readonly unknown[] = [2, 3, 4, 8, 16];
+const METHODS: readonly unknown[] = ['affine', 'kivi', 'hqq', 'lloyd-max'];
+/** More exact tokens than any context has would be a cache that is not quantized. */
+const MOST_EXACT = 2 ** 20;
 
 /**
- * Read the setting: `kv_bits` a number or `{vision, text}`, `rope_bits`, `group_size`, and `layers`,
- * by number, that have bits of their own.
+ * Read the setting: `kv_bits` a number or `{vision, text}`, `rope_bits`, `kv_method`, `group_size`,
+ * `residual_length`, `latents_turned`, and `layers`, by number, that have bits of their own.
  * @param block `config.mha2mla`, unchecked.
- * @throws RangeError for bits other than 4, 8, 16, a group size out of range, or no layer's number.
+ * @throws RangeError for bits or a method that there are not, a length out of range, or no layer's
+ * number.
  */
 export function parseCacheSetting(block: ConfigRecord): CacheOptions {
   const cache = configRecord(block, 'cache') ?? {};
-  const groupSize = configValue(cache, 'group_size');
-  // A group beyond a head's few hundred channels would share its scale with all of a latent.
-  const whole = Number.isSafeInteger(groupSize) && Number(groupSize) >= 1;
-  if (groupSize !== undefined && !(whole && Number(groupSize) <= 1024)) {
-    throw new RangeError(
-      `parseCacheSetting: mha2mla.cache.group_size must be an integer from 1 to 1024, got ${showJson(groupSize)}.`,
-    );
-  }
   return withoutUndefined({
     ...parseBits(cache, ''),
     layers: parseLayers(configRecord(cache, 'layers')),
-    groupSize: groupSize as number | undefined,
+    kvMethod: oneOf<CacheMethod>('kv_method', configValue(cache, 'kv_method'), METHODS),
+    latentsTurned: oneOf<true>('latents_turned', configValue(cache, 'latents_turned'), [true]),
+    // A group beyond a head's few hundred channels would share its scale with all of a latent.
+    groupSize: integer(cache, 'group_size', 1, 1024),
+    residualLength: integer(cache, 'residual_length', 0, MOST_EXACT),
   });
 }
 
@@ -56,12 +56,15 @@ function parseBits(record: ConfigRecord, path: string): LayerCacheBits {
 }
 
 /** The setting in the form of the config file. */
-export function cacheBlock({ layers, groupSize, ...own }: CacheOptions): Record<string, unknown> {
+export function cacheBlock({ layers, ...own }: CacheOptions): Record<string, unknown> {
   const entries = Object.entries(layers ?? {}).map(([layer, bits]) => [layer, bitsBlock(bits)]);
   return withoutUndefined({
     ...bitsBlock(own),
     layers: layers && Object.fromEntries(entries),
-    group_size: groupSize,
+    kv_method: own.kvMethod,
+    latents_turned: own.latentsTurned,
+    group_size: own.groupSize,
+    residual_length: own.residualLength,
   });
 }
 
@@ -70,9 +73,22 @@ function bitsBlock({ kvBits, ropeBits }: LayerCacheBits): Record<string, unknown
 }
 
 function bits(name: string, value: unknown): CacheBits | undefined {
-  if (value === undefined || BITS.includes(value)) return value as CacheBits | undefined;
+  return oneOf<CacheBits>(name, value, BITS);
+}
+
+function oneOf<T>(name: string, value: unknown, choices: readonly unknown[]): T | undefined {
+  if (value === undefined || choices.includes(value)) return value as T | undefined;
   throw new RangeError(
-    `parseCacheSetting: mha2mla.cache.${name} must be one of ${BITS.join(', ')}, got ${showJson(value)}.`,
+    `parseCacheSetting: mha2mla.cache.${name} must be one of ${choices.join(', ')}, got ${showJson(value)}.`,
+  );
+}
+
+function integer(cache: ConfigRecord, name: string, min: number, max: number): number | undefined {
+  const value = configValue(cache, name);
+  const fits = Number.isSafeInteger(value) && Number(value) >= min && Number(value) <= max;
+  if (value === undefined || fits) return value as number | undefined;
+  throw new RangeError(
+    `parseCacheSetting: mha2mla.cache.${name} must be an integer from ${min} to ${max}, got ${showJson(value)}.`,
   );
 }
 

@@ -14,17 +14,20 @@ export interface CacheReport {
 /**
  * @returns the setting, and the bytes a token in the stored format: 16 bits for what is not
  *   quantized.
- * @throws UsageError for bits by modality where all tokens share a cache.
+ * @throws UsageError for bits by modality where all tokens share a cache, or bits that a method has
+ *   not.
  */
 export function cacheSetting(
   source: VlmSource,
-  { kvBits, ropeBits, kvLayers }: CacheFlags = {},
+  { kvBits, ropeBits, kvLayers, kvMethod, residualLength }: CacheFlags = {},
 ): { cache: CacheOptions; report: CacheReport } {
   const cache = {
     ...source.cache,
     ...(kvBits !== undefined && { kvBits }),
     ...(ropeBits !== undefined && { ropeBits }),
     ...(kvLayers !== undefined && { layers: kvLayers }),
+    ...(kvMethod !== undefined && { kvMethod }),
+    ...(residualLength !== undefined && { residualLength }),
   };
   const bytes = asUsage(() => cacheBytesPerToken(source.config.decoder, source.weights, cache));
   return {

@@ -44,8 +44,8 @@ describe('values that cannot be meant are refused, with what they must be', () =
     ['number above 0', positive(), [...numbers, '0', '-1'], 'above 0.'],
     ['share above 0', positive(1), ['0', '1.01'], 'above 0 and at most 1'],
     ['pattern', pattern, ['(', '[a', '*'], 'regular expression'],
-    ['bits', bits, ['', '2', '32', '4.0', 'four'], 'one of 4, 8, 16'],
-    ['bits by modality', bitsByModality, ['', '3', 'vision=5'], 'one of 4, 8, 16'],
+    ['bits', bits, ['', '5', '32', '4.0', 'four'], 'one of 2, 3, 4, 8, 16'],
+    ['bits by modality', bitsByModality, ['', '5', 'vision=5'], 'one of 2, 3, 4, 8, 16'],
     [
       'counts',
       countsBySection,
@@ -58,7 +58,7 @@ describe('values that cannot be meant are refused, with what they must be', () =
       ['', '0', '0=16,', '7-5=8', '0=8-9', '-1=8'],
       'as in 0=16,5-7=8',
     ],
-    ['bits by layer', bitsByLayer, ['0=3', '1=16,0=5'], 'one of 4, 8, 16'],
+    ['bits by layer', bitsByLayer, ['0=1', '1=16,0=5'], 'one of 2, 3, 4, 8, 16'],
     ['bits by layer', bitsByLayer, ['0=8,0=16', '1-3=8,2=4'], 'a layer once'],
     [
       'bits by modality',

@@ -63,7 +63,7 @@ export function pattern(value: string): string {
   }
 }
 
-const BITS: readonly CacheBits[] = [4, 8, 16];
+const BITS: readonly CacheBits[] = [2, 3, 4, 8, 16];
 
 export function bits(value: string): CacheBits {
   const found = BITS.find((one) => String(one) === value);

@@ -1,5 +1,5 @@
 /** Options that several commands share. */
-import type { CacheOptions } from '@mha2mla/mla-runtime';
+import type { CacheMethod, CacheOptions } from '@mha2mla/mla-runtime';
 import type { VideoPositions } from '@mha2mla/vlm-adapters';
 import { type Command, Option } from 'commander';
 import { BACKENDS, type BackendChoice } from '../node/register-backends';
@@ -18,6 +18,8 @@ export interface CacheFlags {
   kvBits?: CacheOptions['kvBits'];
   ropeBits?: CacheOptions['ropeBits'];
   kvLayers?: CacheOptions['layers'];
+  kvMethod?: CacheMethod;
+  residualLength?: number;
 }
 
 export interface AdapterFlags {
@@ -47,7 +49,7 @@ export function addCacheOptions(command: Command): Command {
   return command
     .option(
       '--kv-bits <bits>',
-      'bits of cached latents (or keys and values): 4, 8, 16, or vision=4,text=8',
+      'bits of cached latents (or keys and values): 2, 3, 4, 8, 16, or vision=4,text=8',
       bitsByModality,
     )
     .option('--rope-bits <bits>', 'bits of rotary keys (8 once --kv-bits is below 8)', bits)
@@ -55,7 +57,16 @@ export function addCacheOptions(command: Command): Command {
       '--kv-layers <bits>',
       'layers with bits of their own, as in 0=16,5-7=8, their rotary keys as if by --kv-bits',
       bitsByLayer,
-    );
+    )
+    .addOption(
+      new Option('--kv-method <name>', 'how they are quantized (affine)').choices([
+        'affine',
+        'kivi',
+        'hqq',
+        'lloyd-max',
+      ] satisfies CacheMethod[]),
+    )
+    .option('--residual-length <n>', 'newest tokens that stay f32 (0)', integer(0));
 }
 
 export function addAdapterOption(command: Command): Command {

@@ -150,7 +150,10 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
   const { strategy = 'mkl', factor = 'joint', init = 'activations' } = options;
   const groups = checkGroups(config, options, factor);
   // As it will be read back, so that bits that there are not are told now.
-  const cache = parseCacheSetting({ cache: cacheBlock(options.cache ?? {}) });
+  const turned = options.hadamard !== undefined && options.layout !== 'reference';
+  const cache = parseCacheSetting({
+    cache: cacheBlock({ ...options.cache, ...(turned && { latentsTurned: true }) }),
+  });
   const bought = fitBudget(config, options, { factor, groups, cache });
   const ropeDim = bought?.ropeDim ?? checkRopeDim(config, options);
   const ranked = bought ? { ...options, rank: bought.rank } : options;

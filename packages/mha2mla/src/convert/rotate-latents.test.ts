@@ -70,6 +70,18 @@ async function hiddenOf(options: ConvertRunOptions): Promise<Float32Array> {
   return values;
 }
 
+test('what is stored says that latents are turned, so that no cache turns them back', async () => {
+  const { config } = await openTinyLlava();
+  const cacheOf = (options: ConvertRunOptions) =>
+    planConversion(config.decoder, { ...WEIGHTS, ...options, rank: 4 }).cache;
+  expect(cacheOf({})).toEqual({});
+  expect(cacheOf({ hadamard: 4, cache: { kvBits: 3 } })).toEqual({
+    kvBits: 3,
+    latentsTurned: true,
+  });
+  expect(cacheOf({ hadamard: 4, layout: 'reference' })).toEqual({});
+});
+
 test.each<[ConvertRunOptions, RegExp]>([
   [{ hadamard: 3, rank: 4 }, /hadamard must be a power of two of at least 2, got 3/],
   [{ hadamard: 1, rank: 4 }, /got 1/],

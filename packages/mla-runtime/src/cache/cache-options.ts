@@ -93,7 +93,13 @@ export function checkCacheOptions(
   numLayers: number,
   segments: readonly Segment[],
 ): void {
-  const unknown = Object.keys(options.layers ?? {}).find((layer) => !(Number(layer) < numLayers));
+  const { kvMethod, kvBits, ropeBits, layers } = options;
+  if (kvMethod !== undefined && kvBits === undefined && ropeBits === undefined && !layers) {
+    throw new RangeError(
+      `CacheOptions: a method must come with bits, got kvMethod=${kvMethod} alone. Give kvBits.`,
+    );
+  }
+  const unknown = Object.keys(layers ?? {}).find((layer) => !(Number(layer) < numLayers));
   if (unknown !== undefined) {
     throw new RangeError(
       `CacheOptions: layers must be numbers below ${numLayers}, got layer ${unknown}.`,

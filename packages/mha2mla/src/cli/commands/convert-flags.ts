@@ -172,7 +172,13 @@ export async function convertOptions(flags: ConvertFlags): Promise<ConvertOption
     route: flags.route,
     decouple: flags.decouple,
     dtype: flags.dtype?.toUpperCase() as ConvertOptions['dtype'],
-    cache: { kvBits: flags.kvBits, ropeBits: flags.ropeBits, layers: flags.kvLayers },
+    cache: {
+      kvBits: flags.kvBits,
+      ropeBits: flags.ropeBits,
+      layers: flags.kvLayers,
+      kvMethod: flags.kvMethod,
+      residualLength: flags.residualLength,
+    },
     ...(flags.ranks !== undefined && { ranks: await readRanks(flags.ranks) }),
   };
 }

@@ -79,9 +79,19 @@ test('the cache is counted in the bits that are asked for, layer by layer', asyn
   const layers = 4;
   const exempt = await bytes('--kv-bits', '4', '--kv-layers', '1-2=16');
   expect(exempt).toBe(((layers - 2) * four + 2 * whole) / layers);
-  const { status, stderr } = await runInProcess(['inspect', MODEL, '--kv-layers', '4=16']);
-  expect(status).toBe(2);
-  expect(stderr).toContain('layers must be numbers below 4, got layer 4');
+  for (const method of ['hqq', 'kivi', 'lloyd-max']) {
+    expect(await bytes('--kv-bits', '2', '--kv-method', method)).toBeLessThan(four);
+  }
+  const refused: [string[], string][] = [
+    [['--kv-layers', '4=16'], 'layers must be numbers below 4, got layer 4'],
+    [['--kv-bits', '8', '--kv-method', 'lloyd-max'], 'kvBits of lloyd-max must be 2, 3, 4 or 16'],
+    [['--kv-method', 'kivi'], 'a method must come with bits, got kvMethod=kivi alone'],
+  ];
+  for (const [flags, message] of refused) {
+    const { status, stderr } = await runInProcess(['inspect', MODEL, ...flags]);
+    expect(status).toBe(2);
+    expect(stderr).toContain(message);
+  }
 });
 
 test('names of tensors cannot drive a terminal, nor pass for other lines', async () => {
