@@ -8,6 +8,7 @@ import { halfValues } from '../kernels/half-float';
 import { PackedTensor } from '../packed-tensor';
 import type { QuantSpec } from '../quant-spec';
 import { quantize } from '../quantize';
+import { QuantizedCache } from '../quantized-cache';
 import { slicePacked } from '../slice-packed';
 
 const HALF = { method: 'half' } as const;
@@ -127,5 +128,27 @@ describeWebGpu('kernels of webgpu', () => {
         for (const part of [packed, joined, values]) part.dispose();
       }
     });
+  });
+
+  test('a cache holds, rewinds and forks what one of cpu does', async () => {
+    const x = hardValues(2 * 30 * 40, 2);
+    const specs: (QuantSpec | undefined)[] = [
+      undefined,
+      HALF,
+      { method: 'affine', bits: 3, groupSize: 8 },
+      { method: 'affine', bits: 4, axis: 'channel', groupSize: 4 },
+    ];
+    const held = async (backend: string, spec: QuantSpec | undefined) => {
+      await tf.setBackend(backend);
+      const cache = new QuantizedCache({ spec, residualLength: 3, blockLength: 8 });
+      const parts = tf.split(tf.tensor3d(x, [2, 30, 40]), [17, 1, 12], 1);
+      cache.append(parts[0]!);
+      const fork = cache.fork();
+      fork.rewind(9);
+      for (const part of parts.slice(1)) for (const own of [cache, fork]) own.append(part);
+      const values = [...cache.read(), ...fork.read()];
+      return Promise.all(values.map(bitsOf));
+    };
+    for (const spec of specs) expect(await held('webgpu', spec)).toEqual(await held('cpu', spec));
   });
 });
