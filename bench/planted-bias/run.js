@@ -1,11 +1,13 @@
 /**
  * What a quantized cache loses where keys have a bias far larger than themselves: the original's
  * keys beside the latents of what was converted from it, with the biased pairs un-rotated (as MKL
- * chooses) or kept. `node bench/planted-bias/run.js [questions]`
+ * chooses) or kept. `node bench/planted-bias/run.js [questions] [--methods]`, with the latter by the
+ * methods that the others leave out.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { memoryStore } from '@mha2mla/checkpoint';
 import { openVlm, VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import {
@@ -20,13 +22,24 @@ import { FAMILIES, loadQuestions, openModelFolder, useBackend } from 'mha2mla/no
 import { plantBias } from './plant-bias.js';
 
 const MODELS = fileURLToPath(new URL('../../models', import.meta.url));
-const RESULT = fileURLToPath(new URL('../results/planted-bias.json', import.meta.url));
 const PLANTED = { norm: 900, pairs: 2 };
 const LATENT = { rank: 24, dtype: 'F32' };
 const CACHES = [{}, { kvBits: 16 }, { kvBits: 8 }, { kvBits: 4 }];
 const LATENT_CACHES = [...CACHES, { kvBits: 4, ropeBits: 4 }];
+const METHODS = ['hqq', 'kivi', 'lloyd-max'].flatMap((kvMethod) => [
+  { kvBits: 4, kvMethod },
+  { kvBits: 2, kvMethod },
+]);
 
-const limit = Number(process.argv[2] ?? 600);
+const { values, positionals } = parseArgs({
+  options: { methods: { type: 'boolean' } },
+  allowPositionals: true,
+});
+const limit = Number(positionals[0] ?? 600);
+const caches = values.methods ? METHODS : CACHES;
+const latentCaches = values.methods ? METHODS : LATENT_CACHES;
+const name = values.methods ? 'planted-bias-methods' : 'planted-bias';
+const result = fileURLToPath(new URL(`../results/${name}.json`, import.meta.url));
 const backend = await useBackend('auto');
 const questions = await loadQuestions(join(MODELS, 'scenes/test.jsonl'), limit);
 const { source, close } = await openModelFolder(join(MODELS, 'qwen2_5_vl'));
@@ -38,15 +51,15 @@ const calibration = await calibrationBatches(processor, samples);
 const logitChange = largestDifference(await logitsOf(source), await logitsOf(planted));
 console.log(`${backend}, ${limit} questions; the bias moves a logit by ${logitChange} at most`);
 const rows = [];
-for (const cache of CACHES) await ask('original', planted, cache);
+for (const cache of caches) await ask('original', planted, cache);
 const { report, model } = await convert({ strategy: 'mkl', ropeDim: 8 });
-for (const cache of LATENT_CACHES) await ask('converted', model, cache);
+for (const cache of latentCaches) await ask('converted', model, cache);
 const ranks = slowestAmongFirst(report);
 const { model: kept } = await convert({ ranks, ropeDim: 12 });
-for (const cache of LATENT_CACHES) await ask('converted, biased pairs kept', kept, cache);
+for (const cache of latentCaches) await ask('converted, biased pairs kept', kept, cache);
 await close();
 await writeFile(
-  RESULT,
+  result,
   `${JSON.stringify({ backend, questions: limit, logitChange, rows }, null, 2)}\n`,
 );
 
