@@ -71,6 +71,24 @@ describeBackends('a bias of rotary keys', () => {
     tf.dispose([bias, query, matrix, rotary.cos, rotary.sin, rotated]);
   });
 
+  test('all segments and steps share a table, until a position lies beyond it', () => {
+    const config = randomConfig({});
+    const cache = DecoderCache.create(2, 1, SEGMENTS);
+    cache.reserve(LAYOUT, positionsOf(1)); // beyond the head's width, and beyond 256
+    const tableOf = (segment: (typeof SEGMENTS)[number]) =>
+      cache.angles.lookup(segment, cache.slotTable(segment), config).table;
+    const table = tableOf('vision');
+    expect(tableOf('text')).toBe(table);
+    cache.reserve(textLayout(2, 1), Int32Array.of(511, 511));
+    expect(tableOf('text')).toBe(table);
+    const fork = cache.fork();
+    fork.reserve(textLayout(2, 1), Int32Array.of(512, 512));
+    cache.restore(fork);
+    expect(tableOf('text').shape[0]).toBe(1024);
+    fork.dispose();
+    cache.dispose();
+  });
+
   test('what looking up makes goes with the cache, and is counted', () =>
     expectNoLeak(async () => {
       const config = randomConfig({ mropeSection: [2, 1, 1] });

@@ -76,6 +76,7 @@ export class SlotAngles {
   /** Take over the tokens of a fork. */
   restore(fork: SlotAngles): void {
     this.positions.splice(0, this.positions.length, ...fork.positions);
+    this.last = fork.last;
     this.forgetLookups();
   }
 
@@ -104,7 +105,7 @@ export class SlotAngles {
   }
 
   private tableFor({ mropeSection: _, ...options }: RotaryOptions): tf.Tensor2D {
-    if (this.table && this.last < this.table.shape[1]) return this.table;
+    if (this.table && this.last < this.table.shape[0]) return this.table;
     this.table?.dispose();
     let count = FEWEST_POSITIONS;
     while (count <= this.last) count *= 2;
