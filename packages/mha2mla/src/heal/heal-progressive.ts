@@ -48,7 +48,7 @@ export async function healProgressive(run: ProgressiveRun): Promise<HealedProgre
   const { output } = run;
   const { decoder } = run.student;
   const ranks = checkedRanks(run);
-  await assertUncentred(run.source);
+  await assertPrefixes(run.source);
   const reports: HealReport[] = [];
   const merged = new Map<string, () => Promise<Float32Array>>();
   for (const [stage, rank] of ranks.entries()) {
@@ -125,8 +125,17 @@ function checkedRanks({ student, source, plan }: ProgressiveRun): number[] {
   return ranks;
 }
 
-/** The mean that centring moved to the biases is that of the kept dims; of dropped ones none is stored. */
-async function assertUncentred({ store }: ProgressiveRun['source']): Promise<void> {
+/**
+ * Refuse latents whose first dims are no smaller model: turned ones, which no longer lie by energy,
+ * and centred ones, as the mean that centring moved to the biases is that of the kept dims, and of
+ * dropped ones none is stored.
+ */
+async function assertPrefixes({ cache, store }: ProgressiveRun['source']): Promise<void> {
+  if (cache.latentsTurned) {
+    throw new RangeError(
+      'healProgressive: latents must lie by energy, got a model converted with hadamard. Convert without it.',
+    );
+  }
   if (!(await store.open('report.json'))) return;
   const report = JSON.parse(await readText(store, 'report.json'));
   if (report?.options?.center !== true) return;
