@@ -2,8 +2,8 @@
 
 const NAMES = { llava: 'LLaVA-1.5', llava_next: 'LLaVA-NeXT', qwen2_5_vl: 'Qwen2.5-VL' };
 
-/** @param {Awaited<ReturnType<import('./summarise.js').summarise>>} rows */
-export function plotsOf(rows) {
+/** @param {Awaited<ReturnType<import('./summarise.js').summarise>>} summary */
+export function plotsOf({ rows }) {
   return Object.keys(NAMES).flatMap((family) => {
     const own = rows.filter((row) => row.family === family && row.cache.kvBits !== undefined);
     const models = [...new Set(own.map(({ table }) => table))];

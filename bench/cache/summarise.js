@@ -14,7 +14,7 @@ export async function summarise(cells, store) {
     if (cell.cache) rows.push(summariseRow(cell, result, originals.get(cell.family)));
     else originals.set(cell.family, result);
   }
-  return rows;
+  return { rows };
 }
 
 function summariseRow({ family, table, row, cache }, result, original) {

@@ -4,8 +4,8 @@ import { markdownTable } from 'markdown-table';
 const HEAD = ['model', 'cache', 'bytes a token', 'times fewer', "of the original's, %", 'nll'];
 const percent = (value) => (100 * value).toFixed(1);
 
-/** @param {Awaited<ReturnType<import('./summarise.js').summarise>>} rows */
-export function tablesOf(rows) {
+/** @param {Awaited<ReturnType<import('./summarise.js').summarise>>} summary */
+export function tablesOf({ rows }) {
   const families = [...new Set(rows.map(({ family }) => family))];
   return [
     '# Tables of cache forms',

@@ -10,7 +10,11 @@ const pointOf = (bytes, { kept }) => ({
 });
 
 /** @param {Awaited<ReturnType<import('./summarise.js').summarise>>} summary */
-export function sizesPlot({ rows }) {
+export function plotsOf(summary) {
+  return [sizesPlot(summary), samplesPlot(summary)].filter(({ series }) => series.length > 0);
+}
+
+function sizesPlot({ rows }) {
   const own = rows.filter(({ table }) => table === 'result');
   const series = Object.entries(NAMES).flatMap(([family, name]) =>
     ['converted', 'healed'].map((row) => ({
@@ -24,8 +28,7 @@ export function sizesPlot({ rows }) {
   return { name: 'sizes', series: series.filter(hasPoints), options: { title, ...KEPT } };
 }
 
-/** @param {Awaited<ReturnType<import('./summarise.js').summarise>>} summary */
-export function samplesPlot({ rows }) {
+function samplesPlot({ rows }) {
   const samples = rows.filter(({ table, row }) => table === 'samples' && row !== 'default');
   const points = samples.map((row) => pointOf(row.questions, row));
   const series = [{ name: samples[0] ? NAMES[samples[0].family] : '', points }];
