@@ -1,49 +1,37 @@
 import type { CacheOptions } from '@mha2mla/mla-runtime';
-import { expectNoLeak, fixture } from '@mha2mla/testing';
-import { type Processor, VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
-import * as tf from '@tensorflow/tfjs-core';
+import { expectNoLeak } from '@mha2mla/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Question } from '../data/question';
-import { loadQuestions } from '../node/load-data';
-import { openModelFolder } from '../node/open-model';
 import { embedReferences } from './embed-references';
 import { packReferences } from './pack-references';
 import { scoreOverCache } from './score-over-cache';
 import { scoreReferences } from './score-references';
+import { smallModel } from './testing/small-model';
 
 const EACH = 4;
 
 describe.each(['llava', 'llava_next', 'qwen2_5_vl'])('questions over a cache of %s', (name) => {
-  let source: VlmSource;
-  let close: () => Promise<void>;
-  let model: VisionLanguageModel;
-  let processor: Processor;
-  let questions: Question[];
-
+  let small: Awaited<ReturnType<typeof smallModel>>;
   beforeAll(async () => {
-    await tf.setBackend('wasm');
-    ({ source, close } = await openModelFolder(fixture(`models/${name}`)));
-    model = await VisionLanguageModel.load(source);
-    processor = await source.family.loadProcessor(source.config, source.store);
-    questions = await loadQuestions(fixture('models/scenes/test.jsonl'), 2 * EACH);
+    small = await smallModel(name, 2 * EACH);
   });
-  afterAll(async () => {
-    model.dispose();
-    await close();
-  });
+  afterAll(() => small.close());
 
   /** Two pictures, one of them with a question less. */
-  const rows = () => [questions.slice(0, EACH), questions.slice(EACH, 2 * EACH - 1)];
+  const asked = () => {
+    const { questions, source, processor } = small;
+    const rows = [questions.slice(0, EACH), questions.slice(EACH, 2 * EACH - 1)];
+    return packReferences(source, processor, rows);
+  };
   const overCache = async (cache: CacheOptions) => {
-    const embedded = embedReferences(model, await packReferences(source, processor, rows()));
-    const result = await scoreOverCache(model, embedded, cache);
+    const embedded = embedReferences(small.model, await asked());
+    const result = await scoreOverCache(small.model, embedded, cache);
     embedded.dispose();
     return result;
   };
 
   test('score as without one where it is exact', async () => {
-    const embedded = embedReferences(model, await packReferences(source, processor, rows()));
-    const alone = await scoreReferences(model.decoder, embedded);
+    const embedded = embedReferences(small.model, await asked());
+    const alone = await scoreReferences(small.model.decoder, embedded);
     embedded.dispose();
     const { scores } = await overCache({});
     expect(scores.length).toBe(2 * EACH - 1);

@@ -1,44 +1,30 @@
-import { expectNoLeak, fixture } from '@mha2mla/testing';
-import type { Processor, VlmSource } from '@mha2mla/vlm-adapters';
-import { VisionLanguageModel } from '@mha2mla/vlm-adapters';
-import * as tf from '@tensorflow/tfjs-core';
+import { expectNoLeak } from '@mha2mla/testing';
+import type * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Question } from '../data/question';
-import { loadQuestions } from '../node/load-data';
-import { openModelFolder } from '../node/open-model';
 import { embedReferences } from './embed-references';
 import { evaluate } from './evaluate';
 import { packReferences } from './pack-references';
 import { scoreReferences } from './score-references';
+import { smallModel } from './testing/small-model';
 
 /** Questions a picture in the test set. */
 const EACH = 4;
 const PICTURES = 3;
 
 describe.each(['llava', 'llava_next', 'qwen2_5_vl'])('packed questions to %s', (name) => {
-  let source: VlmSource;
-  let close: () => Promise<void>;
-  let model: VisionLanguageModel;
-  let processor: Processor;
-  let questions: Question[];
-
+  let small: Awaited<ReturnType<typeof smallModel>>;
   beforeAll(async () => {
-    await tf.setBackend('wasm');
-    ({ source, close } = await openModelFolder(fixture(`models/${name}`)));
-    model = await VisionLanguageModel.load(source);
-    processor = await source.family.loadProcessor(source.config, source.store);
-    questions = await loadQuestions(fixture('models/scenes/test.jsonl'), PICTURES * EACH);
+    small = await smallModel(name, PICTURES * EACH);
   });
-  afterAll(async () => {
-    model.dispose();
-    await close();
-  });
+  afterAll(() => small.close());
 
   const rowsOf = (each: number) =>
-    Array.from({ length: Math.ceil(questions.length / each) }, (_, i) =>
-      questions.slice(i * each, (i + 1) * each),
+    Array.from({ length: Math.ceil(small.questions.length / each) }, (_, i) =>
+      small.questions.slice(i * each, (i + 1) * each),
     );
   const score = async (rows: Question[][], onOutput?: (output: tf.Tensor2D) => void) => {
+    const { source, model, processor } = small;
     const embedded = embedReferences(model, await packReferences(source, processor, rows));
     const scores = await scoreReferences(model.decoder, embedded, { onOutput });
     embedded.dispose();
@@ -46,6 +32,7 @@ describe.each(['llava', 'llava_next', 'qwen2_5_vl'])('packed questions to %s', (
   };
 
   test('have the accuracy and the likelihood that evaluate tells', async () => {
+    const { model, processor, questions } = small;
     const { accuracy, nll } = await evaluate(model, processor, questions);
     const scores = await score(rowsOf(EACH));
     const sum = (pick: (one: (typeof scores)[number]) => number) =>
@@ -68,12 +55,13 @@ describe.each(['llava', 'llava_next', 'qwen2_5_vl'])('packed questions to %s', (
       let rows = 0;
       const scores = await score(rowsOf(EACH), ({ shape }) => {
         rows += shape[0];
-        expect(shape[1]).toBe(source.config.decoder.hiddenSize);
+        expect(shape[1]).toBe(small.source.config.decoder.hiddenSize);
       });
       expect(rows).toBe(scores.reduce((sum, { tokens }) => sum + tokens, 0));
     }));
 
   test('must ask about the same pictures, and be there', async () => {
+    const { source, processor, questions } = small;
     const [first] = questions;
     const moved = {
       ...first!,
