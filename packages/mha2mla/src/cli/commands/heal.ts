@@ -1,35 +1,19 @@
-import { openSafetensors } from '@mha2mla/checkpoint';
 import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
-import type { Question } from '../../data/question';
 import { HealingDiverged } from '../../heal/divergence';
-import { healLayerwise, layerNames } from '../../heal/heal-layerwise';
-import { type Healed, type HealReport, type HealRun, healModel } from '../../heal/heal-model';
+import type { HealReport } from '../../heal/heal-model';
 import { type HealPlan, planHealing } from '../../heal/heal-options';
-import { healProgressive, stageNames } from '../../heal/heal-progressive';
-import { readState, writeState } from '../../heal/heal-state';
-import type { MergedWeights } from '../../heal/merge-adapters';
-import { shardCount } from '../../heal/shard-gradient';
-import { type NarrowedLatents, writeHealed } from '../../heal/write-healed';
+import { writeHealed } from '../../heal/write-healed';
 import { writeHealedAdapter } from '../../heal/write-healed-adapter';
 import { type FolderOutput, folderOutput } from '../../node/folder-output';
-import { type HealPool, healPool } from '../../node/heal-pool';
 import { loadQuestions } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
-import { useBackend } from '../../node/register-backends';
-import { spillHidden } from '../../node/spill-hidden';
 import { writeJson } from '../../output/result-output';
-import type { Context } from '../context';
 import type { AddCommand } from '../program';
 import { asUsage, UsageError } from '../usage-error';
-import { withModel } from '../with-model';
 import { describeHealDryRun, healDryRun } from './heal-dry-run';
 import { addHealOptions, type HealFlags, healFingerprint, healOptions } from './heal-flags';
-
-const STATE = 'heal-state.safetensors';
-const stageState = (stage: number) => `heal-state-${stage}.safetensors`;
-/** Updates between two saved states: a kill loses at most these. */
-const SAVE_EVERY = 25;
+import { type HealedWeights, scratchPieces, train, trainBy } from './heal-training';
 
 /** `heal MODEL OUT`: parameter-efficient fine-tuning of a converted model. */
 export const addHeal: AddCommand = (program, contextOf) => {
@@ -70,7 +54,7 @@ export const addHeal: AddCommand = (program, contextOf) => {
           const output = await folderOutput(out, { resume, fingerprint });
           context.resumable();
           try {
-            const healed = await trainBy(plan.recipe, source, original, output, options);
+            const healed = await trainBy(source, original, output, options);
             await finish(source, output, healed, plan);
             const { losses, ...report } = healed.report;
             context.result(report, () => describe(healed.report));
@@ -96,129 +80,6 @@ function assertPair(source: VlmSource, original: VlmSource): void {
   );
 }
 
-async function trainBy(
-  recipe: HealPlan['recipe'],
-  source: VlmSource,
-  original: VlmSource,
-  output: FolderOutput,
-  options: TrainOptions,
-): Promise<HealedWeights> {
-  if (recipe === 'layerwise') return trainLayerwise(source, original, output, options);
-  if (recipe === 'progressive') return trainProgressively(source, original, output, options);
-  return train(source, original, await keptIn(output, options.context), options);
-}
-
-interface TrainOptions {
-  questions: readonly Question[];
-  plan: HealPlan;
-  flags: HealFlags;
-  context: Context;
-}
-
-/** Where a run has come to, and where it keeps that. */
-async function keptIn(output: FolderOutput, { terminal }: Context): Promise<KeptRun> {
-  return {
-    from: await savedState(output),
-    save: (state) => output.write(STATE, (sink) => writeState(sink, state)),
-    saveEvery: SAVE_EVERY,
-    onProgress: terminal.progress,
-  };
-}
-
-type KeptRun = Pick<HealRun, 'from' | 'save' | 'saveEvery' | 'onProgress'>;
-
-async function train(
-  source: VlmSource,
-  original: VlmSource,
-  kept: KeptRun,
-  { questions, plan, flags, context }: TrainOptions,
-) {
-  const { signal, terminal } = context;
-  const processor = await source.family.loadProcessor(source.config, source.store);
-  return withModel(source, flags, context, (student) =>
-    withModel(original, flags, context, async ({ decoder }) => {
-      terminal.progress({ phase: 'heal', loaded: 0, total: plan.steps });
-      const pool = startPool(source, original, plan, flags);
-      try {
-        return await healModel({
-          ...{ student, source, teacher: decoder, processor, questions, plan, signal },
-          merge: flags.merge,
-          runShard: pool?.runShard,
-          ...kept,
-        });
-      } finally {
-        await pool?.close();
-      }
-    }),
-  );
-}
-
-/** One layer at a time: no whole model is loaded. */
-async function trainLayerwise(
-  source: VlmSource,
-  original: VlmSource,
-  output: FolderOutput,
-  { questions, plan, flags, context }: TrainOptions,
-) {
-  const { signal, terminal } = context;
-  await useBackend(flags.backend);
-  const processor = await source.family.loadProcessor(source.config, source.store);
-  const spill = spillHidden({ folder: output.path, aboveBytes: flags.spillAbove * 2 ** 20 });
-  try {
-    const { keep: keepHidden } = spill;
-    const onProgress = terminal.progress;
-    const run = { source, original, processor, questions, plan, output, keepHidden };
-    return await healLayerwise({ ...run, signal, onProgress });
-  } finally {
-    await spill.close();
-  }
-}
-
-async function trainProgressively(
-  source: VlmSource,
-  original: VlmSource,
-  output: FolderOutput,
-  { questions, plan, flags, context }: TrainOptions,
-) {
-  const { signal, terminal } = context;
-  const processor = await source.family.loadProcessor(source.config, source.store);
-  return withModel(source, flags, context, (student) =>
-    withModel(original, flags, context, ({ decoder: teacher }) =>
-      healProgressive({
-        ...{ student, source, teacher, processor, questions, plan, output, signal },
-        from: (stage) => savedState(output, stageState(stage)),
-        save: (stage, state) => output.write(stageState(stage), (sink) => writeState(sink, state)),
-        saveEvery: SAVE_EVERY,
-        onProgress: terminal.progress,
-      }),
-    ),
-  );
-}
-
-/** Threads beside this one, where more than one was asked for and there are shards for them. */
-function startPool(
-  source: VlmSource,
-  original: VlmSource,
-  plan: HealPlan,
-  { workers, data, limit, backend }: HealFlags,
-): HealPool | undefined {
-  const threads = Math.min(workers, shardCount(plan));
-  if (threads < 2) return undefined;
-  const folders = { model: source.store.name, teacher: original.store.name };
-  return healPool(threads, { ...folders, data, limit, plan, backend });
-}
-
-async function savedState(output: FolderOutput, name = STATE) {
-  if (!(await output.has(name))) return undefined;
-  return readState(await openSafetensors(await output.read(name)));
-}
-
-/** Of any recipe. */
-interface HealedWeights extends Omit<Healed, 'merged'> {
-  merged: MergedWeights;
-  narrowed?: NarrowedLatents;
-}
-
 async function finish(
   source: VlmSource,
   output: FolderOutput,
@@ -228,9 +89,7 @@ async function finish(
   const record = { ...report, options: plan };
   if (adapter) await writeHealedAdapter(source, output, adapter, record);
   else await writeHealed(source, output, merged, record, narrowed);
-  const stages = stageNames();
-  const states = [STATE, ...stages.map((_, stage) => stageState(stage))];
-  await output.finish([...states, ...stages, ...layerNames(source)]);
+  await output.finish(scratchPieces(source));
 }
 
 /** Loss lines in the log: enough to see the curve. */
