@@ -170,7 +170,9 @@ test('ranks, steps and models that do not fit are refused', async () => {
   files.set('report.json', new TextEncoder().encode('{"options":{"center":true}}'));
   await expect(heal({ source: await open(files) })).rejects.toThrow('must not be centred');
   const turned = await open(await convert({ rank: 8, hadamard: 4 }));
-  await expect(heal({ source: turned })).rejects.toThrow('by energy, got a model converted with had');
+  await expect(heal({ source: turned })).rejects.toThrow(
+    'by energy, got a model converted with had',
+  );
   const none = await open(await convert({ factor: 'none' }));
   await expect(heal({ source: none })).rejects.toThrow('factor joint), got none. Convert it so.');
 });

@@ -1,5 +1,5 @@
 /** What storing merged weights costs: adapters folded in, and all that was trained rounded. */
-import { denseProjection, type Projection } from '@mha2mla/mla-runtime';
+import type { Projection } from '@mha2mla/mla-runtime';
 import type { ModelInputs, VisionLanguageModel, VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { largestLogitChange } from '../adapter/largest-logit-change';
@@ -7,6 +7,7 @@ import { linearPlaces } from '../adapter/linear-modules';
 import { roundValues } from '../convert/round-values';
 import { storedNames } from './assert-healable';
 import type { AttachedAdapters } from './attach-adapters';
+import { storedProjection } from './put-weights';
 
 /**
  * Compare a model with its adapters beside it and with the weights that are stored; it is left as
@@ -25,12 +26,9 @@ export async function mergeChange(
   const before = tf.tidy(() => norms.map(({ variable }) => tf.clone(variable)));
   const merged: Projection[] = [];
   const change = () => {
-    for (const [module, { inFeatures, outFeatures, bias }] of modules) {
-      const values = stored.get(`${module}.weight`)!;
-      const weight = tf.tidy(() => tf.transpose(tf.tensor2d(values, [outFeatures, inFeatures])));
-      const own = stored.get(`${module}.bias`);
-      const next = own ? tf.tensor1d(own) : bias && tf.clone(bias);
-      merged.push(denseProjection(weight as tf.Tensor2D, next));
+    for (const [module, adapted] of modules) {
+      const [weight, bias] = [stored.get(`${module}.weight`)!, stored.get(`${module}.bias`)];
+      merged.push(storedProjection(adapted, weight, bias));
       places.get(module)!.replace(merged.at(-1)!);
     }
     for (const { name, variable } of norms) {

@@ -1,4 +1,4 @@
-import { type Decoder, denseProjection } from '@mha2mla/mla-runtime';
+import { type Decoder, denseProjection, type Projection } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
 import { linearPlaces } from '../adapter/linear-modules';
 
@@ -14,12 +14,10 @@ export async function putWeights(
 ): Promise<void> {
   const given = new Set(names);
   for (const [module, { projection, replace }] of linearPlaces(decoder.layers.entries())) {
-    const { inFeatures, outFeatures, bias } = projection;
     if (!given.has(`${module}.weight`)) continue;
     const values = await read(`${module}.weight`);
     const trained = given.has(`${module}.bias`) ? await read(`${module}.bias`) : undefined;
-    const weight = tf.tidy(() => tf.transpose(tf.tensor2d(values, [outFeatures, inFeatures])));
-    replace(denseProjection(weight, trained ? tf.tensor1d(trained) : bias && tf.clone(bias)));
+    replace(storedProjection(projection, values, trained));
     projection.dispose();
   }
   for (const [index, layer] of decoder.layers.entries()) {
@@ -36,4 +34,18 @@ export async function putWeights(
     decoder.setNorm(tf.tensor1d(await read('norm.weight')));
     old.dispose();
   }
+}
+
+/**
+ * A map in the place of another.
+ * @param values laid out as on disk, [out, in].
+ * @param bias by default a copy of the other's.
+ */
+export function storedProjection(
+  { inFeatures, outFeatures, bias: before }: Projection,
+  values: Float32Array,
+  bias?: Float32Array,
+): Projection {
+  const weight = tf.tidy(() => tf.transpose(tf.tensor2d(values, [outFeatures, inFeatures])));
+  return denseProjection(weight, bias ? tf.tensor1d(bias) : before && tf.clone(before));
 }
