@@ -3,6 +3,8 @@ import * as api from './index';
 
 test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
+    'CACHE_BITS',
+    'CACHE_METHODS',
     'ContextFullError',
     'Decoder',
     'DecoderCache',

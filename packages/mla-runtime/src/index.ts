@@ -5,11 +5,13 @@ export type {
   Segment,
 } from './attention/attention';
 export { type CacheBytes, cacheBytesPerToken } from './cache/cache-bytes';
-export type {
-  CacheBits,
-  CacheMethod,
-  CacheOptions,
-  LayerCacheBits,
+export {
+  CACHE_BITS,
+  CACHE_METHODS,
+  type CacheBits,
+  type CacheMethod,
+  type CacheOptions,
+  type LayerCacheBits,
 } from './cache/cache-options';
 export { DecoderCache } from './cache/decoder-cache';
 export { type BackendName, chooseBackend } from './choose-backend';

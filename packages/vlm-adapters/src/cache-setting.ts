@@ -1,9 +1,14 @@
 /** `mha2mla.cache` of a converted config.json: how its cache is stored unless a run says otherwise. */
 import { type ConfigRecord, configRecord, configValue, showJson } from '@mha2mla/checkpoint';
-import type { CacheBits, CacheMethod, CacheOptions, LayerCacheBits } from '@mha2mla/mla-runtime';
+import {
+  CACHE_BITS,
+  CACHE_METHODS,
+  type CacheBits,
+  type CacheMethod,
+  type CacheOptions,
+  type LayerCacheBits,
+} from '@mha2mla/mla-runtime';
 
-const BITS: readonly unknown[] = [2, 3, 4, 8, 16];
-const METHODS: readonly unknown[] = ['affine', 'kivi', 'hqq', 'lloyd-max'];
 /** More exact tokens than any context has would be a cache that is not quantized. */
 const MOST_EXACT = 2 ** 20;
 
@@ -19,7 +24,7 @@ export function parseCacheSetting(block: ConfigRecord): CacheOptions {
   return withoutUndefined({
     ...parseBits(cache, ''),
     layers: parseLayers(configRecord(cache, 'layers')),
-    kvMethod: oneOf<CacheMethod>('kv_method', configValue(cache, 'kv_method'), METHODS),
+    kvMethod: oneOf<CacheMethod>('kv_method', configValue(cache, 'kv_method'), CACHE_METHODS),
     latentsTurned: oneOf<true>('latents_turned', configValue(cache, 'latents_turned'), [true]),
     // A group beyond a head's few hundred channels would share its scale with all of a latent.
     groupSize: integer(cache, 'group_size', 1, 1024),
@@ -73,7 +78,7 @@ function bitsBlock({ kvBits, ropeBits }: LayerCacheBits): Record<string, unknown
 }
 
 function bits(name: string, value: unknown): CacheBits | undefined {
-  return oneOf<CacheBits>(name, value, BITS);
+  return oneOf<CacheBits>(name, value, CACHE_BITS);
 }
 
 function oneOf<T>(name: string, value: unknown, choices: readonly unknown[]): T | undefined {

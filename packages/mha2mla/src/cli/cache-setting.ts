@@ -19,16 +19,9 @@ export interface CacheReport {
  */
 export function cacheSetting(
   source: VlmSource,
-  { kvBits, ropeBits, kvLayers, kvMethod, residualLength }: CacheFlags = {},
+  flags: CacheFlags = {},
 ): { cache: CacheOptions; report: CacheReport } {
-  const cache = {
-    ...source.cache,
-    ...(kvBits !== undefined && { kvBits }),
-    ...(ropeBits !== undefined && { ropeBits }),
-    ...(kvLayers !== undefined && { layers: kvLayers }),
-    ...(kvMethod !== undefined && { kvMethod }),
-    ...(residualLength !== undefined && { residualLength }),
-  };
+  const cache = { ...source.cache, ...givenCache(flags) };
   const bytes = asUsage(() => cacheBytesPerToken(source.config.decoder, source.weights, cache));
   return {
     cache,
@@ -37,4 +30,16 @@ export function cacheSetting(
       cacheBytesByModality: bytes,
     },
   };
+}
+
+/** What of the setting a command line gives. */
+export function givenCache({
+  kvBits,
+  ropeBits,
+  kvLayers,
+  kvMethod,
+  residualLength,
+}: CacheFlags): CacheOptions {
+  const all = { kvBits, ropeBits, layers: kvLayers, kvMethod, residualLength };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }

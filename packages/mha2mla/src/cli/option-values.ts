@@ -1,5 +1,5 @@
 /** Parsers of option values: what a command line says, checked once at the edge. */
-import type { CacheBits, CacheOptions } from '@mha2mla/mla-runtime';
+import { CACHE_BITS, type CacheBits, type CacheOptions } from '@mha2mla/mla-runtime';
 import { InvalidArgumentError } from 'commander';
 
 /** An integer of at least `min`. */
@@ -63,12 +63,10 @@ export function pattern(value: string): string {
   }
 }
 
-const BITS: readonly CacheBits[] = [2, 3, 4, 8, 16];
-
 export function bits(value: string): CacheBits {
-  const found = BITS.find((one) => String(one) === value);
+  const found = CACHE_BITS.find((one) => String(one) === value);
   if (found) return found;
-  throw new InvalidArgumentError(`It must be one of ${BITS.join(', ')}.`);
+  throw new InvalidArgumentError(`It must be one of ${CACHE_BITS.join(', ')}.`);
 }
 
 /** Bits of single layers and runs of them, as in `0=16,5-7=8`. */

@@ -1,5 +1,5 @@
 /** Options that several commands share. */
-import type { CacheMethod, CacheOptions } from '@mha2mla/mla-runtime';
+import { CACHE_METHODS, type CacheMethod, type CacheOptions } from '@mha2mla/mla-runtime';
 import type { VideoPositions } from '@mha2mla/vlm-adapters';
 import { type Command, Option } from 'commander';
 import { BACKENDS, type BackendChoice } from '../node/register-backends';
@@ -59,12 +59,7 @@ export function addCacheOptions(command: Command): Command {
       bitsByLayer,
     )
     .addOption(
-      new Option('--kv-method <name>', 'how they are quantized (affine)').choices([
-        'affine',
-        'kivi',
-        'hqq',
-        'lloyd-max',
-      ] satisfies CacheMethod[]),
+      new Option('--kv-method <name>', 'how they are quantized (affine)').choices(CACHE_METHODS),
     )
     .option('--residual-length <n>', 'newest tokens that stay f32 (0)', integer(0));
 }

@@ -1,14 +1,16 @@
 import { QuantizedCache, type QuantizedCacheOptions, type QuantSpec } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
 
-export type CacheBits = 2 | 3 | 4 | 8 | 16;
+export const CACHE_BITS = [2, 3, 4, 8, 16] as const;
+export type CacheBits = (typeof CACHE_BITS)[number];
 
 /**
  * How fewer than 16 bits are found. `affine`: scales and zero points of a token's channels. `hqq`:
  * the same, fitted. `kivi`: those of a channel's tokens, but for values. `lloyd-max`: codebooks of
  * 2, 3 and 4 bits for Gaussians, after a Hadamard rotation; rotary keys of 8 bits are affine.
  */
-export type CacheMethod = 'affine' | 'kivi' | 'hqq' | 'lloyd-max';
+export const CACHE_METHODS = ['affine', 'kivi', 'hqq', 'lloyd-max'] as const;
+export type CacheMethod = (typeof CACHE_METHODS)[number];
 
 /** Bits of a layer's cache. */
 export interface LayerCacheBits {

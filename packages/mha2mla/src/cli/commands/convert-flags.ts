@@ -6,6 +6,7 @@ import { type Command, Option } from 'commander';
 import { CONVERT_CHOICES, type ConvertOptions } from '../../convert/convert-options';
 import { fileDigest } from '../../node/file-digest';
 import { modelDigest } from '../../node/open-model';
+import { givenCache } from '../cache-setting';
 import type { CommonFlags } from '../context';
 import { convertChoice } from '../convert-choice';
 import { flagName } from '../flag-name';
@@ -153,18 +154,7 @@ export async function convertOptions(flags: ConvertFlags): Promise<ConvertOption
   const { mklVariant, mklSplit, visionWeight, sectionQuotas, allocation, hadamard } = flags;
   return {
     ...{ mklVariant, mklSplit, visionWeight, sectionQuotas, allocation, hadamard },
-    ...{
-      strategy,
-      ropeDim,
-      uniformStart,
-      unrotate,
-      rank,
-      kvBudget,
-      groups,
-      factor,
-      init,
-      hadamard,
-    },
+    ...{ strategy, ropeDim, uniformStart, unrotate, rank, kvBudget, groups, factor, init },
     propagate: flags.propagate,
     videoAsText: flags.videoAsText,
     layout: flags.layout,
@@ -172,13 +162,7 @@ export async function convertOptions(flags: ConvertFlags): Promise<ConvertOption
     route: flags.route,
     decouple: flags.decouple,
     dtype: flags.dtype?.toUpperCase() as ConvertOptions['dtype'],
-    cache: {
-      kvBits: flags.kvBits,
-      ropeBits: flags.ropeBits,
-      layers: flags.kvLayers,
-      kvMethod: flags.kvMethod,
-      residualLength: flags.residualLength,
-    },
+    cache: givenCache(flags),
     ...(flags.ranks !== undefined && { ranks: await readRanks(flags.ranks) }),
   };
 }
