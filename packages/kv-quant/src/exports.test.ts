@@ -8,7 +8,11 @@ test('the package exports these names and no others', () => {
     'bytesPerToken',
     'concatPacked',
     'dequantize',
+    'hadamardBlocks',
+    'halfValues',
+    'nearestHalf',
     'quantize',
     'slicePacked',
+    'walshHadamardInPlace',
   ]);
 });

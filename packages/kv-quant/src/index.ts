@@ -2,6 +2,8 @@ export { bytesPerToken } from './bytes-per-token';
 export type { ByteCount } from './cache-bytes';
 export { concatPacked } from './concat-packed';
 export { dequantize } from './dequantize';
+export { hadamardBlocks, walshHadamardInPlace } from './kernels/hadamard';
+export { halfValues, nearestHalf } from './kernels/half-float';
 export { PackedTensor } from './packed-tensor';
 export type {
   AffineSpec,

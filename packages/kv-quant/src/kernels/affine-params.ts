@@ -1,12 +1,9 @@
 /** Scale and zero point of a group, as halves in a word: scale in the low half. */
-import { halfAbove, halfBelow, halfFromFloatBits, halfValues } from './half-float';
+import { halfAbove, halfBelow, halfValues, nearestHalf } from './half-float';
 import { type Group, ROUNDER } from './pack-kernel';
 
 /** Scale and zero point NaN: the group comes back as NaN. */
 const NAN_PARAMS = 0x7e007e00;
-
-const float = new Float32Array(1);
-const floatBits = new Int32Array(float.buffer);
 
 /**
  * The zero point is the least value rounded down, the scale is rounded up, so that the codes span
@@ -31,8 +28,7 @@ export function spanParams(x: Float32Array, group: Group, levels: number): numbe
 
 /** The word of a scale (bits of a half) and of the half nearest to a zero point. */
 export function joinParams(scaleHalf: number, zero: number): number {
-  float[0] = zero;
-  return scaleHalf | (halfFromFloatBits(floatBits[0]!) << 16);
+  return scaleHalf | (nearestHalf(zero) << 16);
 }
 
 /** Codes against the stored scale and zero point. */

@@ -6,11 +6,14 @@
  * (n a power of 4; else half of a constant's entries are 0).
  */
 
-/** Blocks of a group of any size: the powers of two that it is the sum of, largest first. */
-export function hadamardBlocks(size: number): number[] {
+/**
+ * Blocks of a group of any size: the fewest powers of two that it is the sum of, largest first.
+ * @param largest a power of two that none is above. Default: no limit.
+ */
+export function hadamardBlocks(size: number, largest = Number.POSITIVE_INFINITY): number[] {
   const blocks: number[] = [];
   for (let rest = size; rest > 0; rest -= blocks.at(-1)!) {
-    blocks.push(2 ** Math.floor(Math.log2(rest)));
+    blocks.push(Math.min(largest, 2 ** Math.floor(Math.log2(rest))));
   }
   return blocks;
 }
@@ -20,11 +23,21 @@ export function hadamardSigns(size: number): Int8Array {
   return Int8Array.from({ length: size }, (_, i) => hadamardSign(i));
 }
 
-/** H v, in place on v[first .. first + size), size a power of two; each sum is rounded to f32. */
-export function walshHadamardInPlace(v: Float32Array, first: number, size: number): void {
-  for (let half = 1; half < size; half *= 2) {
-    for (let start = first; start < first + size; start += 2 * half) {
-      for (let i = start; i < start + half; i++) {
+/**
+ * H v, in place, not normalised: divide by sqrt(size), and H is its own inverse.
+ * @param v each sum is rounded to what it holds.
+ * @param size how many entries, a power of two; from v[first] on, every `stride`-th.
+ */
+export function walshHadamardInPlace(
+  v: Float32Array | Float64Array,
+  first: number,
+  size: number,
+  stride = 1,
+): void {
+  const end = first + size * stride;
+  for (let half = stride; half < size * stride; half *= 2) {
+    for (let start = first; start < end; start += 2 * half) {
+      for (let i = start; i < start + half; i += stride) {
         const a = v[i]!;
         const b = v[i + half]!;
         v[i] = a + b;

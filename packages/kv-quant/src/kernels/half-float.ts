@@ -71,13 +71,18 @@ function floatBitsFromHalf(half: number): number {
   const fraction = half & 0x3ff;
   if (exponent === 31) return sign | 0x7f800000 | (fraction << 13);
   if (exponent !== 0) return sign | ((exponent + 112) << 23) | (fraction << 13);
-  float[0] = fraction * 2 ** -24;
-  return sign | floatBits[0]!;
+  return sign | bitsOfFloat(fraction * 2 ** -24);
 }
 
-function nearestHalf(x: number): number {
+/** The half nearest to x, ties to even. */
+export function nearestHalf(x: number): number {
+  return halfFromFloatBits(bitsOfFloat(x));
+}
+
+/** The bits of x, rounded to float32. */
+export function bitsOfFloat(x: number): number {
   float[0] = x;
-  return halfFromFloatBits(floatBits[0]!);
+  return floatBits[0]!;
 }
 
 /** The same memory, read as float32. */

@@ -2,13 +2,11 @@
  * Kernel `PackInt8`: scale = max |x| / 127 in float32, code = round(x / scale) in two's complement.
  * The word of params is the bits of the scale.
  */
+import { bitsOfFloat } from './half-float';
 import { type EncodeGroup, packGroups, packOp, ROUNDER } from './pack-kernel';
 
 /** A little more, and 127 steps would overflow float32. */
 const MAX_SCALE = (3.4028234663852886e38 / 127) * (1 - 2 ** -23);
-
-const float = new Float32Array(1);
-const floatBits = new Int32Array(float.buffer);
 
 const encodeGroup: EncodeGroup = (x, { first, count }, _layout, codes) => {
   let largest = 0;
@@ -18,14 +16,14 @@ const encodeGroup: EncodeGroup = (x, { first, count }, _layout, codes) => {
     poison += value * 0;
     largest = Math.max(largest, Math.abs(value));
   }
-  float[0] = Number.isNaN(poison) ? Number.NaN : Math.min(largest / 127, MAX_SCALE);
-  const scale = float[0];
+  const finite = Math.fround(Math.min(largest / 127, MAX_SCALE));
+  const scale = Number.isNaN(poison) ? Number.NaN : finite;
   for (let i = first; i < first + count; i++) {
     const steps = Math.fround(x[i]! / scale);
     // NaN, from a scale of 0 or NaN, gives code 0.
     codes[i] = (Math.min(Math.max(steps, -127), 127) + ROUNDER - ROUNDER) & 255;
   }
-  return floatBits[0]!;
+  return bitsOfFloat(scale);
 };
 
 export const packInt8 = packOp('PackInt8', packGroups(encodeGroup));

@@ -5,11 +5,9 @@
  * than rms(v), and exact where all entries are of one magnitude.
  */
 import { hadamardBlocks, hadamardSigns, walshHadamardInPlace } from './hadamard';
+import { bitsOfFloat } from './half-float';
 import { lloydMaxBorders, lloydMaxCentroids } from './lloyd-max-codebook';
 import { type Group, type PackRows, packGroups, packOp } from './pack-kernel';
-
-const float = new Float32Array(1);
-const floatBits = new Int32Array(float.buffer);
 
 const packRows: PackRows = (x, layout, words, params) => {
   const bits = layout.bits as 2 | 3 | 4;
@@ -18,12 +16,12 @@ const packRows: PackRows = (x, layout, words, params) => {
   const signs = layout.rotation === 'hadamard' ? hadamardSigns(buffer.length) : undefined;
   packGroups((values, group, _layout, codes) => {
     const largest = normalize(values, group, buffer);
-    float[0] = largest;
-    if (largest > 0) {
-      if (signs) rotateForth(buffer, group.count, signs);
-      float[0] = largest * encode(buffer, group, book, codes);
-    } else codes.fill(0, group.first, group.first + group.count);
-    return floatBits[0]!;
+    if (!(largest > 0)) {
+      codes.fill(0, group.first, group.first + group.count);
+      return bitsOfFloat(largest);
+    }
+    if (signs) rotateForth(buffer, group.count, signs);
+    return bitsOfFloat(largest * encode(buffer, group, book, codes));
   })(x, layout, words, params);
 };
 

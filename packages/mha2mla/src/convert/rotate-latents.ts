@@ -3,6 +3,7 @@
  * H in, the up-projections its inverse, so that the model gives what it gave, at no cost when it
  * runs. What is cached then has no channels that stand out from the rest of their block.
  */
+import { hadamardBlocks, walshHadamardInPlace } from '@mha2mla/kv-quant';
 import type { LayerTensor } from './layer-weights';
 
 const LATENT = /^self_attn\.kv_proj\w*\.(down_kv|up_k|up_v)\.weight$/;
@@ -60,25 +61,8 @@ function rotateBlocks(
 ): void {
   let first = start;
   for (const size of blocks) {
-    for (let half = 1; half < size; half *= 2) {
-      for (let i = 0; i < size; i++) {
-        if (i & half) continue;
-        const [a, b] = [first + i * stride, first + (i + half) * stride];
-        const [x, y] = [values[a]!, values[b]!];
-        values[a] = x + y;
-        values[b] = x - y;
-      }
-    }
+    walshHadamardInPlace(values, first, size, stride);
     for (let i = 0; i < size; i++) values[first + i * stride]! /= Math.sqrt(size);
     first += size * stride;
   }
-}
-
-/** Cut channels into the fewest blocks that are powers of two, none above `largest`. */
-function hadamardBlocks(width: number, largest: number): number[] {
-  const blocks: number[] = [];
-  for (let left = width; left > 0; left -= blocks.at(-1)!) {
-    blocks.push(Math.min(largest, 2 ** Math.floor(Math.log2(left))));
-  }
-  return blocks;
 }

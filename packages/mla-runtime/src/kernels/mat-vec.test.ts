@@ -1,7 +1,8 @@
 import { describeWebGpu, expectClose, gaussian, openWebGpu } from '@mha2mla/testing';
 import { describe, expect, test } from 'vitest';
 import { runWgsl } from '../testing/run-wgsl';
-import { packWeight, unpackWeight, type WeightFormat } from '../webgpu/weight-format';
+import { packWeight, type WeightFormat } from '../webgpu/weight-format';
+import { unpackWeight } from '../webgpu/weight-format.reference';
 import { type MatVecShape, matVec } from './mat-vec';
 
 type Case = MatVecShape & { name: string };

@@ -3,6 +3,8 @@
  * needs no feature of the device. int8 and int4 have a scale for `groupSize` inputs of a row.
  */
 
+import { nearestHalf } from '@mha2mla/kv-quant';
+
 export type WeightFormat = 'f32' | 'f16' | 'int8' | 'int4';
 
 export interface PackedWeight {
@@ -82,55 +84,13 @@ function rowScales(
 
 const float = new Float32Array(1);
 const floatBits = new Uint32Array(float.buffer);
+/** The largest half: what is beyond becomes no infinity. */
+const MAX_HALF = 65504;
 
 /** Two's complement of int8 and int4 is left to the mask. */
 function codeOf(value: number, scale: number, format: WeightFormat): number {
   if (isInteger(format)) return scale === 0 ? 0 : Math.round(value / scale);
+  if (format === 'f16') return nearestHalf(Math.min(Math.max(value, -MAX_HALF), MAX_HALF));
   float[0] = value;
-  return format === 'f32' ? floatBits[0]! : halfBits(floatBits[0]!);
-}
-
-/** Round to the nearest half, ties to even; beyond 65504 the largest, below 2^-14 a multiple of 2^-24. */
-function halfBits(bits: number): number {
-  const sign = (bits >>> 16) & 0x8000;
-  const magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return 0x7e00;
-  if (magnitude >= 0x477fe000) return sign | 0x7bff;
-  if (magnitude >= 0x38800000) {
-    return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
-  }
-  floatBits[0] = magnitude;
-  const steps = float[0]! * 2 ** 24; // below 1024
-  const down = Math.floor(steps);
-  const rest = steps - down;
-  return sign | (rest > 0.5 || (rest === 0.5 && down % 2 === 1) ? down + 1 : down);
-}
-
-/** The values that the words stand for, [outputs, inputs]: the oracle of the kernels. */
-export function unpackWeight(weight: PackedWeight): Float32Array {
-  const { format, inputs, outputs, words, scales, groupSize } = weight;
-  const perWord = VALUES_A_WORD[format];
-  const rowWords = Math.ceil(inputs / perWord);
-  const groups = Math.ceil(inputs / groupSize);
-  const bits = 32 / perWord;
-  return Float32Array.from({ length: outputs * inputs }, (_, i) => {
-    const [row, column] = [Math.floor(i / inputs), i % inputs];
-    const word = words[row * rowWords + Math.floor(column / perWord)]!;
-    const code = word >>> (bits * (column % perWord));
-    if (!isInteger(format)) return format === 'f32' ? floatOf(word) : halfValue(code & 0xffff);
-    const signed = (code << (32 - bits)) >> (32 - bits);
-    return signed * scales[row * groups + Math.floor(column / groupSize)]!;
-  });
-}
-
-function floatOf(bits: number): number {
-  floatBits[0] = bits;
-  return float[0]!;
-}
-
-function halfValue(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const [exponent, fraction] = [(half >> 10) & 31, half & 1023];
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
+  return floatBits[0]!;
 }
