@@ -1,5 +1,6 @@
 /** The gated MLP of Llama-like decoders, down(silu(gate(x)) * up(x)). */
 import * as tf from '@tensorflow/tfjs-core';
+import { rowsOf, tokensLike } from './attention/views';
 import { type Projection, projectionOf } from './projection';
 import { siluGate } from './silu-gate';
 
@@ -12,11 +13,10 @@ export function gatedMlp(
   x: tf.Tensor3D,
   projections: ReadonlyMap<string, Projection>,
 ): tf.Tensor3D {
-  const [batch, length, width] = x.shape;
   const apply = (name: string, input: tf.Tensor) => projectionOf(projections, name).apply(input);
   return tf.tidy(() => {
-    const rows = tf.reshape(x, [batch * length, width]);
+    const rows = rowsOf(x);
     const gated = siluGate(apply('gate_proj', rows), apply('up_proj', rows)); // [B * L, I]
-    return tf.reshape(apply('down_proj', gated), [batch, length, width]);
+    return tokensLike(x, apply('down_proj', gated));
   });
 }

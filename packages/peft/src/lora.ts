@@ -183,9 +183,10 @@ function frozenMergingPays(rows: number, { inFeatures, outFeatures }: Projection
 }
 
 /**
- * Where the whole weight has a gradient, with DoRA or over a base that is trained too: whether n rows take fewer multiplications, forward and backward, where W + s (B A)^T is made at
- * each call, in * out * (n + 3 r) more than the base, than with the adapter beside the base,
- * 3 n r (in + out) more. So it is for a batch through the narrow maps of a latent.
+ * Where the whole weight has a gradient, with DoRA or over a base that is trained too: whether n rows
+ * take fewer multiplications, forward and backward, where W + s (B A)^T is made at each call,
+ * in * out * (n + 3 r) more than the base, than with the adapter beside the base, 3 n r (in + out)
+ * more. So it is for a batch through the narrow maps of a latent.
  */
 function mergingPays(rows: number, { inFeatures, outFeatures }: Projection, r: number): boolean {
   return inFeatures * outFeatures * (rows + 3 * r) < 3 * rows * r * (inFeatures + outFeatures);

@@ -12,6 +12,13 @@ export interface HeadShape {
   ropePairs: RopePairs | undefined;
 }
 
+/** The pairs that are turned, those of one KV head after another, [K * R / 2]. */
+export function turnedPairs({ ropePairs, numKeyValueHeads, headDim }: HeadShape): number[] {
+  const half = headDim / 2;
+  if (!ropePairs) return Array.from({ length: numKeyValueHeads * half }, (_, i) => i % half);
+  return ropePairs.flatMap((own) => [...own]);
+}
+
 /** Derive a layer's head widths from the config. */
 export function headShape(config: DecoderConfig, layer: number): HeadShape {
   const { numAttentionHeads, numKeyValueHeads, headDim, mla } = config;

@@ -9,24 +9,21 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { AngleLookup } from '../cache/slot-angles';
 import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import { applyRotary, type RotaryTable } from '../rotary';
-import type { HeadShape } from './head-shape';
+import { type HeadShape, turnedPairs } from './head-shape';
 
 /**
  * What maps a query to its coefficients of all cosines and sines.
  * @param bias [K * R].
  * @returns [K, R, H]; the caller disposes it.
  */
-export function rotaryBiasMatrix(
-  bias: tf.Tensor1D,
-  { numKeyValueHeads, qkRopeHeadDim, headDim, ropePairs }: HeadShape,
-): tf.Tensor3D {
+export function rotaryBiasMatrix(bias: tf.Tensor1D, shape: HeadShape): tf.Tensor3D {
+  const { numKeyValueHeads, qkRopeHeadDim, headDim } = shape;
   const half = headDim / 2;
   const width = qkRopeHeadDim / 2;
   return tf.tidy(() => {
-    const pairs = ropePairs?.flatMap((own) => [...own]) ?? allPairs(numKeyValueHeads, half);
     // Cast, as oneHot of wasm writes integers into a float tensor.
     const places = tf.cast(
-      tf.oneHot(tf.tensor2d(pairs, [numKeyValueHeads, width], 'int32'), half),
+      tf.oneHot(tf.tensor2d(turnedPairs(shape), [numKeyValueHeads, width], 'int32'), half),
       'float32',
     );
     const [first, second] = tf.split(tf.reshape(bias, [numKeyValueHeads, 2 * width, 1]), 2, 1);
@@ -34,10 +31,6 @@ export function rotaryBiasMatrix(
     const rows = [tf.concat([own, tf.neg(other)], 2), tf.concat([other, own], 2)];
     return tf.concat(rows, 1) as tf.Tensor3D;
   });
-}
-
-function allPairs(heads: number, half: number): number[] {
-  return Array.from({ length: heads * half }, (_, i) => i % half);
 }
 
 /**

@@ -10,7 +10,7 @@ import {
   absorbWeights,
   disposeAbsorbed,
 } from '../attention/absorbed-weights';
-import { headShape } from '../attention/head-shape';
+import { headShape, turnedPairs } from '../attention/head-shape';
 import type { DecoderConfig } from '../decoder-config';
 import type { DecoderLayer } from '../decoder-layer';
 import { absorbQuery } from '../kernels/absorb-query';
@@ -136,10 +136,7 @@ export async function recordLayer(
     ),
   );
   const weights = await uploadAbsorbed(absorbed, buffers);
-  const half = heads.headDim / 2;
-  const pairs = heads.ropePairs?.flatMap((list) => [...list]) ?? [];
-  const allPairs = Array.from({ length: shape.keyHeads * half }, (_, i) => i % half);
-  const turned = buffers.upload(Uint32Array.from(heads.ropePairs ? pairs : allPairs));
+  const turned = buffers.upload(Uint32Array.from(turnedPairs(heads)));
   const rotary = shape.ropeDim > 0 ? [step.angles, turned] : [];
   const scale = 1 / Math.sqrt(heads.headDim);
   record(

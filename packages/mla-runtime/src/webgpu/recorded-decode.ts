@@ -62,7 +62,7 @@ export class RecordedDecode {
   private constructor(
     private readonly decoder: Decoder,
     private readonly parts: Parts,
-    private readonly options: RecordOptions,
+    private readonly options: ResolvedOptions,
   ) {
     this.angles = new Float32Array(decoder.config.headDim);
   }
@@ -84,13 +84,13 @@ export class RecordedDecode {
         `RecordedDecode: the backend must be webgpu, got ${tf.getBackend()}. Call chooseBackend('webgpu') first.`,
       );
     }
-    check(cache, options);
+    const resolved = resolve(cache, options);
     watchDevice(device);
     const buffers = new DeviceBuffers(device);
     try {
-      const parts = await recordParts(decoder, cache, buffers, options);
+      const parts = await recordParts(decoder, cache, buffers, resolved);
       throwFailure(device);
-      return new RecordedDecode(decoder, parts, options);
+      return new RecordedDecode(decoder, parts, resolved);
     } catch (error) {
       buffers.dispose();
       throw error;
@@ -197,17 +197,18 @@ export class RecordedDecode {
     lengths[last] = slot + 1;
     const chunks = lengths.map((length) => Math.ceil(length / CHUNK));
     this.words.set([lengths[0]!, lengths[1] ?? 0, chunks[0]!, chunks[1] ?? 0, slot]);
-    const { temperature = 1, random } = this.options;
+    const { temperature, random } = this.options;
     this.numbers[5] = temperature;
     this.numbers[6] = random?.() ?? 0;
     return chunks[0]! + (chunks[1] ?? 0);
   }
 }
 
-function check(
-  cache: DecoderCache,
-  { topK = 1, temperature = 1, random, maxTokens = 256 }: RecordOptions,
-): void {
+type ResolvedOptions = Required<Omit<RecordOptions, 'random'>> & Pick<RecordOptions, 'random'>;
+
+function resolve(cache: DecoderCache, options: RecordOptions): ResolvedOptions {
+  const { maxTokens = 256, weights = 'f32', groupSize = 32 } = options;
+  const { topK = 1, temperature = 1, random } = options;
   if (cache.batch !== 1) {
     throw new RangeError(`RecordedDecode: the cache must have one row, got ${cache.batch}.`);
   }
@@ -223,13 +224,14 @@ function check(
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
     throw new RangeError(`RecordedDecode: maxTokens must be a positive integer, got ${maxTokens}.`);
   }
+  return { maxTokens, weights, groupSize, topK, temperature, random };
 }
 
 async function recordParts(
   decoder: Decoder,
   cache: DecoderCache,
   buffers: DeviceBuffers,
-  { maxTokens = 256, weights = 'f32', groupSize = 32, topK = 1 }: RecordOptions,
+  { maxTokens, weights, groupSize, topK }: ResolvedOptions,
 ): Promise<Parts> {
   const { config, layers } = decoder;
   const segments = segmentsOf(layers);
