@@ -8,9 +8,9 @@ import { BEST } from '../ablation/cells.js';
 
 /** [rotary dims a head, latent dims a KV head] of heads of 32 dims, and updates where not the default. */
 export const SIZES = {
-  llava: [[[8, 8]], [[4, 4]], [[2, 2], 450]],
-  llava_next: [[[8, 16]], [[8, 8], 350], [[4, 4], 450]],
-  qwen2_5_vl: [[[8, 16]], [[8, 8], 500], [[4, 4], 450]],
+  llava: [[[8, 8]], [[4, 4]], [[2, 2], 900]],
+  llava_next: [[[8, 16]], [[8, 8], 350], [[4, 4], 900]],
+  qwen2_5_vl: [[[8, 16]], [[8, 8], 500], [[4, 4], 900]],
 };
 
 /** Where one factor at a time is varied. */
