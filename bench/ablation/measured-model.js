@@ -10,19 +10,14 @@ import { cacheBytesPerToken, loadDecoder, TEXT, VISION } from '@mha2mla/mla-runt
 import { openVlm, VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import {
   calibrationBatches,
-  convertModel,
   embedReferences,
-  healModel,
-  healProgressive,
-  memoryOutput,
   packReferences,
-  planHealing,
   scoreOverCache,
   scoreReferences,
-  writeHealed,
 } from 'mha2mla';
 import { FAMILIES, openModelFolder } from 'mha2mla/node';
-import { askedQuestions, calibrationSet, healingQuestions, MODELS } from './questions.js';
+import { convertCell, healCell } from './heal-cell.js';
+import { askedQuestions, calibrationSet, MODELS } from './questions.js';
 
 /** Pictures that run together: a few megabytes of scores. */
 const ROWS = 10;
@@ -56,7 +51,7 @@ export class MeasuredModel {
 
   /**
    * Convert, heal where the cell says how, and ask: exactly, or over a cache in the form that the
-   * cell says. What healing narrows is converted with rank `from`.
+   * cell says.
    * @param {import('./cells.js').Cell} cell
    * @param {string} healedPath where the healed model of the cell is, or will be kept.
    */
@@ -74,38 +69,14 @@ export class MeasuredModel {
   /** The original, or what the cell converts and heals. */
   async #modelOf(cell, healedPath) {
     if (!cell.options) return { source: this.source, measured: { share: 1 } };
-    if (!cell.heal) return this.#convert(cell);
+    const { source: original, processor } = this;
+    const setting = { original, processor, calibration: await this.#calibration(cell.seed) };
+    if (!cell.heal) return convertCell(setting, cell);
     const kept = await readModel(healedPath);
     if (kept) return kept;
-    const healed = await this.#heal(await this.#convert(cell), cell);
+    const healed = await healCell(setting, cell);
     await keepModel(healedPath, healed);
     return healed;
-  }
-
-  async #convert({ options, ropeDim, rank, seed, heal }) {
-    const started = performance.now();
-    const output = memoryOutput();
-    const { headDim } = this.source.config.decoder;
-    const size =
-      options.allocation === 'measured'
-        ? { kvBudget: (ropeDim + rank) / (2 * headDim) }
-        : { rank: heal?.from ?? rank };
-    const report = await convertModel(this.source, output, {
-      ...options,
-      ...size,
-      ropeDim,
-      dtype: 'F32', // so that only the method tells cells apart
-      calibration: await this.#calibration(seed),
-    });
-    const bytes = report.cacheBytesPerToken;
-    return {
-      source: await openVlm(memoryStore(output.files), { families: FAMILIES }),
-      measured: {
-        share: heal?.from ? (ropeDim + rank) / (2 * headDim) : bytes.converted / bytes.original,
-        factorError: factorError(report),
-        convertSeconds: (performance.now() - started) / 1000,
-      },
-    };
   }
 
   async #ask(decoder) {
@@ -133,32 +104,6 @@ export class MeasuredModel {
   async dispose() {
     for (const batch of this.batches) batch.dispose();
     await this.close();
-  }
-
-  /** Train on the first `questions` of the healing set. */
-  async #heal({ source, measured }, { heal, rank, seed }) {
-    const { questions: limit, from, ...options } = heal;
-    const student = await VisionLanguageModel.load(source);
-    const teacher = await loadDecoder(this.source.config.decoder, this.source.weights);
-    const questions = await healingQuestions(limit);
-    const plan = planHealing({ ...options, ...(from && { rank }), seed });
-    const { processor } = this;
-    const started = performance.now();
-    const run = { student, source, teacher, processor, questions, plan };
-    const { report, merged, narrowed } = from
-      ? await healProgressive({ ...run, output: memoryOutput() })
-      : await healModel(run);
-    const healSeconds = (performance.now() - started) / 1000;
-    student.dispose();
-    teacher.dispose();
-    const output = memoryOutput();
-    await writeHealed(source, output, merged, { ...report, options: plan }, narrowed);
-    const { steps, trainableShare, loss } = report;
-    return {
-      files: output.files,
-      source: await openVlm(memoryStore(output.files), { families: FAMILIES }),
-      measured: { ...measured, healSeconds, steps, trainableShare, loss },
-    };
   }
 
   /** Of a value a vision token and a text token, as the pictures' prompts have them. */
@@ -219,13 +164,6 @@ function relativeError(actual, expected) {
     }
   }
   return error / energy;
-}
-
-/** Means over the layers of what the factors say that they lose of what they factor. */
-function factorError({ layers }) {
-  const mean = (modality) =>
-    layers.reduce((sum, layer) => sum + (layer[modality]?.relativeError ?? 0), 0) / layers.length;
-  return { vision: mean('vision'), text: mean('text') };
 }
 
 /** What was measured of a healed model, beside its files. */

@@ -35,6 +35,8 @@ const ABLATION = {
     'no adapter, v4': { adapter: 'none', targetModules: 'v4', learningRate: 1e-3 },
   },
   recipe: {
+    'two stages': { stages: 2 },
+    'layerwise, 100 updates a layer': { recipe: 'layerwise', steps: 100 },
     'progressive, from 16': { recipe: 'progressive', from: 16 },
   },
   samples: {

@@ -11,6 +11,7 @@ test('the package exports these names and no others', () => {
     'diagnoseModel',
     'embedReferences',
     'evaluate',
+    'healLayerwise',
     'healModel',
     'healProgressive',
     'largestLogitChange',
