@@ -41,6 +41,12 @@ function decimal(value: string): number {
   return Number.isFinite(number) ? number : Number.NaN;
 }
 
+/** Counts as in `0,1024,4096`, below ten million each. */
+export function counts(value: string): number[] {
+  if (/^\d{1,7}(,\d{1,7})*$/.test(value)) return [...new Set(value.split(',').map(Number))];
+  throw new InvalidArgumentError('It must be integers of at least 0, as in 0,1024,4096.');
+}
+
 /** Counts as in `4,6,6`, or `proportional`. */
 export function countsBySection(value: string): number[] | 'proportional' {
   if (value === 'proportional') return value;

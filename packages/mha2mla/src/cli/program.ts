@@ -1,5 +1,6 @@
 /** The commands and their options. */
 import { Command } from 'commander';
+import { addBench } from './commands/bench';
 import { addConvert } from './commands/convert';
 import { addEval } from './commands/eval';
 import { addGenerate } from './commands/generate';
@@ -22,6 +23,7 @@ const COMMANDS: readonly AddCommand[] = [
   addEval,
   addGenerate,
   addTrace,
+  addBench,
   addReport,
 ];
 

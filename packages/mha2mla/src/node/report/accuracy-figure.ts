@@ -48,13 +48,14 @@ export async function accuracyFigure(
 /** Plots that a file brings, such as those of an ablation. */
 export async function plotFigure({ series, options }: PlotData, id: string): Promise<Figure> {
   const { title, valueLabel = 'accuracy', valueUnit = 'percent' } = options;
+  const { bytesLabel = 'the bytes of the cache' } = options;
   const write = valueUnit === 'percent' ? percentText : numberText;
   return {
     title,
-    caption: `${valueLabel} against the bytes of the cache.`,
+    caption: `${valueLabel} against ${bytesLabel}.`,
     drawings: [await drawAgainstBytes(series, { ...options, ...SIZE, target: 'page', id })],
     table: {
-      head: ['series', 'bytes', valueLabel, 'interval'],
+      head: ['series', options.bytesLabel ?? 'bytes', valueLabel, 'interval'],
       rows: series.flatMap(({ name, points }) =>
         points.map(({ bytes, value, interval }) => [
           ...[name, numberText(bytes), write(value)],

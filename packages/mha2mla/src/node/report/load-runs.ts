@@ -1,6 +1,6 @@
 /**
  * Finds the files of runs. A RUN is a folder that a conversion or a healing wrote, or a JSON file:
- * a result of `eval --json` or plots of an ablation. A file in the folder of a run belongs to it;
+ * a result of `eval --json` or `bench --json`, or plots of an ablation. A file in the folder of a run belongs to it;
  * any other is a run of its own.
  */
 import { stat } from 'node:fs/promises';
@@ -78,7 +78,7 @@ async function addFile(run: RunData, path: string): Promise<void> {
   else if (has('plots')) run.plots.push(...readPlots(document));
   else {
     throw new RangeError(
-      `report: ${document.place} must be a report.json, a heal.json, a result of eval --json or an ablation with plots, got none of them.`,
+      `report: ${document.place} must be a report.json, a heal.json, a result of eval --json, of bench --json or an ablation with plots, got none of them.`,
     );
   }
 }

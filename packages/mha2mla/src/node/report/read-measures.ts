@@ -1,4 +1,4 @@
-/** Reads what was measured of a model: `heal.json`, results of `eval --json`, plots of an ablation. */
+/** Reads what was measured of a model: `heal.json`, results of `eval --json`, plots of `bench --json` or an ablation. */
 import type { BytesPoint, DrawAgainstBytesOptions } from './draw-against-bytes';
 import {
   elements,
@@ -71,6 +71,7 @@ function readPlotOptions(plot: JsonValue): DrawAgainstBytesOptions {
     bytesUnit: optional(member(plot, 'bytesUnit'), (unit) =>
       wordOf(unit, ['percent', 'bytes'] as const),
     ),
+    bytesLabel: optional(member(plot, 'bytesLabel'), textOf),
     valueLabel: optional(member(plot, 'valueLabel'), textOf),
     valueUnit: optional(member(plot, 'valueUnit'), (unit) =>
       wordOf(unit, ['percent', 'number'] as const),
