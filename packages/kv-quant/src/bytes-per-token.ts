@@ -1,4 +1,4 @@
-import { type QuantSpec, resolveSpec } from './quant-spec';
+import { codeWords, type QuantSpec, resolveSpec } from './quant-spec';
 
 /**
  * Bytes that one vector takes, scales and zero points included: a `PackedTensor` of n vectors, whose
@@ -8,9 +8,10 @@ import { type QuantSpec, resolveSpec } from './quant-spec';
  * @throws RangeError as `quantize` does.
  */
 export function bytesPerToken(spec: QuantSpec, channels: number): number {
-  const { axis, bits, groupSize } = resolveSpec('bytesPerToken', spec, channels);
-  const words = Math.ceil((channels * bits) / 32);
-  if (groupSize === 0) return 4 * words; // halves, or no channels
+  const resolved = resolveSpec('bytesPerToken', spec, channels);
+  const { axis, groupSize } = resolved;
+  const words = codeWords(resolved, channels);
+  if (groupSize === 0) return 4 * words; // no groups, or no channels
   const params = axis === 'token' ? Math.ceil(channels / groupSize) : channels / groupSize;
   return 4 * (words + params);
 }

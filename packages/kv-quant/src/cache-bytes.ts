@@ -2,6 +2,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { packedLayout } from './packed-layout';
 import { PackedTensor } from './packed-tensor';
+import { bandsOf } from './quant-spec';
 
 export interface ByteCount {
   codes: number;
@@ -30,8 +31,10 @@ export function countBytes(
     }
     const { shape, spec, codes, params } = part;
     const layout = packedLayout('countBytes', spec, shape);
-    const tokens = codes.size / Math.max(layout.words, 1);
-    nominal.codes += (tokens * layout.channels * layout.bits) / 8;
+    const tokens = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+    for (const { bits, channels } of bandsOf(layout, layout.channels)) {
+      nominal.codes += (tokens * channels * bits) / 8;
+    }
     nominal.params +=
       layout.axis === 'token'
         ? 4 * tokens * layout.paramWidth

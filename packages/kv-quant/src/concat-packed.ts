@@ -1,6 +1,7 @@
 import { concatWords } from './kernels/concat-words';
 import { packedLayout } from './packed-layout';
 import { PackedTensor } from './packed-tensor';
+import type { StaticSpec } from './static-spec';
 
 /**
  * Join two packed tensors. Words are copied, nothing is quantized again: joining what was quantized
@@ -40,6 +41,14 @@ export function concatPacked(
       );
     }
   }
+  if (!sameTable(layout.table, other.table)) {
+    throw new RangeError('concatPacked: both must have the same static scales, got two tables.');
+  }
+  if (layout.table && layout.table.scales.length > layout.channels && axis === rank - 3) {
+    throw new RangeError(
+      `concatPacked: axis must not be that of the heads that static scales are of, got axis=${axis}.`,
+    );
+  }
   const { axis: along, groupSize, tokens } = layout;
   if (along === 'channel' && axis === rank - 2 && tokens % groupSize !== 0) {
     throw new RangeError(
@@ -50,4 +59,16 @@ export function concatPacked(
   const codes = concatWords(a.codes, b.codes, axis);
   const params = a.params && b.params && concatWords(a.params, b.params, axis);
   return new PackedTensor(shape, a.spec, codes, params);
+}
+
+function sameTable(a: StaticSpec | undefined, b: StaticSpec | undefined): boolean {
+  if (!a || !b || (a.bands === b.bands && a.scales === b.scales && a.zeros === b.zeros)) {
+    return !a === !b;
+  }
+  const values = ({ bands, scales, zeros }: StaticSpec) => [
+    ...bands.flatMap(({ bits, channels }) => [bits, channels]),
+    ...scales,
+    ...zeros,
+  ];
+  return values(a).join() === values(b).join();
 }

@@ -3,6 +3,7 @@ import { unpackAffine } from './kernels/unpack-affine';
 import { unpackHalf } from './kernels/unpack-half';
 import { unpackInt8 } from './kernels/unpack-int8';
 import { unpackLloydMax } from './kernels/unpack-lloyd-max';
+import { unpackStatic } from './kernels/unpack-static';
 import { packedLayout } from './packed-layout';
 import type { PackedTensor } from './packed-tensor';
 import type { QuantSpec } from './quant-spec';
@@ -14,6 +15,7 @@ const UNPACK: Record<QuantSpec['method'], typeof unpackAffine> = {
   'lloyd-max': unpackLloydMax,
   int8: unpackInt8,
   half: unpackHalf,
+  static: unpackStatic,
 };
 
 /**

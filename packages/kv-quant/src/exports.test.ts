@@ -8,6 +8,7 @@ test('the package exports these names and no others', () => {
     'bytesPerToken',
     'concatPacked',
     'dequantize',
+    'fitStatic',
     'hadamardBlocks',
     'halfValues',
     'nearestHalf',

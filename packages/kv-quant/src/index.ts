@@ -2,6 +2,7 @@ export { bytesPerToken } from './bytes-per-token';
 export type { ByteCount } from './cache-bytes';
 export { concatPacked } from './concat-packed';
 export { dequantize } from './dequantize';
+export { type FitStaticOptions, fitStatic } from './fit-static';
 export { hadamardBlocks, walshHadamardInPlace } from './kernels/hadamard';
 export { halfValues, nearestHalf } from './kernels/half-float';
 export { PackedTensor } from './packed-tensor';
@@ -21,3 +22,4 @@ export {
   type RewindResult,
 } from './quantized-cache';
 export { slicePacked } from './slice-packed';
+export type { ChannelBand, StaticSpec } from './static-spec';

@@ -1,4 +1,5 @@
 /** How vectors are stored: the method, and what it can be set to. */
+import { resolveStatic, type StaticSpec } from './static-spec';
 
 /**
  * Which values share a scale. `token`: consecutive channels of one token (KIVI's layout of values).
@@ -38,19 +39,22 @@ export interface HalfSpec {
   method: 'half';
 }
 
-export type QuantSpec = AffineSpec | LloydMaxSpec | Int8Spec | HalfSpec;
+export type QuantSpec = AffineSpec | LloydMaxSpec | Int8Spec | HalfSpec | StaticSpec;
 
 /** A spec with its defaults, equal for all methods; kernels get it among their attributes. */
 export interface ResolvedSpec {
   method: QuantSpec['method'];
-  bits: 2 | 3 | 4 | 8 | 16;
+  /** Of a code; of 'static', the most that any has. */
+  bits: 0 | 2 | 3 | 4 | 8 | 16;
   axis: QuantAxis;
   /** Values a group; 0 where there are no groups. */
   groupSize: number;
   rotation: 'hadamard' | 'none';
+  /** Of 'static' alone. */
+  table?: StaticSpec;
 }
 
-const BITS: Record<QuantSpec['method'], readonly number[]> = {
+const BITS: Record<Exclude<QuantSpec['method'], 'static'>, readonly number[]> = {
   affine: [2, 3, 4, 8],
   hqq: [2, 3, 4, 8],
   'lloyd-max': [2, 3, 4],
@@ -66,14 +70,21 @@ const DEFAULT_GROUP = 32;
 /**
  * Check a spec and fill in its defaults.
  * @param caller name of the public function, for the messages.
- * @param channels of a vector.
- * @throws RangeError for an unknown method, bits it does not have, or a bad size, axis or rotation.
+ * @param channels of a vector; `undefined` while they are not known.
+ * @throws RangeError for an unknown method, bits it does not have, a bad size, axis or rotation, or
+ * a table that does not fit.
  */
-export function resolveSpec(caller: string, spec: QuantSpec, channels: number): ResolvedSpec {
+export function resolveSpec(
+  caller: string,
+  spec: QuantSpec,
+  channels: number | undefined,
+): ResolvedSpec {
+  checkChannels(caller, channels);
+  if (spec.method === 'static') return resolveStatic(caller, spec, channels);
   const { method, bits, groupSize, axis = 'token', rotation } = withAllKeys(spec);
   const choices = Object.hasOwn(BITS, method) ? BITS[method] : undefined;
   if (!choices) {
-    const methods = Object.keys(BITS).join(', ');
+    const methods = [...Object.keys(BITS), 'static'].join(', ');
     throw new RangeError(`${caller}: method must be one of ${methods}, got method=${method}.`);
   }
   const ownBits = bits ?? FIXED_BITS[method];
@@ -85,11 +96,6 @@ export function resolveSpec(caller: string, spec: QuantSpec, channels: number): 
   if (groupSize !== undefined && !(Number.isSafeInteger(groupSize) && groupSize >= 1)) {
     throw new RangeError(
       `${caller}: groupSize must be a positive integer, got groupSize=${groupSize}.`,
-    );
-  }
-  if (!Number.isSafeInteger(channels) || channels < 0) {
-    throw new RangeError(
-      `${caller}: channels must be a whole number from 0, got channels=${channels}.`,
     );
   }
   const grouped = method === 'affine' || method === 'hqq';
@@ -107,19 +113,42 @@ export function resolveSpec(caller: string, spec: QuantSpec, channels: number): 
     method,
     bits: ownBits as ResolvedSpec['bits'],
     axis,
-    groupSize: method === 'half' ? 0 : (groupSize ?? (grouped ? DEFAULT_GROUP : channels)),
+    groupSize: method === 'half' ? 0 : (groupSize ?? (grouped ? DEFAULT_GROUP : (channels ?? 0))),
     rotation: rotated ? (rotation ?? 'hadamard') : 'none',
   };
 }
 
+function checkChannels(caller: string, channels: number | undefined): void {
+  if (channels === undefined || (Number.isSafeInteger(channels) && channels >= 0)) return;
+  throw new RangeError(
+    `${caller}: channels must be a whole number from 0, got channels=${channels}.`,
+  );
+}
+
 interface AllKeys {
-  method: QuantSpec['method'];
+  method: Exclude<QuantSpec['method'], 'static'>;
   bits?: number;
   groupSize?: number;
   axis?: string;
   rotation?: string;
 }
 
-function withAllKeys(spec: QuantSpec): AllKeys {
+function withAllKeys(spec: Exclude<QuantSpec, StaticSpec>): AllKeys {
   return spec;
+}
+
+/** Widths of a token's codes, run by run; each run begins at a word. */
+export function bandsOf(
+  { bits, table }: ResolvedSpec,
+  channels: number,
+): readonly { bits: number; channels: number }[] {
+  return table?.bands ?? [{ bits, channels }];
+}
+
+/** Words of a token's codes. */
+export function codeWords(spec: ResolvedSpec, channels: number): number {
+  return bandsOf(spec, channels).reduce(
+    (sum, band) => sum + Math.ceil((band.channels * band.bits) / 32),
+    0,
+  );
 }

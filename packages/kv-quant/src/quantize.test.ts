@@ -87,7 +87,7 @@ describe('quantize', () => {
     expect(() => quantize(x, spec as QuantSpec)).toThrow(message);
 
   test('refuses a spec that no method has, with what is there', () => {
-    refuse({ method: 'fp4' }, 'one of affine, hqq, lloyd-max, int8, half, got method=fp4');
+    refuse({ method: 'fp4' }, 'one of affine, hqq, lloyd-max, int8, half, static, got method=fp4');
     refuse({ method: 'toString' }, 'got method=toString');
     refuse({ method: 'affine', bits: 5 }, 'bits of affine must be one of 2, 3, 4, 8, got bits=5');
     refuse({ method: 'hqq' }, 'got bits=undefined');

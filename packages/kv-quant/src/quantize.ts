@@ -5,6 +5,7 @@ import { packHalf } from './kernels/pack-half';
 import { packHqq } from './kernels/pack-hqq';
 import { packInt8 } from './kernels/pack-int8';
 import { packLloydMax } from './kernels/pack-lloyd-max';
+import { packStatic } from './kernels/pack-static';
 import { type PackedLayout, packedLayout } from './packed-layout';
 import { PackedTensor } from './packed-tensor';
 import type { QuantSpec } from './quant-spec';
@@ -15,6 +16,7 @@ const PACK: Record<QuantSpec['method'], (x: tf.Tensor, layout: PackedLayout) => 
   'lloyd-max': packLloydMax,
   int8: packInt8,
   half: packHalf,
+  static: packStatic,
 };
 
 /**
@@ -23,8 +25,9 @@ const PACK: Record<QuantSpec['method'], (x: tf.Tensor, layout: PackedLayout) => 
  * Not disposed.
  * @param spec the method and its settings.
  * @returns the packed tensor, the caller disposes it. A group with a NaN or an infinity comes back
- * as NaN; halves keep both, each alone. What the halves of a format cannot reach saturates.
- * @throws RangeError for a bad spec or a scalar.
+ * as NaN; halves keep both, each alone. What the halves of a format, or a static table, cannot reach
+ * saturates.
+ * @throws RangeError for a bad spec or a scalar, or a NaN or an infinity where scales are static.
  * @throws TypeError if x is not float32.
  */
 export function quantize(x: tf.Tensor, spec: QuantSpec): PackedTensor {

@@ -8,8 +8,20 @@ import { packedLayout } from './packed-layout';
 import { PackedTensor } from './packed-tensor';
 import type { QuantSpec } from './quant-spec';
 import { QuantizedCache, type QuantizedCacheOptions } from './quantized-cache';
+import type { StaticSpec } from './static-spec';
 
 const [B, HEADS, WIDTH] = [2, 3, 10];
+
+const STATIC: StaticSpec = {
+  method: 'static',
+  bands: [
+    { bits: 4, channels: 7 },
+    { bits: 2, channels: 3 },
+  ],
+  scales: Float32Array.from(gaussian(HEADS * WIDTH, 8), (v) => 0.1 + v * v),
+  zeros: Float32Array.from(gaussian(HEADS * WIDTH, 9)),
+};
+const SPECS: readonly (readonly [string, QuantSpec])[] = [...NAMED_SPECS, ['static', STATIC]];
 
 function tokens(count: number, seed = 1): tf.Tensor4D {
   return tf.tensor4d(gaussian(B * HEADS * count * WIDTH, seed), [B, HEADS, count, WIDTH]);
@@ -49,12 +61,13 @@ function restored(cache: QuantizedCache): Float32Array {
 
 const unitOf = (spec: QuantSpec | undefined) => {
   if (!spec) return 1;
+  if (spec.method === 'static') return 1;
   const { axis, groupSize } = packedLayout('test', spec, [1, 1]);
   return axis === 'channel' ? groupSize : 1;
 };
 
 const settings = fc.record({
-  spec: fc.constantFrom(undefined, ...EVERY_SPEC),
+  spec: fc.constantFrom(undefined, STATIC, ...EVERY_SPEC),
   residualLength: fc.constantFrom(0, 1, 6),
   blocks: fc.integer({ min: 1, max: 3 }), // groups, or tokens, a block
   pieces: fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 6 }),
@@ -163,7 +176,7 @@ describeBackends('QuantizedCache', () => {
     expect(rewound(grouped, 2, 0)).toEqual({ exact: 0, coded: 0, early: 0 });
   });
 
-  test.each(NAMED_SPECS)('%s: forks go on alone, and what the parent holds stays', (_, spec) => {
+  test.each(SPECS)('%s: forks go on alone, and what the parent holds stays', (_, spec) => {
     const options = { spec, residualLength: 2, blockLength: 2 * unitOf(spec) };
     const parent = filled(options, tokens(14));
     const before = held(parent);
@@ -180,13 +193,13 @@ describeBackends('QuantizedCache', () => {
     for (const cache of [a, b, alone]) cache.dispose();
   });
 
-  test.each(NAMED_SPECS)('%s: counts the bytes of tensors and those of the format', (_, spec) => {
+  test.each(SPECS)('%s: counts the bytes of tensors and those of the format', (_, spec) => {
     const x = tokens(23);
     const before = tf.memory().numBytes;
     const cache = filled({ spec, residualLength: 3, blockLength: 10 }, x);
     const { nominal, allocated } = cache.bytes;
     expect(allocated.total).toBe(tf.memory().numBytes - before);
-    const { bits } = packedLayout('test', spec, [1, WIDTH]);
+    const bits = spec.method === 'static' ? 3.4 : packedLayout('test', spec, [1, WIDTH]).bits; // (7 x 4 + 3 x 2) / 10
     const vectors = 20 * B * HEADS; // 20 of 23 tokens are coded, whole groups
     expect(nominal.exact).toBe(4 * 3 * B * HEADS * WIDTH);
     expect(nominal.codes).toBe((vectors * WIDTH * bits) / 8);
@@ -212,7 +225,7 @@ describeBackends('QuantizedCache', () => {
 
   test('leaves nothing behind, nor in a tidy of the caller', () =>
     expectNoLeak(() => {
-      for (const spec of [undefined, ...EVERY_SPEC]) {
+      for (const spec of [undefined, STATIC, ...EVERY_SPEC]) {
         const cache = new QuantizedCache({ spec, residualLength: 2, blockLength: 5 });
         tf.tidy(() => cache.append(tokens(13)));
         tf.tidy(() => cache.append(tokens(2)));

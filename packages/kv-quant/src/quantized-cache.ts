@@ -54,7 +54,7 @@ export class QuantizedCache {
   /** @throws RangeError for a bad spec or length. */
   constructor(private readonly options: QuantizedCacheOptions = {}) {
     const { spec, residualLength = 0 } = options;
-    const resolved = spec && resolveSpec('QuantizedCache', spec, 0);
+    const resolved = spec && resolveSpec('QuantizedCache', spec, undefined);
     this.unit = resolved?.axis === 'channel' ? resolved.groupSize : 1;
     const { blockLength = Math.ceil(256 / this.unit) * this.unit } = options;
     if (!Number.isSafeInteger(residualLength) || residualLength < 0) {

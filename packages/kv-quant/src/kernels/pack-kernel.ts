@@ -52,7 +52,7 @@ export function packOp(name: string, pack: PackRows) {
         },
       };
     });
-    return runKernel(name, { x }, { ...layout });
+    return runKernel(name, { x }, { ...layout } as object as tf.NamedAttrMap);
   };
 }
 
@@ -71,7 +71,7 @@ export function unpackOp(name: string, unpack: UnpackRows) {
     });
     const { codes, params } = packed;
     const inputs: tf.NamedTensorMap = params ? { codes, params } : { codes };
-    const [values] = runKernel(name, inputs, { ...layout });
+    const [values] = runKernel(name, inputs, { ...layout } as object as tf.NamedAttrMap);
     return values!;
   };
 }
