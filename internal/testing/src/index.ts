@@ -7,4 +7,4 @@ export { expectNoLeak } from './no-leak';
 export { gaussian } from './random';
 export { type FixtureTensor, readSafetensors } from './read-safetensors';
 export { tensorFlowMissing } from './tensorflow';
-export { openWebGpu, type TestWebGpu, webGpuMissing } from './webgpu';
+export { nameDriver, openWebGpu, type TestWebGpu, webGpuMissing } from './webgpu';

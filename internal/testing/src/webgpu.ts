@@ -31,6 +31,11 @@ export function webGpuMissing(): string | undefined {
   return 'no Vulkan driver, install chromium and libvulkan1';
 }
 
+/** Have this process, and those that it starts, take the software driver. */
+export function nameDriver(): void {
+  if (process.platform === 'linux') process.env.VK_ICD_FILENAMES ??= SWIFTSHADER;
+}
+
 /** Open a device and register the backend `webgpu` over it, once a process. */
 export function openWebGpu(): Promise<TestWebGpu> {
   opened ??= open();
@@ -48,7 +53,7 @@ export async function closeWebGpu(): Promise<void> {
 }
 
 async function open(): Promise<TestWebGpu> {
-  if (process.platform === 'linux') process.env.VK_ICD_FILENAMES ??= SWIFTSHADER;
+  nameDriver();
   const { create, globals } = await import(/* @vite-ignore */ DAWN);
   Object.assign(globalThis, globals);
   const gpu = create([]) as GPU;

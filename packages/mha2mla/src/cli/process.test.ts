@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fixture } from '@mha2mla/testing';
+import { fixture, nameDriver, webGpuMissing } from '@mha2mla/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Bundle, bundleSources } from './testing/bundle-sources';
 import { folderBytes } from './testing/folder-bytes';
@@ -191,3 +191,20 @@ describe('threads that share an update', () => {
     await stopped(long);
   });
 });
+
+const noWebGpu = webGpuMissing();
+
+test.skipIf(noWebGpu)(
+  `webgpu answers what wasm does, and the process ends${noWebGpu ? ` [webgpu: ${noWebGpu}]` : ''}`,
+  async () => {
+    nameDriver();
+    const model = fixture('fixtures/hf/llava/checkpoint');
+    const answer = async (backend: string) => {
+      const argv = ['generate', model, '--prompt', 'Hello', '--max-tokens', '3', '--json'];
+      const running = start([...argv, '--backend', backend]);
+      expect(await running.ended, running.stderr).toBe(0);
+      return JSON.parse(running.stdout).text;
+    };
+    expect(await answer('webgpu')).toBe(await answer('wasm'));
+  },
+);

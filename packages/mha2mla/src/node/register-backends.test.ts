@@ -2,9 +2,11 @@ import { tensorFlowMissing } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test, vi } from 'vitest';
 import { importTensorFlow } from './import-tensorflow';
+import { importWebGpu } from './import-webgpu';
 import { useBackend } from './register-backends';
 
 vi.mock('./import-tensorflow', { spy: true });
+vi.mock('./import-webgpu', { spy: true });
 
 const missing = tensorFlowMissing();
 const why = missing === undefined ? '' : ` [tensorflow: ${missing}]`;
@@ -36,9 +38,13 @@ test('tensorflow is refused where its package is missing, and the current backen
   expect(tf.getBackend()).toBe('cpu');
 });
 
-test('a backend that is not there is refused, and the current one stays', async () => {
+test('webgpu is refused where a package is missing, and the current backend stays', async () => {
   await useBackend('cpu');
-  await expect(useBackend('webgpu')).rejects.toThrow(/expected one of webgpu .* got none/);
+  const missing = () => importWebGpu(['@mha2mla/absent', '@tensorflow/tfjs-core']);
+  vi.mocked(importWebGpu).mockImplementationOnce(missing);
+  await expect(useBackend('webgpu')).rejects.toThrow(
+    /webgpu needs webgpu and @tensorflow\/tfjs-backend-webgpu installed, got an error from @mha2mla\/absent. Run npm install/,
+  );
   expect(tf.getBackend()).toBe('cpu');
 });
 

@@ -2,13 +2,15 @@
 import { chooseBackend } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
 import { importTensorFlow } from './import-tensorflow';
+import { importWebGpu } from './import-webgpu';
 
 export const BACKENDS = ['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
 export type BackendChoice = (typeof BACKENDS)[number];
 
 /**
  * Make a backend the current one. With `auto` that is tensorflow where one of its packages is
- * installed, else wasm; one that is installed and does not load is warned about.
+ * installed, else wasm; one that is installed and does not load is warned about. `webgpu` is taken by
+ * its name alone, and holds the process until that exits.
  * @returns its name.
  * @throws Error when the choice is not installed or does not start.
  */
@@ -16,6 +18,7 @@ export async function useBackend(choice: BackendChoice = 'auto'): Promise<string
   // Its warnings are about development builds and would mix with results.
   tf.enableProdMode();
   if (choice === 'auto' || choice === 'tensorflow') await registerTensorFlow(choice);
+  if (choice === 'webgpu' && !tf.findBackendFactory('webgpu')) await importWebGpu();
   await import('@tensorflow/tfjs-backend-wasm');
   await import('@tensorflow/tfjs-backend-cpu');
   return chooseBackend(choice);
