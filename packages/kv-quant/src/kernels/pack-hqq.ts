@@ -8,14 +8,10 @@
  */
 import { encodeAffine, joinParams, spanParams } from './affine-params';
 import { halfValues } from './half-float';
+import { HQQ } from './hqq-constants';
 import { type EncodeGroup, type Group, packGroups, packOp, ROUNDER } from './pack-kernel';
 
-/** Of hqq 0.2.8: p = 0.7, beta = 10, at most 20 rounds. */
-const POWER = 0.7;
-const BETA = 10;
-const ROUNDS = 20;
-/** Errors up to this are shrunk to 0; most are, and a power takes 50 ns. */
-const SHRUNK = BETA ** (1 / (POWER - 2));
+const { power, beta, rounds, shrunk, fall } = HQQ;
 
 const encodeGroup: EncodeGroup = (x, group, { bits }, codes) => {
   const levels = 2 ** bits - 1;
@@ -34,10 +30,10 @@ function fitZero(x: Float32Array, group: Group, levels: number, span: number): n
   let best = Number.POSITIVE_INFINITY;
   let bestParam = span;
   let zero = halfValues()[span >>> 16]!;
-  for (let round = 0; round <= ROUNDS; round++) {
+  for (let round = 0; round <= rounds; round++) {
     const param = joinParams(span & 0xffff, zero);
     const fit = hqqRound(x, group, levels, scale, halfValues()[param >>> 16]!);
-    if (!(fit.error < best)) break;
+    if (!(fit.error < fall * best)) break;
     best = fit.error;
     bestParam = param;
     zero = fit.zero;
@@ -65,7 +61,7 @@ export function hqqRound(
     const size = Math.abs(off);
     error += size;
     // What the shrinkage leaves to outliers: sign(e) max(|e| - |e|^(p-1) / beta, 0).
-    const kept = size > SHRUNK ? size - size ** (POWER - 1) / BETA : 0;
+    const kept = size > shrunk ? size - size ** (power - 1) / beta : 0;
     sum += x[i]! - Math.sign(off) * kept - code * scale;
   }
   return { error, zero: sum / count };

@@ -3,10 +3,8 @@
  * The word of params is the bits of the scale.
  */
 import { bitsOfFloat } from './half-float';
+import { INT8_MAX_SCALE } from './int8-max-scale';
 import { type EncodeGroup, packGroups, packOp, ROUNDER } from './pack-kernel';
-
-/** A little more, and 127 steps would overflow float32. */
-const MAX_SCALE = (3.4028234663852886e38 / 127) * (1 - 2 ** -23);
 
 const encodeGroup: EncodeGroup = (x, { first, count }, _layout, codes) => {
   let largest = 0;
@@ -16,11 +14,10 @@ const encodeGroup: EncodeGroup = (x, { first, count }, _layout, codes) => {
     poison += value * 0;
     largest = Math.max(largest, Math.abs(value));
   }
-  const finite = Math.fround(Math.min(largest / 127, MAX_SCALE));
+  const finite = Math.fround(Math.min(largest / 127, INT8_MAX_SCALE));
   const scale = Number.isNaN(poison) ? Number.NaN : finite;
   for (let i = first; i < first + count; i++) {
-    const steps = Math.fround(x[i]! / scale);
-    // NaN, from a scale of 0 or NaN, gives code 0.
+    const steps = scale > 0 ? Math.fround(x[i]! / scale) : 0;
     codes[i] = (Math.min(Math.max(steps, -127), 127) + ROUNDER - ROUNDER) & 255;
   }
   return bitsOfFloat(scale);

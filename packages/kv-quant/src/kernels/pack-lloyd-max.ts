@@ -9,6 +9,9 @@ import { bitsOfFloat } from './half-float';
 import { lloydMaxBorders, lloydMaxCentroids } from './lloyd-max-codebook';
 import { type Group, type PackRows, packGroups, packOp } from './pack-kernel';
 
+/** Of the NaN that JavaScript writes; arithmetic may set its sign. */
+const NAN_BITS = 0x7fc00000;
+
 const packRows: PackRows = (x, layout, words, params) => {
   const bits = layout.bits as 2 | 3 | 4;
   const book = { centroids: lloydMaxCentroids(bits), borders: lloydMaxBorders(bits) };
@@ -18,7 +21,7 @@ const packRows: PackRows = (x, layout, words, params) => {
     const largest = normalize(values, group, buffer);
     if (!(largest > 0)) {
       codes.fill(0, group.first, group.first + group.count);
-      return bitsOfFloat(largest);
+      return largest === 0 ? 0 : NAN_BITS;
     }
     if (signs) rotateForth(buffer, group.count, signs);
     return bitsOfFloat(largest * encode(buffer, group, book, codes));

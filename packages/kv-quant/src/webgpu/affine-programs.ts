@@ -5,11 +5,12 @@
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { type PackedLayout, packedShapes } from '../packed-layout';
+import { CODE_AT, CODE_WORDS, describeLayout, GROUP_OF, PARAM_AT } from './group-places';
 import { HALF_FLOAT } from './half-float';
 import { runElements, type WebGpuBackend } from './webgpu-kernel';
 
-/** Scale and zero point of each group. One thread a group: its values are read once. */
-const PARAMS = /* wgsl */ `
+/** Scale and zero point that span a group. */
+const SPAN = /* wgsl */ `
 /** Unsigned integers in the order of the numbers that they are the bits of. */
 fn sortable(bits : u32) -> u32 { return select(bits | 0x80000000u, ~bits, bits >> 31u == 1u); }
 fn unsorted(key : u32) -> u32 { return select(~key, key & 0x7fffffffu, key >> 31u == 1u); }
@@ -32,50 +33,24 @@ fn scale_half(least : u32, most : u32) -> u32 {
   return half;
 }
 
-fn element(i : i32) -> i32 {
-  let group = group_of(i);
+/** Bits of NaN in both halves where a value is not finite. */
+fn span_param(group : vec3<i32>) -> u32 {
   var least = 0xffffffffu;
   var most = 0u;
   for (var j = 0; j < group.y; j++) {
     let bits = bitcast<u32>(x[group.x + j * group.z]);
-    if ((bits & 0x7f800000u) == 0x7f800000u) { return 0x7e007e00; } // NaN in both
+    if ((bits & 0x7f800000u) == 0x7f800000u) { return 0x7e007e00u; }
     least = min(least, sortable(bits));
     most = max(most, sortable(bits));
   }
   let zero = half_below(unsorted(least));
-  return bitcast<i32>(scale_half(zero, unsorted(most)) | (zero << 16u));
+  return scale_half(zero, unsorted(most)) | (zero << 16u);
 }`;
 
-/** First value of a group, their number, and the distance from one to the next. */
-const GROUP_OF = {
-  token: /* wgsl */ `
-fn group_of(i : i32) -> vec3<i32> {
-  let start = i % uniforms.groups * uniforms.groupSize;
-  let row = i / uniforms.groups * uniforms.channels;
-  return vec3(row + start, min(uniforms.groupSize, uniforms.channels - start), 1);
-}`,
-  channel: /* wgsl */ `
-fn group_of(i : i32) -> vec3<i32> {
-  let group = i / uniforms.channels;
-  let start = group % uniforms.groups * uniforms.groupSize;
-  let token = group / uniforms.groups * uniforms.tokens + start;
-  let count = min(uniforms.groupSize, uniforms.tokens - start);
-  return vec3(token * uniforms.channels + i % uniforms.channels, count, uniforms.channels);
-}`,
-};
+const AFFINE = /* wgsl */ `
+fn element(i : i32) -> i32 { return bitcast<i32>(span_param(group_of(i))); }`;
 
-/** The word of params of a row's channel. */
-const PARAM_AT = {
-  token: /* wgsl */ `
-fn param_at(row : i32, c : i32) -> i32 { return row * uniforms.groups + c / uniforms.groupSize; }`,
-  channel: /* wgsl */ `
-fn param_at(row : i32, c : i32) -> i32 {
-  let group = row / uniforms.tokens * uniforms.groups + row % uniforms.tokens / uniforms.groupSize;
-  return group * uniforms.channels + c;
-}`,
-};
-
-/** Words of codes. One thread a word, which the codes at its ends may reach over. */
+/** Codes against the stored scale and zero point. */
 const CODES = /* wgsl */ `
 /** round(d / scale), the quotient rounded to f32 before, ties to even, from 0 to LEVELS; x / 0 is infinite. */
 fn code_of(d : f32, scale : f32) -> u32 {
@@ -90,21 +65,12 @@ fn code_of(d : f32, scale : f32) -> u32 {
   return min(rounded, u32(LEVELS));
 }
 
-fn element(i : i32) -> i32 {
-  let row = i / uniforms.words;
-  let bit = i % uniforms.words * 32;
-  var word = 0u;
-  let end = min((bit + 31) / BITS + 1, uniforms.channels);
-  for (var c = bit / BITS; c < end; c++) {
-    let param = bitcast<u32>(params[param_at(row, c)]);
-    if ((param & 0x7c00u) == 0x7c00u) { continue; }
-    let value = x[row * uniforms.channels + c];
-    let d = select(value - half_value(param >> 16u), value, param >> 16u == 0u);
-    let code = code_of(d, half_value(param & 0xffffu));
-    let shift = c * BITS - bit;
-    word |= select(code >> u32(-shift), code << u32(shift), shift >= 0);
-  }
-  return bitcast<i32>(word);
+fn code_for(row : i32, c : i32) -> u32 {
+  let param = bitcast<u32>(params[param_at(row, c)]);
+  if ((param & 0x7c00u) == 0x7c00u) { return 0u; }
+  let value = x[row * uniforms.channels + c];
+  let d = select(value - half_value(param >> 16u), value, param >> 16u == 0u);
+  return code_of(d, half_value(param & 0xffffu));
 }`;
 
 const VALUES = /* wgsl */ `
@@ -113,13 +79,7 @@ fn element(i : i32) -> f32 {
   let c = i % uniforms.channels;
   let param = bitcast<u32>(params[param_at(row, c)]);
   if ((param & 0x7c00u) == 0x7c00u) { return uniforms.NAN; }
-  let bit = c * BITS;
-  let at = row * uniforms.words + bit / 32;
-  let shift = u32(bit % 32);
-  var code = bitcast<u32>(codes[at]) >> shift;
-  if (shift + u32(BITS) > 32u) { code |= bitcast<u32>(codes[at + 1]) << (32u - shift); }
-  code &= (1u << u32(BITS)) - 1u;
-  return f32(code) * half_value(param & 0xffffu) + half_value(param >> 16u);
+  return f32(code_at(row, c)) * half_value(param & 0xffffu) + half_value(param >> 16u);
 }`;
 
 /** @returns words of codes and of params. */
@@ -128,15 +88,30 @@ export function packAffine(
   x: tf.TensorInfo,
   layout: PackedLayout,
 ): tf.TensorInfo[] {
+  return packBySpan(backend, x, layout, 'affine', AFFINE);
+}
+
+/**
+ * Scale and zero point as `code` says, then codes. One thread a group, then one a word.
+ * @param name of what `code` computes.
+ * @param code `element(i)` for the word of params of group i, from `group_of` and `span_param`.
+ */
+export function packBySpan(
+  backend: WebGpuBackend,
+  x: tf.TensorInfo,
+  layout: PackedLayout,
+  name: string,
+  code: string,
+): tf.TensorInfo[] {
   const shapes = packedShapes(x.shape, layout);
-  const { key, integers, constants, axis } = describe(layout);
+  const { key, integers, constants, axis } = describeLayout(layout);
   const params = runElements(backend, {
-    key: `affineParams ${key}`,
+    key: `${name}Params ${key}`,
     shape: shapes[1]!,
     dtype: 'int32',
     inputs: { x },
     integers,
-    code: constants + HALF_FLOAT + GROUP_OF[axis] + PARAMS,
+    code: constants + HALF_FLOAT + GROUP_OF[axis] + SPAN + code,
   });
   const codes = runElements(backend, {
     key: `affineCodes ${key}`,
@@ -144,7 +119,7 @@ export function packAffine(
     dtype: 'int32',
     inputs: { x, params },
     integers,
-    code: constants + HALF_FLOAT + PARAM_AT[axis] + CODES,
+    code: constants + HALF_FLOAT + PARAM_AT[axis] + CODES + CODE_WORDS,
   });
   return [codes, params];
 }
@@ -156,32 +131,13 @@ export function unpackAffine(
   params: tf.TensorInfo,
   layout: PackedLayout,
 ): tf.TensorInfo {
-  const { key, integers, constants, axis } = describe(layout);
+  const { key, integers, constants, axis } = describeLayout(layout);
   return runElements(backend, {
     key: `affineValues ${key}`,
     shape: [...codes.shape.slice(0, -1), layout.channels],
     dtype: 'float32',
     inputs: { codes, params },
     integers,
-    code: constants + HALF_FLOAT + PARAM_AT[axis] + VALUES,
+    code: constants + HALF_FLOAT + PARAM_AT[axis] + CODE_AT + VALUES,
   });
-}
-
-function describe({
-  axis,
-  bits,
-  channels,
-  groupSize,
-  paramRows,
-  paramWidth,
-  tokens,
-  words,
-}: PackedLayout) {
-  const groups = axis === 'token' ? paramWidth : paramRows;
-  return {
-    axis,
-    key: `${bits} ${axis}`,
-    integers: { channels, groupSize, words, groups, tokens },
-    constants: `const BITS = ${bits};\nconst LEVELS = ${2 ** bits - 1}.0;\n`,
-  };
 }

@@ -2,6 +2,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { PackedLayout } from '../packed-layout';
 import { packAffine, unpackAffine } from './affine-programs';
+import { packHqq } from './hqq-programs';
+import { packInt8, unpackInt8 } from './int8-programs';
+import { packLloydMax, unpackLloydMax } from './lloyd-max-programs';
 import type { WebGpuBackend } from './webgpu-kernel';
 import { concatWords, packHalf, sliceWords, unpackHalf, type WordRange } from './word-programs';
 
@@ -16,6 +19,13 @@ const KERNELS: Record<string, Kernel> = {
   PackAffine: (backend, { x }, attrs) => packAffine(backend, x!, attrs as PackedLayout),
   UnpackAffine: (backend, { codes, params }, attrs) =>
     unpackAffine(backend, codes!, params!, attrs as PackedLayout),
+  PackHqq: (backend, { x }, attrs) => packHqq(backend, x!, attrs as PackedLayout),
+  PackInt8: (backend, { x }, attrs) => packInt8(backend, x!, attrs as PackedLayout),
+  UnpackInt8: (backend, { codes, params }, attrs) =>
+    unpackInt8(backend, codes!, params!, attrs as PackedLayout),
+  PackLloydMax: (backend, { x }, attrs) => packLloydMax(backend, x!, attrs as PackedLayout),
+  UnpackLloydMax: (backend, { codes, params }, attrs) =>
+    unpackLloydMax(backend, codes!, params!, attrs as PackedLayout),
   PackHalf: (backend, { x }, attrs) => packHalf(backend, x!, attrs as PackedLayout),
   UnpackHalf: (backend, { codes }, attrs) => unpackHalf(backend, codes!, attrs as PackedLayout),
   ConcatWords: (backend, { a, b }, attrs) =>

@@ -21,6 +21,7 @@ export interface WebGpuBackend {
     dtype: 'int32' | 'float32',
     uniforms: { type: 'int32'; data: number[] }[],
   ): tf.TensorInfo;
+  disposeData(dataId: tf.DataId): boolean;
   incRef(dataId: tf.DataId): void;
 }
 

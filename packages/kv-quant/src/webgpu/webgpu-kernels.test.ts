@@ -4,31 +4,20 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
 import { concatPacked } from '../concat-packed';
 import { dequantize } from '../dequantize';
+import { EVERY_SPEC } from '../every-spec.reference';
 import { halfValues } from '../kernels/half-float';
 import { PackedTensor } from '../packed-tensor';
 import type { QuantSpec } from '../quant-spec';
 import { quantize } from '../quantize';
 import { QuantizedCache } from '../quantized-cache';
 import { slicePacked } from '../slice-packed';
+import { hardValues } from '../testing/hard-values';
 
 const HALF = { method: 'half' } as const;
 
 /** The bits of what a tensor holds, as NaN equals no NaN. */
 const bitsOf = async (tensor: tf.Tensor | undefined) =>
   tensor && new Int32Array((await tensor.data()).slice().buffer);
-
-/** Groups of all sizes of numbers, of constants, with subnormals, zeros of both signs and NaN. */
-function hardValues(length: number, seed: number): Float32Array {
-  const spreads = [1e-45, 1e-40, 1e-9, 1e-7, 1e-4, 1, 300, 7e4, 1e30];
-  const offsets = [0, -0, 1, -1000, 5e4, -7e4, 2 ** -24];
-  const noise = gaussian(length, seed);
-  return noise.map((value, i) => {
-    const block = Math.floor(i / 40) + seed;
-    if (i % 97 === 96) return [Number.NaN, Number.POSITIVE_INFINITY, -0][i % 3]!;
-    const offset = offsets[block % offsets.length]!;
-    return i % 7 === 0 ? offset : offset + spreads[block % spreads.length]! * value;
-  });
-}
 
 async function pack(values: Float32Array, shape: number[], spec: QuantSpec) {
   const packed = quantize(tf.tensor(values, shape), spec);
@@ -111,16 +100,18 @@ describeWebGpu('kernels of webgpu', () => {
       [3, 0],
       [0, 5],
     ]) {
-      const packed = quantize(tf.zeros(shape), { method: 'affine', bits: 4 });
-      expect(packed.sizeBytes).toBe(0);
-      expect(dequantize(packed).shape).toEqual(shape);
+      for (const spec of EVERY_SPEC) {
+        const packed = quantize(tf.zeros(shape), spec);
+        expect(packed.sizeBytes).toBe(0);
+        expect(dequantize(packed).shape).toEqual(shape);
+      }
     }
   });
 
   test('leaves no tensors behind', async () => {
     const x = tf.tensor2d(gaussian(80, 1), [2, 40]);
     await expectNoLeak(async () => {
-      for (const spec of [...specs, HALF]) {
+      for (const spec of EVERY_SPEC) {
         const packed = quantize(x, spec);
         const joined = slicePacked(packed, 0, 1);
         const values = dequantize(joined);
@@ -137,6 +128,8 @@ describeWebGpu('kernels of webgpu', () => {
       HALF,
       { method: 'affine', bits: 3, groupSize: 8 },
       { method: 'affine', bits: 4, axis: 'channel', groupSize: 4 },
+      { method: 'hqq', bits: 2, axis: 'channel', groupSize: 4 },
+      { method: 'int8', groupSize: 16 },
     ];
     const held = async (backend: string, spec: QuantSpec | undefined) => {
       await tf.setBackend(backend);

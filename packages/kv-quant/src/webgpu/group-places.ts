@@ -1,0 +1,87 @@
+/** Where a group's values and a value's parameters lie, in WGSL, by the axis that groups run along. */
+import type { PackedLayout } from '../packed-layout';
+
+/** `group_of(i)`: first value of group i, their number, and the distance from one to the next. */
+export const GROUP_OF = {
+  token: /* wgsl */ `
+fn group_of(i : i32) -> vec3<i32> {
+  let start = i % uniforms.groups * uniforms.groupSize;
+  let row = i / uniforms.groups * uniforms.channels;
+  return vec3(row + start, min(uniforms.groupSize, uniforms.channels - start), 1);
+}`,
+  channel: /* wgsl */ `
+fn group_of(i : i32) -> vec3<i32> {
+  let group = i / uniforms.channels;
+  let start = group % uniforms.groups * uniforms.groupSize;
+  let token = group / uniforms.groups * uniforms.tokens + start;
+  let count = min(uniforms.groupSize, uniforms.tokens - start);
+  return vec3(token * uniforms.channels + i % uniforms.channels, count, uniforms.channels);
+}`,
+};
+
+/** `param_at(row, c)`: the word of params of a row's channel. */
+export const PARAM_AT = {
+  token: /* wgsl */ `
+fn param_at(row : i32, c : i32) -> i32 { return row * uniforms.groups + c / uniforms.groupSize; }`,
+  channel: /* wgsl */ `
+fn param_at(row : i32, c : i32) -> i32 {
+  let group = row / uniforms.tokens * uniforms.groups + row % uniforms.tokens / uniforms.groupSize;
+  return group * uniforms.channels + c;
+}`,
+};
+
+/** `largest_of(group)`: bits of the largest magnitude; those of infinity or NaN if one is not finite. */
+export const LARGEST = /* wgsl */ `
+fn largest_of(group : vec3<i32>) -> u32 {
+  var largest = 0u;
+  for (var j = 0; j < group.y; j++) {
+    largest = max(largest, bitcast<u32>(x[group.x + j * group.z]) & 0x7fffffffu);
+  }
+  return largest;
+}`;
+
+/** `code_at(row, c)`: the code of a row's channel, of `BITS` bits. */
+export const CODE_AT = /* wgsl */ `
+fn code_at(row : i32, c : i32) -> u32 {
+  let bit = c * BITS;
+  let at = row * uniforms.words + bit / 32;
+  let shift = u32(bit % 32);
+  var code = bitcast<u32>(codes[at]) >> shift;
+  if (shift + u32(BITS) > 32u) { code |= bitcast<u32>(codes[at + 1]) << (32u - shift); }
+  return code & ((1u << u32(BITS)) - 1u);
+}`;
+
+/** Words of codes, one thread a word, which the codes at its ends may reach over; by `code_for(row, c)`. */
+export const CODE_WORDS = /* wgsl */ `
+fn element(i : i32) -> i32 {
+  let row = i / uniforms.words;
+  let bit = i % uniforms.words * 32;
+  var word = 0u;
+  let end = min((bit + 31) / BITS + 1, uniforms.channels);
+  for (var c = bit / BITS; c < end; c++) {
+    let code = code_for(row, c);
+    let shift = c * BITS - bit;
+    word |= select(code >> u32(-shift), code << u32(shift), shift >= 0);
+  }
+  return bitcast<i32>(word);
+}`;
+
+/** What programs of a layout read as uniforms and constants, and what their keys hold of it. */
+export function describeLayout({
+  axis,
+  bits,
+  channels,
+  groupSize,
+  paramRows,
+  paramWidth,
+  tokens,
+  words,
+}: PackedLayout) {
+  const groups = axis === 'token' ? paramWidth : paramRows;
+  return {
+    axis,
+    key: `${bits} ${axis}`,
+    integers: { channels, groupSize, words, groups, tokens },
+    constants: `const BITS = ${bits};\nconst LEVELS = ${2 ** bits - 1}.0;\n`,
+  };
+}
