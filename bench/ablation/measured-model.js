@@ -6,7 +6,7 @@
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { memoryStore } from '@mha2mla/checkpoint';
-import { cacheBytesPerToken, loadDecoder, TEXT, VISION } from '@mha2mla/mla-runtime';
+import { cacheBytesPerToken, loadDecoder, PADDING, TEXT, VISION } from '@mha2mla/mla-runtime';
 import { openVlm, VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import {
   calibrationBatches,
@@ -97,7 +97,7 @@ export class MeasuredModel {
       ...this.#summarise(scores),
       bytesPerToken: this.#mean(cacheBytesPerToken(config.decoder, weights, cache)),
       originalBytesPerToken: this.#mean(original),
-      allocatedBytes: allocated,
+      heldBytesPerToken: allocated / this.#tokens(),
     };
   }
 
@@ -108,12 +108,16 @@ export class MeasuredModel {
 
   /** Of a value a vision token and a text token, as the pictures' prompts have them. */
   #mean({ vision, text }) {
-    const count = (kind) =>
-      this.batches.reduce((sum, { step, branches }) => {
-        return sum + step.layout.kinds.filter((own, i) => own === kind && branches[i] === 0).length;
-      }, 0);
-    const [v, t] = [count(VISION), count(TEXT)];
+    const [v, t] = [this.#tokens(VISION), this.#tokens(TEXT)];
     return (v * vision + t * text) / (v + t);
+  }
+
+  /** Of the pictures' prompts, of a kind or all. */
+  #tokens(kind) {
+    return this.batches.reduce((sum, { step, branches }) => {
+      const isOwn = (own, i) => branches[i] === 0 && (kind ? own === kind : own !== PADDING);
+      return sum + step.layout.kinds.filter(isOwn).length;
+    }, 0);
   }
 
   #calibration(seed) {

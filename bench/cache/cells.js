@@ -1,46 +1,102 @@
 /**
- * What is measured: answers over a cache, of each model as it is and converted and healed at two
- * sizes, stored in every form. Conversions and healings are those of `bench/healing`, first seed.
+ * What is measured: answers over a cache, of each model as it is and converted and healed at several
+ * sizes, in every method and width. Conversions and healings are those of `bench/healing`, first
+ * seed; where a quarter of a GQA model's cache is kept, another conversion, too.
  */
 import { BEST } from '../ablation/cells.js';
 import { SIZES } from '../healing/cells.js';
 
-/** By name, how an ordinary cache of keys and values may be stored. */
-const ORIGINAL_FORMS = {
-  'exact, float32': {},
-  'half, 16 bits': { kvBits: 16 },
-  'affine, 8 bits': { kvBits: 8 },
-  'affine, 4 bits': { kvBits: 4 },
+/**
+ * Bits that each method is measured with. A method that the runtime gets is a line here; one that
+ * needs a conversion of its own is a model of `healedModels`, too. HQQ of 8 bits is left out: it
+ * differs from affine by less than either loses.
+ */
+const METHODS = {
+  affine: [8, 4, 3, 2],
+  hqq: [4, 3, 2],
+  kivi: [8, 4, 3, 2],
+  'lloyd-max': [4, 3, 2],
 };
 
-/** By name, how latents and rotary keys may be stored. */
-const LATENT_FORMS = {
-  ...ORIGINAL_FORMS,
-  'affine, 8 bits, rotary keys in 16': { kvBits: 8, ropeBits: 16 },
-  'affine, 4 bits, rotary keys in 4': { kvBits: 4, ropeBits: 4 },
-};
+const HALF = form('half', 16);
+const WIDTHS = Object.entries(METHODS).flatMap(([method, all]) =>
+  all.map((bits) => form(method, bits)),
+);
+
+/** Rotary keys have 8 bits beside fewer of latents, unless said. */
+const SMALL = [
+  form('affine', 4, { ropeBits: 4 }),
+  form('lloyd-max', 4, { ropeBits: 4 }),
+  form('lloyd-max', 2, { ropeBits: 4 }),
+];
+const ROTARY = [
+  form('affine', 8, { ropeBits: 16 }),
+  ...['affine', 'lloyd-max', 'kivi'].map((method) => form(method, 3, { ropeBits: 4 })),
+  form('affine', 2, { ropeBits: 4 }),
+  form('lloyd-max', 2, { ropeBits: 2 }),
+];
+/** The newest tokens of each modality exact, besides; these prompts have 40 to 100. */
+const RESIDUAL = [4, 16].map((residualLength) =>
+  form('affine', 2, { ropeBits: 4, residualLength }),
+);
+
+/** Of every model: 3 bits are left out, as rows of 16 and 24 channels take whole words. */
+const FEW_FORMS = [HALF, ...SMALL, WIDTHS.find(([row]) => row === 'affine, 4 bits')];
+const MORE_FORMS = [...WIDTHS, ...ROTARY, ...RESIDUAL].filter((one) => !FEW_FORMS.includes(one));
+
+/**
+ * Sizes whose latents are stored in all forms: where each head has keys of its own, some of them are
+ * more than 20 times smaller than the original's cache; else, about 10 times.
+ */
+const MAIN = { llava: '4 + 4', llava_next: '8 + 16', qwen2_5_vl: '8 + 16' };
+
+/** What the ablation found best where little is kept. */
+const MEASURED = { init: 'attention', center: true, allocation: 'measured' };
 
 /** @typedef {import('../ablation/cells.js').Cell & { heal?: object, cache?: object }} CacheCell */
 
 /** @returns {CacheCell[]} in the order in which they are worth measuring. */
 export function cacheCells() {
   const families = Object.keys(SIZES);
-  const originals = families.map((family) => ({ family, table: 'answers', row: 'original' }));
+  const answers = families.map((family) => ({ family, table: 'answers', row: 'original' }));
+  const originals = families.map((family) => ({ family, table: 'original' }));
+  const healed = families.flatMap((family) =>
+    SIZES[family].slice(0, 2).map((size) => healedModel(family, size)),
+  );
+  const isMain = ({ family, table }) => MAIN[family] === table;
+  const measured = families
+    .filter((family) => family !== 'llava')
+    .map((family) => healedModel(family, SIZES[family][1], ', measured ranks', MEASURED));
+  const cells = (models, forms) => models.flatMap((model) => formCells(forms, model));
   return [
-    ...originals,
-    ...families.flatMap((family) => formCells(ORIGINAL_FORMS, { family, table: 'original' })),
-    ...families.flatMap((family) =>
-      SIZES[family].slice(0, 2).flatMap(([[ropeDim, rank], steps]) =>
-        formCells(LATENT_FORMS, {
-          ...{ family, table: `${ropeDim} + ${rank}`, ropeDim, rank, seed: 0 },
-          options: BEST,
-          heal: steps ? { steps } : {},
-        }),
-      ),
-    ),
+    ...answers,
+    ...cells(healed, FEW_FORMS),
+    ...cells(originals, [['exact, float32', {}], HALF, ...WIDTHS]),
+    ...cells(healed.filter(isMain), MORE_FORMS),
+    ...cells(measured, FEW_FORMS),
   ];
 }
 
+function healedModel(family, [[ropeDim, rank], steps], name = '', options = {}) {
+  return {
+    ...{ family, table: `${ropeDim} + ${rank}${name}`, ropeDim, rank, seed: 0 },
+    options: { ...BEST, ...options },
+    heal: steps ? { steps } : {},
+  };
+}
+
+/** A row's name and its options. */
+function form(kvMethod, kvBits, more = {}) {
+  const { ropeBits, residualLength } = more;
+  const name = [
+    `${kvMethod}, ${kvBits} bits`,
+    ropeBits && `rotary keys in ${ropeBits}`,
+    residualLength && `newest ${residualLength} exact`,
+  ];
+  const method = kvMethod === 'half' ? {} : { kvMethod };
+  return [name.filter(Boolean).join(', '), { ...method, kvBits, ...more }];
+}
+
 function formCells(forms, cell) {
-  return Object.entries(forms).map(([row, cache]) => ({ ...cell, row, cache }));
+  return forms.map(([row, cache]) => ({ ...cell, row, cache }));
 }

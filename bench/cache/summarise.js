@@ -14,11 +14,13 @@ export async function summarise(cells, store) {
     if (cell.cache) rows.push(summariseRow(cell, result, originals.get(cell.family)));
     else originals.set(cell.family, result);
   }
-  return { rows };
+  const answers = [...originals].map(([family, { accuracy, nll }]) => ({ family, accuracy, nll }));
+  return { originals: answers, rows };
 }
 
 function summariseRow({ family, table, row, cache }, result, original) {
-  const { bytesPerToken, originalBytesPerToken, allocatedBytes, accuracy, nll, pictures } = result;
+  const { bytesPerToken, heldBytesPerToken, originalBytesPerToken } = result;
+  const { accuracy, nll, pictures } = result;
   const lost = accuracyDifference([original.pictures], [pictures]);
   const gained = nllDifference([pictures], [original.pictures]);
   const kept = (loss) => round(1 - loss / original.accuracy);
@@ -26,7 +28,7 @@ function summariseRow({ family, table, row, cache }, result, original) {
     ...{ family, table, row, cache },
     bytesPerToken: round(bytesPerToken),
     fewer: round(originalBytesPerToken / bytesPerToken),
-    allocatedBytes,
+    heldBytesPerToken: round(heldBytesPerToken),
     accuracy: round(accuracy),
     nll: round(nll),
     /** Of the original's accuracy without a cache, with the interval by picture. */
