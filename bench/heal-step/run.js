@@ -19,7 +19,7 @@ const { values, positionals } = parseArgs({
   options: {
     python: { type: 'string', default: 'python3' },
     rounds: { type: 'string', default: '3' },
-    backends: { type: 'string', default: 'tensorflow,wasm' },
+    arms: { type: 'string', default: 'heal tensorflow,heal wasm,loop tensorflow,loop wasm' },
   },
 });
 const models = positionals.length > 0 ? positionals : ['llava', 'qwen2_5_vl'];
@@ -30,7 +30,7 @@ try {
     const file = join(folder, `${model}.safetensors`);
     writeFileSync(file, await inputsOf(model));
     const arms = { pytorch: [] };
-    for (const backend of values.backends.split(',')) arms[backend] = [];
+    for (const arm of values.arms.split(',')) arms[arm] = [];
     for (let round = 0; round < Number(values.rounds); round++) {
       for (const arm of Object.keys(arms)) arms[arm].push(timeOf(arm, model, file));
     }
@@ -82,12 +82,18 @@ async function inputsOf(model) {
   return output.files.get('batch');
 }
 
+/** `heal` as the command line heals, `loop` as a loop over the packages has it. */
+function scriptOf(arm, model) {
+  const [kind, backend] = arm.split(' ');
+  return [join(HERE, kind === 'heal' ? 'heal.js' : 'step.js'), model, backend];
+}
+
 /** A process of its own, so that no arm warms another's caches. */
 function timeOf(arm, model, file) {
   const [command, argv] =
     arm === 'pytorch'
       ? [values.python, [join(HERE, 'step.py'), join(HERE, '../../models', model), file]]
-      : [process.execPath, [join(HERE, 'step.js'), model, arm]];
+      : [process.execPath, scriptOf(arm, model)];
   const { status, stdout, stderr } = spawnSync(command, argv, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`heal-step: ${arm} on ${model} failed: ${stderr}`);
   const run = JSON.parse(stdout.trim().split('\n').at(-1));

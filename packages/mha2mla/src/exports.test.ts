@@ -39,6 +39,7 @@ test('its Node entry exports these names and no others', () => {
     'drawAgainstBytes',
     'factorPool',
     'folderOutput',
+    'healPool',
     'loadQuestions',
     'openModelFolder',
     'readPicture',

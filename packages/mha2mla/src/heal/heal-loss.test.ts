@@ -88,9 +88,20 @@ describeBackends('the loss of healing', () => {
     tiny.dispose();
   });
 
+  test('the original is not asked where nothing of it is learnt', () => {
+    const { student, teacher } = tiny;
+    const alone = prepareBatch(student, teacher.decoder, answered, { kd: 0, hidden: 0 });
+    expect(alone.teacher).toBeUndefined();
+    const weights = { kd: 0, hidden: 0, temperature: 1 };
+    const [own, all] = [alone, batch].map((one) => healLoss(student.decoder, one, weights));
+    expect(own!.dataSync()).toEqual(all!.dataSync());
+    tf.dispose([own, all]);
+    disposePrepared(alone);
+  });
+
   test("a batch carries the original's logits of the answers and outputs of its layers", async () => {
     const { teacher } = tiny;
-    const { logits, hidden } = batch.teacher;
+    const { logits, hidden } = batch.teacher!;
     const { shape, values } = (await traceModel(teacher, answered.inputs)).get('logits')!;
     const width = shape[2]!;
     const expected = [...answered.predicting].flatMap((at) => [

@@ -28,12 +28,13 @@ export interface PreparedBatch {
   labels: tf.Tensor1D;
   /** [B, L], 0 at padding. */
   mask: tf.Tensor2D;
-  /** The original's layer outputs [B, L, D] and answer logits [P, vocabulary]. */
-  teacher: { hidden: tf.Tensor3D[]; logits: tf.Tensor2D };
+  /** The original's layer outputs [B, L, D] and answer logits [P, vocabulary], where they have weight. */
+  teacher?: { hidden: tf.Tensor3D[]; logits: tf.Tensor2D };
 }
 
 /**
- * Embed packed questions and run the original on them, outside of any tape.
+ * Embed packed questions and, where its outputs have weight, run the original on them, outside of
+ * any tape.
  * @param packed labels below 0 are not learnt.
  * @param teacher the original's decoder.
  * @returns tensors that the caller disposes by {@link disposePrepared}.
@@ -43,24 +44,25 @@ export function prepareBatch(
   student: VisionLanguageModel,
   teacher: Decoder,
   packed: PackedReferences,
+  { kd, hidden: weight }: Pick<LossWeights, 'kd' | 'hidden'> = { kd: 1, hidden: 1 },
 ): PreparedBatch {
   const { inputs, predicting, labels } = packed;
   const { inputsEmbeds: embedded, step } = embedReferences(student, packed);
   const places = tf.tensor1d(predicting, 'int32');
-  const hidden = teacher.prefillSync(embedded, step);
+  const hidden = kd > 0 || weight > 0 ? teacher.prefillSync(embedded, step) : undefined;
   return {
     embedded,
     step,
     predicting: places,
     labels: tf.tensor1d(labels, 'int32'),
     mask: tf.tensor2d(Float32Array.from(inputs.attentionMask), [inputs.batch, inputs.length]),
-    teacher: { hidden, logits: answerLogits(teacher, hidden.at(-1)!, places) },
+    teacher: hidden && { hidden, logits: answerLogits(teacher, hidden.at(-1)!, places) },
   };
 }
 
 export function disposePrepared({ step, teacher, ...tensors }: PreparedBatch): void {
   step.dispose();
-  tf.dispose([...Object.values(tensors), ...teacher.hidden, teacher.logits]);
+  tf.dispose([...Object.values(tensors), teacher?.hidden, teacher?.logits] as tf.TensorContainer);
 }
 
 /**
@@ -97,17 +99,18 @@ export function answerTerms(
   const logits = answerLogits(student, last, predicting);
   const ce = crossEntropy(logits, labels);
   if (kd === 0) return [ce];
-  return [ce, tf.mul(distillationLoss(logits, teacher.logits, { temperature }), kd)];
+  return [ce, tf.mul(distillationLoss(logits, teacher!.logits, { temperature }), kd)];
 }
 
 /** The distance of a layer's output, where it has a weight. */
 export function hiddenTerm(
   output: tf.Tensor3D,
   index: number,
-  { mask, teacher: { hidden } }: PreparedBatch,
+  { mask, teacher }: PreparedBatch,
   { hidden: weight }: LossWeights,
 ): tf.Tensor[] {
   if (weight === 0) return [];
+  const { hidden } = teacher!;
   const distance = outputMatchingLoss(output, hidden[index]!, { mask });
   return [tf.mul(distance, weight / hidden.length)];
 }

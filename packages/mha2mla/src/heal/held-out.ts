@@ -115,7 +115,8 @@ export class HeldOut {
     let sum = 0;
     for (let start = 0; start < rows.length; start += SHARD_ROWS) {
       const own = rows.slice(start, start + SHARD_ROWS);
-      const batch = prepareBatch(student, teacher, await packReferences(student, processor, own));
+      const packed = await packReferences(student, processor, own);
+      const batch = prepareBatch(student, teacher, packed, plan);
       const loss = healLoss(student.decoder, batch, plan);
       sum += own.length * (await loss.data())[0]!;
       loss.dispose();

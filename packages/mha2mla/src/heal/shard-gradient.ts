@@ -64,7 +64,7 @@ export async function shardGradient(
     others: rows,
     random: seededRandom(Math.imul(seed + 1, 0x85ebca6b) + step * shardCount(plan) + index),
   });
-  const batch = prepareBatch(student, teacher, packed);
+  const batch = prepareBatch(student, teacher, packed, plan);
   try {
     // Maps of a modality get no gradient from a batch without one token of it.
     const allowMissing = batch.step.only !== undefined;

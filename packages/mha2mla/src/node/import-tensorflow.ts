@@ -31,6 +31,11 @@ export async function importTensorFlow(names = PEERS): Promise<MissingTensorFlow
   return { broken, cause };
 }
 
+/** Threads that an op may use, where the user has not said; to be called before it is imported. */
+export function limitTensorFlow(threads: number): void {
+  process.env.TF_NUM_INTRAOP_THREADS ??= String(threads);
+}
+
 export interface MissingTensorFlow {
   /** A sentence for each peer that is installed and does not load. */
   broken: string[];

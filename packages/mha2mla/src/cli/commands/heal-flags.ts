@@ -31,7 +31,7 @@ export interface HealFlags extends RunFlags, CommonFlags {
   patience?: number;
   checkpoint?: boolean;
   merge: boolean;
-  workers: number;
+  workers?: number;
   dryRun?: boolean;
   resume?: boolean;
 }
@@ -92,7 +92,11 @@ export function addHealOptions(command: Command): Command {
       nonNegative(),
       1024,
     )
-    .option('--workers <n>', 'threads that share the work of an update', integer(1), 1)
+    .option(
+      '--workers <n>',
+      'threads that share the work of an update; default one a core, or as many as 3 GiB hold the models',
+      integer(1),
+    )
     .option('--merge', 'write the model with what was trained folded in', true)
     .option(
       '--no-merge',

@@ -12,6 +12,8 @@ import { shardCount } from '../../heal/shard-gradient';
 import type { NarrowedLatents } from '../../heal/write-healed';
 import type { FolderOutput } from '../../node/folder-output';
 import { type HealPool, healPool } from '../../node/heal-pool';
+import { healWorkers } from '../../node/heal-workers';
+import { limitTensorFlow } from '../../node/import-tensorflow';
 import { useBackend } from '../../node/register-backends';
 import { spillHidden } from '../../node/spill-hidden';
 import type { Context } from '../context';
@@ -76,9 +78,12 @@ export function train(
   options: TrainOptions,
 ): Promise<Healed> {
   const { plan, flags, context } = options;
+  const threads = Math.min(flags.workers ?? healWorkers([source, original]), shardCount(plan));
+  // Before TensorFlow is loaded: its own threads would only wait for each other.
+  if (threads > 1) limitTensorFlow(1);
   return withPair(source, original, options, async (pair) => {
     context.terminal.progress({ phase: 'heal', loaded: 0, total: plan.steps });
-    const pool = startPool(source, original, plan, flags);
+    const pool = threads > 1 ? startPool(threads, source, original, plan, flags) : undefined;
     try {
       const { merge } = flags;
       return await healModel({ ...pair, merge, runShard: pool?.runShard, ...kept });
@@ -147,15 +152,14 @@ type Pair = Required<
   Pick<HealRun, 'student' | 'source' | 'teacher' | 'processor' | 'questions' | 'plan' | 'signal'>
 >;
 
-/** Threads beside this one, where more than one was asked for and there are shards for them. */
+/** Threads beside this one, which compute the shards. */
 function startPool(
+  threads: number,
   source: VlmSource,
   original: VlmSource,
   plan: HealPlan,
-  { workers, data, limit, backend }: HealFlags,
-): HealPool | undefined {
-  const threads = Math.min(workers, shardCount(plan));
-  if (threads < 2) return undefined;
+  { data, limit, backend }: HealFlags,
+): HealPool {
   const folders = { model: source.store.name, teacher: original.store.name };
   return healPool(threads, { ...folders, data, limit, plan, backend });
 }

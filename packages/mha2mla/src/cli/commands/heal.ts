@@ -28,7 +28,7 @@ export const addHeal: AddCommand = (program, contextOf) => {
       const { resume = false } = flags;
       await assertWritableTarget(out, { resume });
       const plan = asUsage(() => planHealing(healOptions(flags)));
-      if (plan.recipe !== 'one-stage' && flags.workers > 1) {
+      if (plan.recipe !== 'one-stage' && (flags.workers ?? 1) > 1) {
         throw new UsageError(
           `heal: --recipe ${plan.recipe} runs in one thread, got --workers. Leave it out.`,
         );
