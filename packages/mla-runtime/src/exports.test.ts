@@ -20,6 +20,7 @@ test('the package exports these names and no others', () => {
     'chooseBackend',
     'decodeStep',
     'denseProjection',
+    'fittedBits',
     'generate',
     'loadDecoder',
     'loadDecoderLayer',

@@ -11,9 +11,10 @@ export {
   type CacheBits,
   type CacheMethod,
   type CacheOptions,
+  fittedBits,
   type LayerCacheBits,
 } from './cache/cache-options';
-export { DecoderCache } from './cache/decoder-cache';
+export { DecoderCache, type DecoderCacheBytes } from './cache/decoder-cache';
 export { type BackendName, chooseBackend } from './choose-backend';
 export { ContextFullError } from './context-full-error';
 export { type DecodeStep, decodeStep } from './decode-step';

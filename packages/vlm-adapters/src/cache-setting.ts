@@ -8,13 +8,15 @@ import {
   type CacheOptions,
   type LayerCacheBits,
 } from '@mha2mla/mla-runtime';
+import { latentBands } from './latent-specs';
 
 /** More exact tokens than any context has would be a cache that is not quantized. */
 const MOST_EXACT = 2 ** 20;
 
 /**
  * Read the setting: `kv_bits` a number or `{vision, text}`, `rope_bits`, `kv_method`, `group_size`,
- * `residual_length`, `latents_turned`, and `layers`, by number, that have bits of their own.
+ * `residual_length`, `latents_turned`, and `layers`, by number, that have bits of their own. What
+ * `latent_bands` says is read with its scales (`readLatentSpecs`).
  * @param block `config.mha2mla`, unchecked.
  * @throws RangeError for bits or a method that there are not, a length out of range, or no layer's
  * number.
@@ -67,6 +69,7 @@ export function cacheBlock({ layers, ...own }: CacheOptions): Record<string, unk
     ...bitsBlock(own),
     layers: layers && Object.fromEntries(entries),
     kv_method: own.kvMethod,
+    latent_bands: own.latentSpecs && latentBands(own.latentSpecs),
     latents_turned: own.latentsTurned,
     group_size: own.groupSize,
     residual_length: own.residualLength,

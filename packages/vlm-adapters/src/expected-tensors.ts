@@ -10,8 +10,11 @@ export interface TensorDifference {
   unexpected: string[];
 }
 
-/** Stored by older or larger classes and not used: positions, unused norms of vision towers. */
-const IGNORED = /(^|\.)(position_ids|inv_freq|post_layernorm\.(weight|bias))$/;
+/**
+ * Stored by older or larger classes and not used: positions, unused norms of vision towers. Or of the
+ * cache, not of the model: scales of latents.
+ */
+const IGNORED = /(^|\.)(position_ids|inv_freq|post_layernorm\.(weight|bias)|latent_scales)$/;
 
 /** Compare a checkpoint's headers with what its config asks for. */
 export function tensorDifference(source: VlmSource): TensorDifference {

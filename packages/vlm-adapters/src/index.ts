@@ -25,6 +25,7 @@ export {
   type ProcessedImage,
 } from './image/clip-image-processor';
 export type { RgbImage } from './image/rgb-image';
+export { LATENT_SCALES, latentScales } from './latent-specs';
 export { llava } from './llava/llava-family';
 export { llavaNext } from './llava-next/llava-next-family';
 export { parseMlaConfig } from './mla-config';

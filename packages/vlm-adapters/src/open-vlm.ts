@@ -1,4 +1,7 @@
-/** Open a checkpoint folder of a known family: config and headers are read, weights are not. */
+/**
+ * Open a checkpoint folder of a known family: config, headers and the scales of a stored cache setting
+ * are read, weights are not.
+ */
 import {
   type ByteSource,
   type Checkpoint,
@@ -14,6 +17,7 @@ import type { CacheOptions } from '@mha2mla/mla-runtime';
 import { parseCacheSetting } from './cache-setting';
 import { CheckpointWeights } from './checkpoint-weights';
 import type { VlmConfig, VlmFamily } from './family';
+import { readLatentSpecs } from './latent-specs';
 import { rankFileName, withRankPairs } from './rank-pairs';
 import { readVideoAsText, videoAsText } from './video-as-text';
 
@@ -56,7 +60,10 @@ export async function openVlm(
   const config = mha2mla && readVideoAsText(mha2mla) ? videoAsText(parsed) : parsed;
   const checkpoint = await openCheckpoint(store);
   const weights = new CheckpointWeights(checkpoint, family.storedNames, family.name);
-  const cache = parseCacheSetting(mha2mla ?? {});
+  const { numHiddenLayers, mla } = config.decoder;
+  const counts = { numHiddenLayers, groups: mla?.groups ?? 1 };
+  const latentSpecs = await readLatentSpecs(mha2mla ?? {}, checkpoint, counts);
+  const cache = { ...parseCacheSetting(mha2mla ?? {}), ...(latentSpecs && { latentSpecs }) };
   const source = { family, config, checkpoint, weights, store, cache };
   return rankFile ? { ...source, rankFile } : source;
 }

@@ -59,7 +59,10 @@ export function addCacheOptions(command: Command): Command {
       bitsByLayer,
     )
     .addOption(
-      new Option('--kv-method <name>', 'how they are quantized (affine)').choices(CACHE_METHODS),
+      new Option(
+        '--kv-method <name>',
+        'how they are quantized (affine); static, bands: as convert fits them',
+      ).choices(CACHE_METHODS),
     )
     .option('--residual-length <n>', 'newest tokens that stay f32 (0)', integer(0));
 }

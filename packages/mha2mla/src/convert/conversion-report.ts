@@ -35,10 +35,12 @@ export function buildReport(
 ): ConversionReport {
   const { ranks, rank, latentRanks, needsAttention, needsCalibration, ...options } = plan;
   const { vision, text } = plannedCacheBytes(config, plan);
+  const { latentSpecs: _, ...cache } = plan.cache; // the config has widths, the checkpoint scales
   return {
     family: source.family.name,
     options: {
       ...options,
+      cache,
       ranks: ranks ? 'given' : undefined,
       ...(rank === undefined ? { latentRanks } : { rank }),
     },

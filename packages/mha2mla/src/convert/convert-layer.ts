@@ -3,6 +3,8 @@
  * samples to the next layer's input. A layer that an earlier run finished is only propagated.
  */
 import { openSafetensors, type TensorEntry } from '@mha2mla/checkpoint';
+import type { StaticSpec } from '@mha2mla/kv-quant';
+import type { CacheOptions, Segment } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
 import type { LayerCalibration } from './calibrate-layer';
@@ -20,6 +22,29 @@ import { layerDtype, roundLayer, shardName, writeLayer } from './write-layer';
 /** What is kept of a finished layer until the run ends. */
 export interface LayerRecord extends LayerReport {
   entries: TensorEntry[];
+  /** How its latents are cached, where that was fitted; lists, so that it can be written as JSON. */
+  latents?: Partial<Record<Segment, StoredSpec>>;
+}
+
+/** A `StaticSpec`. */
+interface StoredSpec {
+  bands: StaticSpec['bands'];
+  scales: number[];
+  zeros: number[];
+}
+
+/** The specs of all layers; `undefined` where none was fitted. */
+export function latentSpecsOf(
+  records: readonly Pick<LayerRecord, 'latents'>[],
+): CacheOptions['latentSpecs'] {
+  if (!records.some(({ latents }) => latents)) return undefined;
+  const restored = ({ bands, scales, zeros }: StoredSpec): StaticSpec => ({
+    ...{ method: 'static', bands },
+    ...{ scales: Float32Array.from(scales), zeros: Float32Array.from(zeros) },
+  });
+  return records.map(({ latents = {} }) =>
+    Object.fromEntries(Object.entries(latents).map(([segment, spec]) => [segment, restored(spec)])),
+  );
 }
 
 export function recordName(layer: number): string {
@@ -49,9 +74,21 @@ export async function convertLayer(job: LayerJob): Promise<LayerRecord> {
   const { record, pairs, fresh } = await makeLayer(job, storedLayer(job.source, index));
   // With `original`, the calibrating pass has run the layer already.
   job.onWritten?.();
-  if (job.plan.propagate !== 'original') await propagateLayer(job, { pairs, fresh });
+  if (job.plan.propagate !== 'original') {
+    const specs = await propagateLayer(job, { pairs, fresh });
+    if (specs) record.latents = storedSpecs(specs);
+  }
   await writeJson(output, name, record);
   return record;
+}
+
+function storedSpecs(specs: Partial<Record<Segment, StaticSpec>>): LayerRecord['latents'] {
+  return Object.fromEntries(
+    Object.entries(specs).map(([segment, { bands, scales, zeros }]) => [
+      segment,
+      { bands, scales: [...scales], zeros: [...zeros] },
+    ]),
+  );
 }
 
 /** Take a layer from an earlier run. */

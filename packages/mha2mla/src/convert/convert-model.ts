@@ -7,7 +7,13 @@ import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
 import type { ResultOutput } from '../output/result-output';
 import { assertRoom } from './assert-room';
 import { buildReport, type ConversionReport } from './conversion-report';
-import { convertLayer, type LayerRecord, recordName, shardOf } from './convert-layer';
+import {
+  convertLayer,
+  type LayerRecord,
+  latentSpecsOf,
+  recordName,
+  shardOf,
+} from './convert-layer';
 import type { ConversionPlan, ConvertOptions } from './convert-options';
 import type { KeepHidden } from './hidden-states';
 import { inlineRunner } from './inline-runner';
@@ -57,8 +63,10 @@ export async function convertModel(
     }
   });
   await assertRoom(output, left(total));
-  const report = buildReport(source.config.decoder, source, plan, records);
-  await writeFrame(source, output, plan, records, report);
+  const latentSpecs = latentSpecsOf(records);
+  const done = latentSpecs ? { ...plan, cache: { ...plan.cache, latentSpecs } } : plan;
+  const report = buildReport(source.config.decoder, source, done, records);
+  await writeFrame(source, output, done, records, report);
   const scratch = sharesOut(given) ? [recordName, measureName] : [recordName];
   await output.finish(records.flatMap(({ layer }) => scratch.map((name) => name(layer))));
   return report;

@@ -2,6 +2,7 @@
 import type { CacheOptions, DecoderConfig } from '@mha2mla/mla-runtime';
 import { cacheBlock, parseCacheSetting } from '@mha2mla/vlm-adapters';
 import { choosePairs } from './choose-pairs';
+import { fitsLatents } from './fit-latents';
 import { checkLatentRanks, type LatentRanks, uniformRankOf, uniformRanks } from './latent-ranks';
 import { withOwnPairs } from './own-pairs';
 import {
@@ -189,7 +190,8 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
     dtype: options.dtype,
     cache,
     needsAttention: choosesByAttention || unrotate === 'fitted' || weighsAttention,
-    needsCalibration: seesData || (bought !== undefined && allocation === 'measured'),
+    needsCalibration:
+      seesData || fitsLatents(cache) || (bought !== undefined && allocation === 'measured'),
   };
   if (plan.center && !seesActivations) {
     throw new RangeError(
@@ -198,6 +200,7 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
   }
   if (!choosesByAttention) checkPairs(config, plan);
   checkCacheBits(plan);
+  if (fitsLatents(cache)) checkFitted(plan);
   plannedCacheBytes(config, plan); // bits of layers that there are not are told now
   if (plan.layout === 'reference') checkReference(plan);
   return plan;
@@ -225,6 +228,20 @@ function checkCacheBits({ decouple, factor, cache: { kvBits } }: ConversionPlan)
   if (decouple && factor !== 'none') return;
   throw new RangeError(
     `planConversion: kvBits must be one number where both modalities share a latent, got vision=${kvBits.vision}, text=${kvBits.text}.`,
+  );
+}
+
+/** Scales are fitted to the latents that the converted model will have, on the way to the next layer. */
+function checkFitted({ factor, propagate, hadamard, cache: { kvMethod } }: ConversionPlan): void {
+  const wrong = Object.entries({
+    'factor joint': factor === 'joint',
+    'propagate converted': propagate === 'converted',
+    // Turned channels are of one size, and no band could be told from the next.
+    'no hadamard': kvMethod === 'static' || hadamard === undefined,
+  }).filter(([, holds]) => !holds);
+  if (wrong.length === 0) return;
+  throw new RangeError(
+    `planConversion: kvMethod ${kvMethod} needs ${wrong.map(([must]) => must).join(', ')}, got factor=${factor}, propagate=${propagate}, hadamard=${hadamard}.`,
   );
 }
 

@@ -28,7 +28,7 @@ export function prepareConversion(
   if (plan.center && plan.layout === 'reference') checkBiases(source);
   if (plan.needsCalibration && calibration.length === 0) {
     throw new RangeError(
-      'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted, init activations or attention and allocation measured, got none.',
+      'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted, init activations or attention, allocation measured and cache.kvMethod static or bands, got none.',
     );
   }
   return { source, plan, calibration };

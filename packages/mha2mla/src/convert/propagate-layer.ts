@@ -9,12 +9,15 @@ import {
 import type { RopePairs } from '@mha2mla/partial-rope';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { LayerJob } from './convert-layer';
+import { fitLatents, fitsLatents, type LatentRows, prefillKeepingLatents } from './fit-latents';
 import { withHidden } from './hidden-states';
 import { keptReader, readAttention, storedLayer } from './layer-source';
 import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
 import { roundValues } from './round-values';
 import { splitAttention } from './split-attention';
 import { roundLayer } from './write-layer';
+
+type LatentSpecs = ReturnType<typeof fitLatents>;
 
 export interface ConvertedLayer {
   pairs: RopePairs;
@@ -24,6 +27,7 @@ export interface ConvertedLayer {
 
 /**
  * Run every batch through the original, the partial-RoPE or the converted layer.
+ * @returns how the layer's latents are cached, where the plan has that fitted.
  * @throws the signal's reason when aborted.
  */
 export async function propagateLayer(
@@ -35,9 +39,11 @@ export async function propagateLayer(
     signal,
   }: Pick<LayerJob, 'source' | 'plan' | 'batches' | 'index' | 'signal'>,
   converted: ConvertedLayer,
-): Promise<void> {
-  // Nothing comes after the last layer.
-  if (batches.length === 0 || index + 1 === source.config.decoder.numHiddenLayers) return;
+): Promise<LatentSpecs | undefined> {
+  const fits = fitsLatents(plan.cache);
+  const last = index + 1 === source.config.decoder.numHiddenLayers; // nothing comes after it
+  if (batches.length === 0 || (last && !fits)) return undefined;
+  const rows: LatentRows = new Map();
   const { config, reader } = await formOf(source, plan, converted, index);
   const layer = await loadDecoderLayer(config, reader, index);
   try {
@@ -45,11 +51,18 @@ export async function propagateLayer(
       await yieldToEventLoop();
       signal?.throwIfAborted();
       const { hidden, step } = batch;
-      await withHidden(hidden, (states) => hidden.write(layer.prefill(states, step)));
+      await withHidden(hidden, async (states) => {
+        const output = fits
+          ? await prefillKeepingLatents(layer, states, step, { rows, batches: batches.length })
+          : layer.prefill(states, step);
+        await hidden.write(output);
+      });
     }
   } finally {
     layer.dispose();
   }
+  const { groups, cache } = plan;
+  return fits ? fitLatents(rows, converted.fresh, { layer: index, groups, cache }) : undefined;
 }
 
 /** The layer as it will be read back, what was kept included. */

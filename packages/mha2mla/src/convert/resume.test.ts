@@ -49,6 +49,7 @@ describeBackends('resuming a conversion', () => {
     ['converted and cast', { propagate: 'converted', rank: 4, dtype: 'BF16' }],
     ['rope, cast, without factors', { propagate: 'rope', factor: 'none', dtype: 'F16' }],
     ['greedy', { strategy: 'greedy', rank: 4 }],
+    ['latents by bands', { rank: 4, cache: { kvMethod: 'bands', kvBits: 3 } }],
     ['no calibration', { strategy: 'low', rank: 4, init: 'weights' }],
   ])('%s: gives the bytes of a run that was not stopped', async (_, options) => {
     const source = await openTinyLlava({ layers: 3, bias: true });

@@ -5,7 +5,7 @@ import {
   type TensorInfo,
   writeSafetensors,
 } from '@mha2mla/checkpoint';
-import type { VlmSource } from '@mha2mla/vlm-adapters';
+import { LATENT_SCALES, latentScales, type VlmSource } from '@mha2mla/vlm-adapters';
 import { copyCompanions } from '../output/companions';
 import { type ResultOutput, writeJson } from '../output/result-output';
 import type { ConversionReport } from './conversion-report';
@@ -39,22 +39,26 @@ export async function writeFrame(
   await writeJson(output, 'config.json', convertedConfig(source.config.source.raw, plan, block));
 }
 
-/** Embeddings, head, norms, vision tower and projector, as they are. */
+/** Embeddings, head, norms, vision tower and projector, as they are, and scales of the latents. */
 async function writeRest(
   source: VlmSource,
   output: ResultOutput,
   shard: string,
   layers: number,
-  { dtype }: ConversionPlan,
+  { dtype, cache: { latentSpecs } }: ConversionPlan,
 ): Promise<TensorEntry[]> {
   const { checkpoint } = source;
   const prefixes = Array.from({ length: layers }, (_, i) => storedLayer(source, i).prefix);
   const inLayer = ({ name }: TensorInfo) => prefixes.some((prefix) => name.startsWith(prefix));
   const entries = [...checkpoint.tensors.values()]
-    .filter((tensor) => !inLayer(tensor))
+    .filter((tensor) => !inLayer(tensor) && tensor.name !== LATENT_SCALES)
     .map((tensor) => keptEntry(tensor, dtype));
+  const scales = latentSpecs && latentScales(latentSpecs);
+  if (scales) entries.push({ name: LATENT_SCALES, shape: [scales.length], dtype: 'F32' });
   await output.write(shard, (sink) =>
-    writeSafetensors(sink, entries, (entry) => readKept(checkpoint, entry)),
+    writeSafetensors(sink, entries, (entry) =>
+      scales && entry.name === LATENT_SCALES ? scales : readKept(checkpoint, entry),
+    ),
   );
   return entries;
 }

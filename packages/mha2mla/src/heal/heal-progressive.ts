@@ -136,6 +136,11 @@ async function assertPrefixes({ cache, store }: ProgressiveRun['source']): Promi
       'healProgressive: latents must lie by energy, got a model converted with hadamard. Convert without it.',
     );
   }
+  if (cache.latentSpecs) {
+    throw new RangeError(
+      `healProgressive: latents that become narrower must not have scales of their own, got a model converted with kvMethod=${cache.kvMethod}.`,
+    );
+  }
   if (!(await store.open('report.json'))) return;
   const report = JSON.parse(await readText(store, 'report.json'));
   if (report?.options?.center !== true) return;

@@ -1,14 +1,15 @@
 /**
  * Bytes that one token takes in the cache, over all layers, in the stored format: 16 bits a value
- * where it is not quantized, scales and zero points included. Sequence positions are kept as runs,
- * a few bytes a picture or a turn, which rounds to nothing a token.
+ * where it is not quantized, scales and zero points included. Positions are not: all layers share
+ * them, 4 bytes a token and rotary axis beside 4 of the place in the sequence, in memory of the
+ * host; `DecoderCache.bytes` counts them.
  */
 import { bytesPerToken } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
 import { headShape } from '../attention/head-shape';
 import type { DecoderConfig } from '../decoder-config';
 import type { WeightReader } from '../weight-reader';
-import { type CacheOptions, cacheStorage, checkCacheOptions } from './cache-options';
+import { type CacheOptions, cacheStorage, checkCacheOptions, fittedBits } from './cache-options';
 
 export interface CacheBytes {
   vision: number;
@@ -42,6 +43,9 @@ function layerBytes(
 ): number {
   const { numKeyValueHeads, headDim, qkRopeHeadDim } = headShape(config, layer);
   const bytes = (segment: Segment, part: string, channels: number) => {
+    const planned = options.latentSpecs ? undefined : fittedBits(layer, segment, options);
+    // Before a conversion has fitted them: bands take no more words than one width.
+    if (part === 'kvLatent' && planned) return 4 * Math.ceil((channels * planned) / 32);
     const { spec = { method: 'half' } } = cacheStorage(layer, segment, part, options);
     return bytesPerToken(spec, channels);
   };

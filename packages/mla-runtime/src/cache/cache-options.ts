@@ -1,4 +1,9 @@
-import { QuantizedCache, type QuantizedCacheOptions, type QuantSpec } from '@mha2mla/kv-quant';
+import {
+  QuantizedCache,
+  type QuantizedCacheOptions,
+  type QuantSpec,
+  type StaticSpec,
+} from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
 
 export const CACHE_BITS = [2, 3, 4, 8, 16] as const;
@@ -8,8 +13,10 @@ export type CacheBits = (typeof CACHE_BITS)[number];
  * How fewer than 16 bits are found. `affine`: scales and zero points of a token's channels. `hqq`:
  * the same, fitted. `kivi`: those of a channel's tokens, but for values. `lloyd-max`: codebooks of
  * 2, 3 and 4 bits for Gaussians, after a Hadamard rotation; rotary keys of 8 bits are affine.
+ * `static`, `bands`: latents by scales that a conversion fitted, of one width or of 8, 4, 2 and 0
+ * bits by turns; rotary keys are affine.
  */
-export const CACHE_METHODS = ['affine', 'kivi', 'hqq', 'lloyd-max'] as const;
+export const CACHE_METHODS = ['affine', 'kivi', 'hqq', 'lloyd-max', 'static', 'bands'] as const;
 export type CacheMethod = (typeof CACHE_METHODS)[number];
 
 /** Bits of a layer's cache. */
@@ -29,6 +36,8 @@ export interface CacheOptions extends LayerCacheBits {
   layers?: Readonly<Record<number, LayerCacheBits>>;
   /** Default 'affine'. */
   kvMethod?: CacheMethod;
+  /** How each layer's latents are stored, by segment, as a conversion fitted it; of 'static', 'bands'. */
+  latentSpecs?: readonly Partial<Record<Segment, StaticSpec>>[];
   /** Latents come turned by Hadamard matrices, as folded weights give them: do not turn them back. */
   latentsTurned?: boolean;
   /** Values that share a scale. Default 32, of lloyd-max the whole vector. */
@@ -41,6 +50,18 @@ export interface CacheOptions extends LayerCacheBits {
 
 const PARTS = ['key', 'value', 'kvLatent', 'kPe'];
 
+/** Bits to which a segment's latents in a layer are fitted, on average; `undefined` where they are not. */
+export function fittedBits(
+  layer: number,
+  segment: Segment,
+  options: CacheOptions,
+): 2 | 3 | 4 | 8 | undefined {
+  const { kvMethod, layers } = options;
+  if (kvMethod !== 'static' && kvMethod !== 'bands') return undefined;
+  const bits = kvBitsOf(segment, layers?.[layer] ?? options);
+  return bits === 16 ? undefined : bits;
+}
+
 /** Resolve the options for one part of a segment in a layer. @throws RangeError on bad ones. */
 export function cacheStorage(
   layer: number,
@@ -50,6 +71,13 @@ export function cacheStorage(
 ): QuantizedCacheOptions {
   const { residualLength, blockLength } = options;
   const own = options.layers?.[layer] ?? options;
+  if (part !== 'kPe' && fittedBits(layer, segment, options) !== undefined) {
+    const spec = part === 'kvLatent' ? options.latentSpecs?.[layer]?.[segment] : undefined;
+    if (spec) return { spec, residualLength, blockLength };
+    throw new RangeError(
+      `CacheOptions: kvMethod=${options.kvMethod} must be of latents that a conversion fitted, got none for ${part} of layer ${layer}. Convert with --kv-method ${options.kvMethod}.`,
+    );
+  }
   const bits = part === 'kPe' ? ropeBitsOf(segment, own) : kvBitsOf(segment, own);
   return { spec: specOf(part, bits, options), residualLength, blockLength };
 }
@@ -64,6 +92,7 @@ function specOf(
   if (kvMethod === 'kivi') {
     return { method: 'affine', bits, groupSize, axis: part === 'value' ? 'token' : 'channel' };
   }
+  if (kvMethod === 'static' || kvMethod === 'bands') return { method: 'affine', bits, groupSize };
   if (kvMethod !== 'lloyd-max') return { method: kvMethod, bits, groupSize };
   if (bits !== 8) {
     const rotation = part === 'kvLatent' && latentsTurned ? 'none' : 'hadamard';
@@ -110,7 +139,13 @@ export function checkCacheOptions(
   for (let layer = 0; layer < numLayers; layer++) {
     for (const segment of segments) {
       // Empty, a cache holds nothing, but it checks its options.
-      for (const part of PARTS) new QuantizedCache(cacheStorage(layer, segment, part, options));
+      for (const part of partsOf(layer, segment, options))
+        new QuantizedCache(cacheStorage(layer, segment, part, options));
     }
   }
+}
+
+/** What is fitted is latents; keys and values are none. */
+function partsOf(layer: number, segment: Segment, options: CacheOptions): readonly string[] {
+  return fittedBits(layer, segment, options) === undefined ? PARTS : ['kvLatent', 'kPe'];
 }

@@ -11,6 +11,20 @@ import { segmentColumns, sequencePositions } from './segment-tokens';
 import { SlotAngles } from './slot-angles';
 import { SlotTable } from './slot-table';
 
+export interface DecoderCacheBytes {
+  codes: number;
+  /** Scales, zero points, factors; static scales are the model's. */
+  params: number;
+  /** Vectors that are held exact, as float32, the window of the newest among them. */
+  exact: number;
+  /** Of each token its place in the sequence and its rotary positions, once for all layers. */
+  positions: number;
+  total: number;
+}
+
+/** Bytes of a number in an array of the host. */
+const HOST_NUMBER = 8;
+
 export class DecoderCache {
   private constructor(
     readonly layers: readonly LayerCache[],
@@ -117,8 +131,25 @@ export class DecoderCache {
 
   /** Bytes that the cached vectors take on this backend, padding of a batch included. */
   get allocatedBytes(): number {
-    const angles = this.angles.allocatedBytes;
-    return this.layers.reduce((sum, layer) => sum + layer.allocatedBytes, angles);
+    const { codes, params, exact } = this.bytes.allocated;
+    return codes + params + exact + this.angles.allocatedBytes;
+  }
+
+  /** Bytes by the format, and as they are held, each by what they are for. */
+  get bytes(): { nominal: DecoderCacheBytes; allocated: DecoderCacheBytes } {
+    const slots = [...this.slots.values()].reduce((sum, { length }) => sum + length, 0);
+    const places = slots * this.batch + this.angles.count;
+    const parts = this.layers.flatMap((layer) => layer.bytes);
+    const count = (form: 'nominal' | 'allocated', positions: number): DecoderCacheBytes => {
+      const sum = (kind: 'codes' | 'params' | 'exact') =>
+        parts.reduce((total, part) => total + part[form][kind], 0);
+      const [codes, params, exact] = [sum('codes'), sum('params'), sum('exact')];
+      return { codes, params, exact, positions, total: codes + params + exact + positions };
+    };
+    return {
+      nominal: count('nominal', 4 * places),
+      allocated: count('allocated', HOST_NUMBER * places + this.angles.allocatedBytes),
+    };
   }
 
   dispose(): void {

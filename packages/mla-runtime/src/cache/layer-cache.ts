@@ -45,8 +45,9 @@ export class LayerCache {
     fork.parts.clear();
   }
 
-  get allocatedBytes(): number {
-    return [...this.parts.values()].reduce((sum, cache) => sum + cache.bytes.allocated.total, 0);
+  /** Of each part. */
+  get bytes(): QuantizedCache['bytes'][] {
+    return [...this.parts.values()].map((cache) => cache.bytes);
   }
 
   dispose(): void {

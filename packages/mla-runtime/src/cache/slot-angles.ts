@@ -87,7 +87,12 @@ export class SlotAngles {
     );
   }
 
-  /** Bytes of the table and of the slots' positions. */
+  /** Positions held, of all axes and rows. */
+  get count(): number {
+    return this.positions.flat().reduce((sum, row) => sum + row.length, 0);
+  }
+
+  /** Bytes of the table and of the slots' positions on this backend. */
   get allocatedBytes(): number {
     const slots = [...this.lookups.values()].flatMap(({ axes }) => axes);
     return slots.reduce((sum, axis) => sum + 4 * axis.slots.size, 4 * (this.table?.size ?? 0));

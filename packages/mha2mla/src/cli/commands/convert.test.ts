@@ -68,6 +68,31 @@ test('the cache setting that is stored is used, unless another is given', async 
   expect(await bytesOf(...evaluate, '--kv-bits', '16', '--rope-bits', '16')).toBe(4 * 2 * 120);
 });
 
+test('latents that a conversion fitted keep their bits, unless another method is given', async () => {
+  const fitted = ['--rank', '12', '--kv-method', 'bands', '--kv-bits', '3'];
+  const { status, stdout } = await convert('F', ...fitted, ...CALIBRATION, '--json');
+  expect(status).toBe(0);
+  // Latents of 72 in at most 7 words, without scales, and rotary keys as above.
+  const most = 4 * (28 + 48 + 2 * 4);
+  const stored = JSON.parse(stdout).cacheBytesPerToken.converted;
+  expect(stored).toBeLessThanOrEqual(most);
+  const evaluate = (...flags: string[]) =>
+    runInProcess(['eval', at('F'), DATA, '--limit', '8', '--json', ...flags]);
+  const found = JSON.parse((await evaluate()).stdout);
+  expect(found.cacheBytesPerToken).toBe(stored);
+  const affine = JSON.parse((await evaluate('--kv-method', 'affine', '--kv-bits', '8')).stdout);
+  expect(affine.cacheBytesPerToken).toBe(4 * (72 + 3 * 4 + (48 + 2 * 4)));
+  expect(found.nll).toBeLessThan(affine.nll + 0.2);
+  const other = await evaluate('--kv-bits', '4');
+  expect([other.status, other.stderr]).toEqual([
+    2,
+    expect.stringContaining('latents were fitted by --kv-method bands to their own bits'),
+  ]);
+  const { status: bare, stderr } = await runInProcess(['eval', MODEL, DATA, ...fitted.slice(2)]);
+  expect([bare, stderr]).toEqual([2, expect.stringContaining('Convert with --kv-method bands')]);
+  await rm(at('F'), { recursive: true });
+});
+
 test('--kv-budget is kept to in what is written, whatever the bits, and the model answers', async () => {
   const budget = ['--kv-budget', '0.125', '--allocation', 'measured', '--kv-bits', '8'];
   const { status, stdout } = await convert('budget', ...budget, ...CALIBRATION, '--json');

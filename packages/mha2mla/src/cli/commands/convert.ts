@@ -88,7 +88,7 @@ function showStart({ terminal }: Context, { config }: VlmSource, plan: Conversio
 function calibrationFile({ calibration }: ConvertFlags): string {
   if (calibration !== undefined) return calibration;
   throw new UsageError(
-    'convert: --calibration DATA is needed by --strategy mkl, norm2 and greedy, --unrotate fitted, --init activations and --allocation measured, got none. Give samples, or use --strategy high --init weights.',
+    'convert: --calibration DATA is needed by --strategy mkl, norm2 and greedy, --unrotate fitted, --init activations, --allocation measured and --kv-method static and bands, got none. Give samples, or use --strategy high --init weights.',
   );
 }
 
