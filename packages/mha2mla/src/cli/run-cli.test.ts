@@ -231,11 +231,6 @@ describe('any other error is one line, with status 1', () => {
       () => ['convert', MODEL, 'OUT', '--rank', '8', '--ranks', DATA],
       /./,
     ],
-    [
-      'a backend that is missing',
-      () => ['generate', MODEL, '--prompt', 'x', '--backend', 'webgpu'],
-      /expected one of webgpu/,
-    ],
   ])('%s', async (_, argv, message) => {
     expectFailure(await runInProcess(argv(root)), 1, message);
     expectFailure(await runInProcess([...argv(root), '--json']), 1, message);
