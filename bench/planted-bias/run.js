@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { memoryStore } from '@mha2mla/checkpoint';
 import { openVlm, VisionLanguageModel } from '@mha2mla/vlm-adapters';
+import { markdownTable } from 'markdown-table';
 import {
   calibrationBatches,
   convertModel,
@@ -63,6 +64,8 @@ await writeFile(
   `${JSON.stringify({ backend, questions: limit, logitChange, rows }, null, 2)}\n`,
 );
 
+console.log(tableOf(rows));
+
 async function convert(options) {
   const output = memoryOutput();
   const report = await convertModel(planted, output, { ...LATENT, ...options, calibration });
@@ -76,6 +79,23 @@ async function ask(name, from, cache) {
   rows.push({ name, cache, accuracy, nll });
   const figures = `${(100 * accuracy).toFixed(1)} %, ${nll.toFixed(4)} nats a token`;
   console.log(`${name}, ${JSON.stringify(cache)}: ${figures}`);
+}
+
+/** A row a model, a column a cache. */
+function tableOf(all) {
+  const named = (cache) => JSON.stringify(cache);
+  const columns = [...new Set(all.map(({ cache }) => named(cache)))];
+  const models = [...new Set(all.map(({ name: model }) => model))];
+  return markdownTable([
+    ['cache', ...columns],
+    ...models.map((model) => {
+      const cells = columns.map((column) => {
+        const row = all.find((one) => one.name === model && named(one.cache) === column);
+        return row ? `${(100 * row.accuracy).toFixed(1)} %<br>${row.nll.toFixed(4)}` : '';
+      });
+      return [model, ...cells];
+    }),
+  ]);
 }
 
 /** Logits of whole prompts with their answers, padding left out. */
