@@ -51,7 +51,6 @@ for (const name of values.backends.split(',')) {
   const measure = backend === 'webgpu' ? count : time;
   const x = tf.randomNormal([1, 1, TOKENS, CHANNELS], 0, 1, 'float32', 1);
   for (const [method, spec] of Object.entries(SPECS)) {
-    if (backend === 'webgpu' && spec.method === 'static') continue; // it refuses that
     const filled = new QuantizedCache({ spec });
     filled.append(x);
     const encode = () => {

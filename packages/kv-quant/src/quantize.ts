@@ -27,7 +27,7 @@ const PACK: Record<QuantSpec['method'], (x: tf.Tensor, layout: PackedLayout) => 
  * @returns the packed tensor, the caller disposes it. A group with a NaN or an infinity comes back
  * as NaN; halves keep both, each alone. What the halves of a format, or a static table, cannot reach
  * saturates.
- * @throws RangeError for a bad spec or a scalar, or a NaN or an infinity where scales are static.
+ * @throws RangeError for a bad spec or a scalar, or, but for webgpu, a NaN or an infinity where scales are static.
  * @throws TypeError if x is not float32.
  */
 export function quantize(x: tf.Tensor, spec: QuantSpec): PackedTensor {

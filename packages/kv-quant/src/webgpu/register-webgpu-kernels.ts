@@ -5,6 +5,7 @@ import { packAffine, unpackAffine } from './affine-programs';
 import { packHqq } from './hqq-programs';
 import { packInt8, unpackInt8 } from './int8-programs';
 import { packLloydMax, unpackLloydMax } from './lloyd-max-programs';
+import { packStatic, unpackStatic } from './static-programs';
 import type { WebGpuBackend } from './webgpu-kernel';
 import { concatWords, packHalf, sliceWords, unpackHalf, type WordRange } from './word-programs';
 
@@ -26,6 +27,8 @@ const KERNELS: Record<string, Kernel> = {
   PackLloydMax: (backend, { x }, attrs) => packLloydMax(backend, x!, attrs as PackedLayout),
   UnpackLloydMax: (backend, { codes, params }, attrs) =>
     unpackLloydMax(backend, codes!, params!, attrs as PackedLayout),
+  PackStatic: (backend, { x }, attrs) => packStatic(backend, x!, attrs as PackedLayout),
+  UnpackStatic: (backend, { codes }, attrs) => unpackStatic(backend, codes!, attrs as PackedLayout),
   PackHalf: (backend, { x }, attrs) => packHalf(backend, x!, attrs as PackedLayout),
   UnpackHalf: (backend, { codes }, attrs) => unpackHalf(backend, codes!, attrs as PackedLayout),
   ConcatWords: (backend, { a, b }, attrs) =>

@@ -1,11 +1,19 @@
 /**
- * HQQ, int8 and codebooks on webgpu hold the codes of cpu, save where a value lies within 1e-4 of a
+ * HQQ, int8, codebooks and static scales on webgpu hold the codes of cpu, save where a value lies within 1e-4 of a
  * step of a border.
  */
-import { describeWebGpu, expectClose, fixture, gaussian, readSafetensors } from '@mha2mla/testing';
+import {
+  describeWebGpu,
+  expectClose,
+  expectNoLeak,
+  fixture,
+  gaussian,
+  readSafetensors,
+} from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
 import { dequantize } from '../dequantize';
+import { fitStatic } from '../fit-static';
 import { unpackCodes } from '../kernels/code-words';
 import { hadamardBlocks } from '../kernels/hadamard';
 import { rotationMatrix } from '../kernels/hadamard.reference';
@@ -13,6 +21,7 @@ import { lloydMaxBorders } from '../kernels/lloyd-max-codebook';
 import { type PackedLayout, packedLayout } from '../packed-layout';
 import type { QuantSpec } from '../quant-spec';
 import { quantize } from '../quantize';
+import type { StaticSpec } from '../static-spec';
 import { hardValues } from '../testing/hard-values';
 
 const SHAPE = [3, 64, 44]; // groups and words that end early, in rows and in tokens
@@ -39,7 +48,7 @@ async function pack(backend: string, x: Float32Array, spec: QuantSpec) {
   const values = dequantize(packed);
   return {
     words: (await packed.codes.data()) as Int32Array,
-    params: (await packed.params!.data()) as Int32Array,
+    params: ((await packed.params?.data()) ?? new Int32Array(0)) as Int32Array,
     values: (await values.data()) as Float32Array,
   };
 }
@@ -105,6 +114,68 @@ describeWebGpu('methods of webgpu', () => {
       // Sums of 44 terms in f32. Of subnormal factors cpu multiplies what is rounded to 2^-149.
       expectClose(same(webgpu.values), same(cpu.values), { abs: 2e-6 * most + 2 ** -143 });
     }
+  });
+
+  const widths = [
+    { bits: 2 },
+    { bits: 3 },
+    { bits: 8 },
+    { bits: 3, bands: true },
+    { bits: 4, bands: true, heads: 3 },
+  ];
+
+  test.each(widths)(
+    'static, %o: codes of cpu, but for borders, and its values',
+    async (options) => {
+      let moved = 0;
+      for (const x of Object.values(CLASSES)) {
+        const spec = fitStatic(
+          x.map((value) => 0.8 * value),
+          44,
+          options,
+        );
+        const [cpu, webgpu] = [await pack('cpu', x, spec), await pack('webgpu', x, spec)];
+        for (const [i, value] of cpu.values.entries()) {
+          const at = ((Math.floor(i / (64 * 44)) * 44) % spec.scales.length) + (i % 44);
+          const [scale, zero] = [spec.scales[at]!, spec.zeros[at]!];
+          const apart = Math.abs(webgpu.values[i]! - value);
+          const isBorder = Math.abs(Math.abs(value - x[i]!) / scale - 0.5) < 1e-4;
+          // The product and the sum round to f32; subnormal values may come back as 0.
+          const rounding = 2 ** -22 * (Math.abs(value) + Math.abs(zero)) + 2 ** -126;
+          if (isBorder && apart > scale / 2) moved++;
+          else expect(apart).toBeLessThanOrEqual(rounding);
+        }
+        if (moved === 0) expect(webgpu.words).toEqual(cpu.words);
+      }
+      expect(moved).toBeLessThanOrEqual(2);
+    },
+  );
+
+  test('static bands of no bits hold nothing and give the zero points', async () => {
+    const spec: StaticSpec = {
+      ...{ method: 'static', bands: [{ bits: 0, channels: 44 }] },
+      ...{ scales: new Float32Array(44).fill(1), zeros: Float32Array.from(noise.slice(0, 44)) },
+    };
+    const { words, values } = await pack('webgpu', noise, spec);
+    expect(words.length).toBe(0);
+    expect(values.subarray(44, 88)).toEqual(spec.zeros);
+  });
+
+  test('where scales are static, NaN has code 0, an infinity the end; nothing is left behind', async () => {
+    const x = noise.slice();
+    const spec = fitStatic(x, 44, { bits: 4 });
+    x.set([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]);
+    const { values } = await pack('webgpu', x, spec);
+    const ends = [0, 15, 0].map((code, c) => code * spec.scales[c]! + spec.zeros[c]!);
+    expectClose(values.slice(0, 3), ends, { rel: 1e-6 });
+    const tensor = tf.tensor(x, SHAPE);
+    await expectNoLeak(async () => {
+      const packed = quantize(tensor, spec);
+      const restored = dequantize(packed);
+      await restored.data();
+      packed.dispose();
+      restored.dispose();
+    });
   });
 
   test('a NaN or an infinity makes its group NaN, and no other', async () => {
