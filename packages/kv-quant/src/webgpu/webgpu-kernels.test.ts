@@ -109,9 +109,11 @@ describeWebGpu('kernels of webgpu', () => {
   });
 
   test('leaves no tensors behind', async () => {
+    const methods = EVERY_SPEC.map(({ method }) => method);
+    const oneOfEach = EVERY_SPEC.filter(({ method }, i) => methods.indexOf(method) === i);
     const x = tf.tensor2d(gaussian(80, 1), [2, 40]);
     await expectNoLeak(async () => {
-      for (const spec of EVERY_SPEC) {
+      for (const spec of oneOfEach) {
         const packed = quantize(x, spec);
         const joined = slicePacked(packed, 0, 1);
         const values = dequantize(joined);
