@@ -50,7 +50,7 @@ const MORE_FORMS = [...WIDTHS, ...ROTARY, ...RESIDUAL].filter((one) => !FEW_FORM
  */
 const MAIN = { llava: '4 + 4', llava_next: '8 + 16', qwen2_5_vl: '8 + 16' };
 
-/** What the ablation found best where little is kept. */
+/** What the ablation found best where little is kept; healed for as long as the third sizes are. */
 const MEASURED = { init: 'attention', center: true, allocation: 'measured' };
 
 /** @typedef {import('../ablation/cells.js').Cell & { heal?: object, cache?: object }} CacheCell */
@@ -66,7 +66,7 @@ export function cacheCells() {
   const isMain = ({ family, table }) => MAIN[family] === table;
   const measured = families
     .filter((family) => family !== 'llava')
-    .map((family) => healedModel(family, SIZES[family][1], ', measured ranks', MEASURED));
+    .map((family) => healedModel(family, [SIZES[family][1][0], 900], ', measured ranks', MEASURED));
   const cells = (models, forms) => models.flatMap((model) => formCells(forms, model));
   return [
     ...answers,
