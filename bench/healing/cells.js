@@ -18,23 +18,27 @@ const ABLATED = { family: 'llava_next', point: [8, 8] };
 
 const ABLATION = {
   objective: {
+    default: {},
     'answers alone': { kd: 0, hidden: 0, mix: 0 },
     'answers, logits': { hidden: 0 },
     'answers, layers': { kd: 0 },
     'no mixed pictures': { mix: 0 },
   },
   policy: {
+    default: {},
     v4: { targetModules: 'v4' },
     v5: { targetModules: 'v5' },
     v6: { targetModules: 'v6' },
     'attention and MLP': { targetModules: '.*' },
   },
   adapter: {
+    default: {},
     dora: { adapter: 'dora' },
     'r 4': { r: 4 },
     'no adapter, v4': { adapter: 'none', targetModules: 'v4', learningRate: 1e-3 },
   },
   recipe: {
+    default: {},
     'two stages': { stages: 2 },
     'layerwise, 100 updates a layer': { recipe: 'layerwise', steps: 100 },
     'progressive, from 16': { recipe: 'progressive', from: 16 },
@@ -81,7 +85,7 @@ export function healingCells() {
 
 function ablationCells() {
   const factors = Object.entries(ABLATION).flatMap(([table, rows]) =>
-    Object.entries({ default: {}, ...rows }).map(([row, heal]) =>
+    Object.entries(rows).map(([row, heal]) =>
       cellOf({ ...ABLATED, table, row, heal }),
     ),
   );

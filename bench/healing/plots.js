@@ -29,7 +29,7 @@ function sizesPlot({ rows }) {
 }
 
 function samplesPlot({ rows }) {
-  const samples = rows.filter(({ table, row }) => table === 'samples' && row !== 'default');
+  const samples = rows.filter(({ table }) => table === 'samples');
   const points = samples.map((row) => pointOf(row.questions, row));
   const series = [{ name: samples[0] ? NAMES[samples[0].family] : '', points }];
   const options = {
