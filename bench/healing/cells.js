@@ -85,9 +85,7 @@ export function healingCells() {
 
 function ablationCells() {
   const factors = Object.entries(ABLATION).flatMap(([table, rows]) =>
-    Object.entries(rows).map(([row, heal]) =>
-      cellOf({ ...ABLATED, table, row, heal }),
-    ),
+    Object.entries(rows).map(([row, heal]) => cellOf({ ...ABLATED, table, row, heal })),
   );
   const inits = ['weights', 'activations', 'attention'].flatMap((init) => [
     cellOf({ ...ABLATED, table: 'init', row: `${init}, converted`, options: { init } }),
