@@ -26,6 +26,8 @@ const ABLATION = {
   },
   policy: {
     default: {},
+    v2: { targetModules: 'v2' },
+    v3: { targetModules: 'v3' },
     v4: { targetModules: 'v4' },
     v5: { targetModules: 'v5' },
     v6: { targetModules: 'v6' },
