@@ -84,6 +84,14 @@ export class MeasuredModel {
     return { ...this.#summarise(scores), outputError: relativeError(outputs, this.outputs) };
   }
 
+  /** Ask a model that was converted from this one, over its cache as it is stored. */
+  async askOverCache(source) {
+    const decoder = await loadDecoder(source.config.decoder, source.weights);
+    const asked = await this.#askOverCache(source, decoder, source.cache);
+    decoder.dispose();
+    return asked;
+  }
+
   async #askOverCache({ config, weights }, decoder, cache) {
     const scores = [];
     let allocated = 0;

@@ -15,6 +15,7 @@ test('the package exports these names and no others', () => {
     'healModel',
     'healProgressive',
     'largestLogitChange',
+    'likelihoodOverCache',
     'loadAdapter',
     'memoryOutput',
     'packReferences',

@@ -16,6 +16,7 @@ test('the package exports these names and no others', () => {
     'applyRotary',
     'argMax',
     'cacheBytesPerToken',
+    'cacheStorage',
     'checkDecoderConfig',
     'chooseBackend',
     'decodeStep',

@@ -11,6 +11,7 @@ export {
   type CacheBits,
   type CacheMethod,
   type CacheOptions,
+  cacheStorage,
   fittedBits,
   type LayerCacheBits,
 } from './cache/cache-options';

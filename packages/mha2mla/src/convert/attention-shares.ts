@@ -35,7 +35,7 @@ export async function attentionShares(
 }
 
 /** 1 for each row of text that sees a picture; where none does, for all. */
-function answering({ rowColumn, rowIsVision, keyIsVision }: AttentionSample): number[] {
+export function answering({ rowColumn, rowIsVision, keyIsVision }: AttentionSample): number[] {
   const first = keyIsVision ? keyIsVision.indexOf(1) : -1;
   const rows = Array.from(rowColumn, (column, row) =>
     first >= 0 && column > first && rowIsVision[row] === 0 ? 1 : 0,

@@ -23,6 +23,8 @@ export interface LayerCalibration {
   /** For choosing rotary pairs, and for fitting what takes the place of the others' rotation. */
   samples: AttentionSample[];
   moments: Record<Modality, SecondMoment>;
+  /** Of each sample what its K and V projections read, [T, D]; empty unless asked for. */
+  inputs: Float32Array[];
   /** What attention-aware factors need; absent unless asked for. */
   attention?: AttentionMoments;
 }
@@ -36,6 +38,8 @@ export interface CalibrateOptions {
   moments: boolean;
   /** Whether the attention's are needed, too; effects are those of the samples. */
   attention?: boolean;
+  /** Whether the samples' inputs are kept. */
+  inputs?: boolean;
   /** Replace each batch's hidden states by the layer's output. */
   advance: boolean;
   signal?: AbortSignal;
@@ -51,6 +55,7 @@ export async function calibrateLayer(
   const { hiddenSize } = config;
   const calibration: LayerCalibration = {
     samples: [],
+    inputs: [],
     moments: { vision: new SecondMoment(hiddenSize), text: new SecondMoment(hiddenSize) },
     attention: options.attention ? new AttentionMoments(config) : undefined,
   };
@@ -84,7 +89,7 @@ interface Observed {
 /** Add what a batch shows. */
 async function gather(
   config: DecoderConfig,
-  { moments, attention, samples }: LayerCalibration,
+  { moments, attention, samples, inputs }: LayerCalibration,
   { layer, seen, batch, grams }: Observed,
   options: CalibrateOptions,
 ): Promise<void> {
@@ -96,6 +101,14 @@ async function gather(
   const own = attentionSamples(config, batch, query, key, options.attentionRows, left);
   if (attention && grams) await addEffects(config, attention, layer, seen.input, own, grams);
   samples.push(...own);
+  if (options.inputs) inputs.push(...(await firstRows(seen.input, own.length)));
+}
+
+/** The first `count` of [B, L, D], each [L, D]. */
+async function firstRows(input: tf.Tensor3D, count: number): Promise<Float32Array[]> {
+  const size = input.shape[1] * input.shape[2];
+  const values = (await input.data()) as Float32Array;
+  return Array.from({ length: count }, (_, row) => values.slice(row * size, (row + 1) * size));
 }
 
 /** What a layer's attention saw, and the layer's output; the caller disposes all four. */

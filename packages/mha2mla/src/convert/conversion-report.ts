@@ -1,6 +1,7 @@
 /** What a conversion did, for people and for `report.json`. */
 import { cacheBytesPerToken, type DecoderConfig } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { Spending } from '../spend/choose-spending';
 import type { ConversionPlan } from './convert-options';
 import type { FactorReport } from './factor-attention';
 import { plannedCacheBytes } from './planned-cache-bytes';
@@ -25,6 +26,8 @@ export interface ConversionReport {
   mropeSection?: readonly number[];
   /** Bytes a token over all layers, half vision and half text, as the cache is stored. */
   cacheBytesPerToken: { original: number; converted: number };
+  /** What a search for rank or bits has found. */
+  spending?: Spending;
 }
 
 export function buildReport(

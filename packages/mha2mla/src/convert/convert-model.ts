@@ -5,6 +5,7 @@
  */
 import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
 import type { ResultOutput } from '../output/result-output';
+import { chooseSpending, type Spending } from '../spend/choose-spending';
 import { assertRoom } from './assert-room';
 import { buildReport, type ConversionReport } from './conversion-report';
 import {
@@ -32,8 +33,17 @@ export interface ConvertRunOptions extends ConvertOptions {
   factorize?: FactorRunner;
   /** Where the samples' hidden states are kept. Default in memory; `mha2mla/node` has `spillHidden`. */
   keepHidden?: KeepHidden;
+  /**
+   * Nats an answer token of a converted model, over its cache: what a search asks its best candidates
+   * by. Default: it takes what is predicted to be the best.
+   */
+  likelihood?: (candidate: VlmSource) => Promise<number>;
   signal?: AbortSignal;
-  onProgress?: (progress: { phase: 'measure' | 'convert'; loaded: number; total: number }) => void;
+  onProgress?: (progress: {
+    phase: 'search' | 'check' | 'measure' | 'convert';
+    loaded: number;
+    total: number;
+  }) => void;
 }
 
 /**
@@ -44,6 +54,20 @@ export async function convertModel(
   original: VlmSource,
   output: ResultOutput,
   options: ConvertRunOptions,
+): Promise<ConversionReport> {
+  if (options.spend !== 'auto') return convertAs(original, output, options);
+  const { fixed, ...found } = await chooseSpending(original, output, options, (made, own) =>
+    convertAs(original, made, own),
+  );
+  return convertAs(original, output, { ...options, ...fixed }, found);
+}
+
+/** Convert as options say, once nothing is left to choose. */
+async function convertAs(
+  original: VlmSource,
+  output: ResultOutput,
+  options: ConvertRunOptions,
+  found?: { spending: Spending; scratch: readonly string[] },
 ): Promise<ConversionReport> {
   const { factorize = inlineRunner, keepHidden, signal, onProgress } = options;
   const { source, plan: given, calibration } = prepareConversion(original, options);
@@ -65,10 +89,14 @@ export async function convertModel(
   await assertRoom(output, left(total));
   const latentSpecs = latentSpecsOf(records);
   const done = latentSpecs ? { ...plan, cache: { ...plan.cache, latentSpecs } } : plan;
-  const report = buildReport(source.config.decoder, source, done, records);
+  const report = {
+    ...buildReport(source.config.decoder, source, done, records),
+    ...(found && { spending: found.spending }),
+  };
   await writeFrame(source, output, done, records, report);
   const scratch = sharesOut(given) ? [recordName, measureName] : [recordName];
-  await output.finish(records.flatMap(({ layer }) => scratch.map((name) => name(layer))));
+  const own = records.flatMap(({ layer }) => scratch.map((name) => name(layer)));
+  await output.finish([...own, ...(found?.scratch ?? [])]);
   return report;
 }
 

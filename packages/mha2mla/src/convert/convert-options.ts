@@ -1,6 +1,7 @@
 /** What a conversion does, with the defaults that measured best. */
 import type { CacheOptions, DecoderConfig } from '@mha2mla/mla-runtime';
 import { cacheBlock, parseCacheSetting } from '@mha2mla/vlm-adapters';
+import { smallestForm } from '../spend/cache-forms';
 import { choosePairs } from './choose-pairs';
 import { fitsLatents } from './fit-latents';
 import { checkLatentRanks, type LatentRanks, uniformRankOf, uniformRanks } from './latent-ranks';
@@ -50,6 +51,11 @@ export interface ConvertOptions {
    * default `ropeDim` where rotary keys would take more than half.
    */
   kvBudget?: number;
+  /**
+   * What a budget is spent on: `rank` at the bits that `cache` says (default), or `auto`, rank or
+   * bits, rotary dims among them, as a search on the calibration data finds best.
+   */
+  spend?: 'rank' | 'auto';
   /**
    * How a budget is shared by layers and modalities: `uniform` one rank for all, `measured` by what
    * each latent would change in the original's residual stream. Default `measured` up to 0.375 with
@@ -107,6 +113,7 @@ type Optional =
   | 'ranks'
   | 'rank'
   | 'kvBudget'
+  | 'spend'
   | 'hadamard'
   | 'dtype'
   | 'sectionQuotas'
@@ -135,6 +142,7 @@ export const CONVERT_CHOICES = {
   init: ['weights', 'activations', 'attention'],
   route: ['exact', 'subspace'],
   propagate: ['original', 'rope', 'converted'],
+  spend: ['rank', 'auto'],
   allocation: ['uniform', 'measured'],
   layout: ['extended', 'reference'],
   dtype: ['BF16', 'F16', 'F32'],
@@ -155,7 +163,10 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
   const cache = parseCacheSetting({
     cache: cacheBlock({ ...options.cache, ...(turned && { latentsTurned: true }) }),
   });
-  const bought = fitBudget(config, options, { factor, groups, cache });
+  if (options.spend === 'auto') checkSearch(options, factor);
+  // What a search may find at least.
+  const stored = options.spend === 'auto' ? { ...cache, ...smallestForm(cache) } : cache;
+  const bought = fitBudget(config, options, { factor, groups, cache: stored });
   const ropeDim = bought?.ropeDim ?? checkRopeDim(config, options);
   const ranked = bought ? { ...options, rank: bought.rank } : options;
   const latentRanks = checkRanks(config, ranked, { factor, ropeDim, groups });
@@ -191,7 +202,10 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
     cache,
     needsAttention: choosesByAttention || unrotate === 'fitted' || weighsAttention,
     needsCalibration:
-      seesData || fitsLatents(cache) || (bought !== undefined && allocation === 'measured'),
+      seesData ||
+      fitsLatents(cache) ||
+      options.spend === 'auto' ||
+      (bought !== undefined && allocation === 'measured'),
   };
   if (plan.center && !seesActivations) {
     throw new RangeError(
@@ -201,9 +215,28 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
   if (!choosesByAttention) checkPairs(config, plan);
   checkCacheBits(plan);
   if (fitsLatents(cache)) checkFitted(plan);
-  plannedCacheBytes(config, plan); // bits of layers that there are not are told now
+  plannedCacheBytes(config, { ...plan, cache: stored }); // bits of layers that there are not are told now
   if (plan.layout === 'reference') checkReference(plan);
   return plan;
+}
+
+/** What a search can choose among, and what is not yet chosen. */
+function checkSearch(
+  { kvBudget, cache, hadamard, layout }: ConvertOptions,
+  factor: ConversionPlan['factor'],
+): void {
+  const wrong = Object.entries({
+    kvBudget: kvBudget !== undefined,
+    'no kvBits, which it chooses': cache?.kvBits === undefined && cache?.layers === undefined,
+    'factor joint': factor === 'joint',
+    'no hadamard': hadamard === undefined,
+    'a kvMethod that fits nothing': cache?.kvMethod !== 'static' && cache?.kvMethod !== 'bands',
+    'layout extended': layout !== 'reference',
+  }).filter(([, holds]) => !holds);
+  if (wrong.length === 0) return;
+  throw new RangeError(
+    `planConversion: spend auto needs ${wrong.map(([must]) => must).join(', ')}.`,
+  );
 }
 
 /** What has no key in the reference's config would be lost without a word. */

@@ -1,12 +1,13 @@
 /** Calibrate a layer, choose its rotary pairs, and factor what is no longer rotated. */
 import { loadDecoderLayer } from '@mha2mla/mla-runtime';
 import { attentionWeights } from './attention-weights';
-import { calibrateLayer } from './calibrate-layer';
+import { type CalibrateOptions, calibrateLayer, type LayerCalibration } from './calibrate-layer';
 import { choosePairs } from './choose-pairs';
 import type { LayerJob } from './convert-layer';
 import { factorAttention } from './factor-attention';
 import { fitUnrotation } from './fit-unrotation';
 import { readAttention, storedLayer } from './layer-source';
+import type { LayerWeights } from './layer-weights';
 import { scorePairs } from './score-pairs';
 import { splitAttention } from './split-attention';
 
@@ -31,11 +32,19 @@ export async function factorLayer(job: FactorLayerJob) {
  * attention are not held while factors are computed.
  */
 async function splitLayer(job: FactorLayerJob) {
-  const { source, plan, index, signal } = job;
-  const config = source.config.decoder;
-  const weights = await readAttention(source, storedLayer(source, index));
-  const calibration = plan.needsCalibration ? await calibrate(job) : undefined;
+  const weights = await readAttention(job.source, storedLayer(job.source, job.index));
+  const calibration = job.plan.needsCalibration ? await calibrate(job) : undefined;
   if (calibration) await job.onCalibrated?.(calibration);
+  return { ...(await splitCalibrated(job, weights, calibration)), moments: calibration?.moments };
+}
+
+/** Choose a layer's pairs, and put what keeps its rotation apart from what is then factored. */
+export async function splitCalibrated(
+  { source, plan, index, signal }: FactorLayerJob,
+  weights: LayerWeights,
+  calibration: LayerCalibration | undefined,
+) {
+  const config = source.config.decoder;
   const scores = await scorePairs(config, plan, calibration?.samples ?? [], signal);
   const pairs = choosePairs(config, plan, index, scores);
   const unrotation = await fitUnrotation(config, plan, pairs, calibration, signal);
@@ -43,11 +52,14 @@ async function splitLayer(job: FactorLayerJob) {
   const attention = calibration?.attention;
   const outputWeights =
     attention && (await attentionWeights(config, weights, pairs, unrotation, attention));
-  return { pairs, scores, split, moments: calibration?.moments, outputWeights };
+  return { pairs, scores, unrotation, split, outputWeights };
 }
 
 /** See what the original layer does to the samples. */
-async function calibrate({ source, plan, batches, index, signal }: FactorLayerJob) {
+export async function calibrate(
+  { source, plan, batches, index, signal }: FactorLayerJob,
+  options: Partial<CalibrateOptions> = {},
+) {
   const config = source.config.decoder;
   const original = await loadDecoderLayer(config, source.weights, index);
   try {
@@ -58,6 +70,7 @@ async function calibrate({ source, plan, batches, index, signal }: FactorLayerJo
       attention: plan.init === 'attention' && plan.factor !== 'none',
       advance: plan.propagate === 'original',
       signal,
+      ...options,
     });
   } finally {
     original.dispose();

@@ -57,7 +57,7 @@ export async function headEffects(
 }
 
 /** [T, K * V] as [N, T, V]. */
-function valuesOfHeads(
+export function valuesOfHeads(
   { numAttentionHeads, numKeyValueHeads }: DecoderConfig,
   value: tf.Tensor2D,
 ): tf.Tensor3D {

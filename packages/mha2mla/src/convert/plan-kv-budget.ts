@@ -10,10 +10,14 @@ const ROUNDING = 1 + 1e-12;
 
 export type BudgetedForm = Pick<ConversionPlan, 'factor' | 'groups' | 'decouple' | 'cache'>;
 
+/** Bytes a token of the original's cache, in 16 bits. */
+export function originalBytes(config: DecoderConfig): number {
+  return cacheBytesPerToken(config, { shape: () => undefined }).text;
+}
+
 /** Bytes a token that a budget allows over all layers, half vision and half text. */
 export function budgetBytes(config: DecoderConfig, kvBudget: number): number {
-  const original = cacheBytesPerToken(config, { shape: () => undefined });
-  return original.text * kvBudget * ROUNDING;
+  return originalBytes(config) * kvBudget * ROUNDING;
 }
 
 /**
@@ -33,11 +37,7 @@ export function planKvBudget(
     );
   }
   const budget = budgetBytes(config, kvBudget);
-  const least = ropeDims.map((ropeDim) => {
-    const latent = bytesOf(config, form, ropeDim, 1);
-    const rope = latent - bytesOf(config, form, 0, 1);
-    return limitRope ? Math.max(latent, 2 * rope) : latent;
-  });
+  const least = ropeDims.map((ropeDim) => leastBytes(config, { ...form, ropeDim }, limitRope));
   const found = least.findIndex((bytes) => bytes <= budget);
   if (found < 0) {
     // Rounded up, so that the figure works.
@@ -47,14 +47,28 @@ export function planKvBudget(
     );
   }
   const ropeDim = ropeDims[found]!;
-  let rank = widestRank(config, { ...form, ropeDim });
-  while (rank > 1 && bytesOf(config, form, ropeDim, rank) > budget) rank--;
-  return { ropeDim, rank };
+  return { ropeDim, rank: highestThatFits(config, { ...form, ropeDim }, budget) };
+}
+
+type RotaryForm = BudgetedForm & Pick<ConversionPlan, 'ropeDim'>;
+
+/** Bytes a token with which rotary dims leave room for a rank, and take half at most if limited. */
+export function leastBytes(config: DecoderConfig, form: RotaryForm, limitRope: boolean): number {
+  const latent = bytesOfRank(config, form, 1);
+  const rope = latent - bytesOfRank(config, { ...form, ropeDim: 0 }, 1);
+  return limitRope ? Math.max(latent, 2 * rope) : latent;
+}
+
+/** The highest one rank whose bytes a token a budget holds, at least 1. */
+export function highestThatFits(config: DecoderConfig, form: RotaryForm, budget: number): number {
+  let rank = widestRank(config, form);
+  while (rank > 1 && bytesOfRank(config, form, rank) > budget) rank--;
+  return rank;
 }
 
 /** Bytes a token of a conversion with one rank. */
-function bytesOf(config: DecoderConfig, form: BudgetedForm, ropeDim: number, rank: number): number {
+export function bytesOfRank(config: DecoderConfig, form: RotaryForm, rank: number): number {
   const latentRanks = uniformRanks(rank, config.numHiddenLayers);
-  const { vision, text } = plannedCacheBytes(config, { ...form, ropeDim, latentRanks });
+  const { vision, text } = plannedCacheBytes(config, { ...form, latentRanks });
   return (vision + text) / 2;
 }

@@ -11,11 +11,29 @@ export function sampleAttention(config: DecoderConfig, sample: AttentionSample):
 }
 
 function weightsOf(config: DecoderConfig, sample: AttentionSample): tf.Tensor3D {
+  const { query, key } = rotatedHeads(config, sample);
+  return attentionOf(config, sample, query, key);
+}
+
+/** Queries [N, L, H] and keys [K, T, H] of a sample, turned by the angles of their rows. */
+export function rotatedHeads(config: DecoderConfig, sample: AttentionSample) {
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   const rows = sample.rowColumn.length;
   const keys = sample.keyCos.length / (headDim / 2);
-  const query = rotate(sample.query, sample.queryCos, sample.querySin, [numAttentionHeads, rows]);
-  const key = rotate(sample.key, sample.keyCos, sample.keySin, [numKeyValueHeads, keys]);
+  return {
+    query: rotate(sample.query, sample.queryCos, sample.querySin, [numAttentionHeads, rows]),
+    key: rotate(sample.key, sample.keyCos, sample.keySin, [numKeyValueHeads, keys]),
+  };
+}
+
+/** The attention [N, L, T] of queries [N, L, H] to keys [K, T, H] that stand where a sample's do. */
+export function attentionOf(
+  { numAttentionHeads, numKeyValueHeads, headDim }: DecoderConfig,
+  sample: AttentionSample,
+  query: tf.Tensor3D,
+  key: tf.Tensor3D,
+): tf.Tensor3D {
+  const [rows, keys] = [query.shape[1], key.shape[1]];
   const grouped = tf.reshape(query, [numKeyValueHeads, -1, headDim]); // [K, G * L, H]
   const scores = tf.mul(tf.matMul(grouped, key, false, true), 1 / Math.sqrt(headDim));
   const mask = new Float32Array(rows * keys);

@@ -24,6 +24,8 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   unrotate?: ConvertOptions['unrotate'];
   rank?: number;
   kvBudget?: number;
+  spend?: ConvertOptions['spend'];
+  check: boolean;
   allocation?: ConvertOptions['allocation'];
   groups: number;
   hadamard?: number;
@@ -90,6 +92,14 @@ export function addConvertOptions(command: Command): Command {
     )
     .addOption(
       convertChoice(
+        'spend',
+        'on',
+        'what --kv-budget buys: rank at the bits of --kv-bits (default), or rank or bits, as a search on --calibration finds better',
+      ),
+    )
+    .option('--no-check', 'let --spend auto predict only, and not ask its best three candidates')
+    .addOption(
+      convertChoice(
         'allocation',
         'form',
         'how --kv-budget is shared by layers and modalities (default measured up to 0.375, with as many KV heads as heads up to 0.15)',
@@ -151,9 +161,9 @@ export function addConvertOptions(command: Command): Command {
 
 export async function convertOptions(flags: ConvertFlags): Promise<ConvertOptions> {
   const { strategy, ropeDim, uniformStart, unrotate, rank, kvBudget, groups, factor, init } = flags;
-  const { mklVariant, mklSplit, visionWeight, sectionQuotas, allocation, hadamard } = flags;
+  const { mklVariant, mklSplit, visionWeight, sectionQuotas, allocation, hadamard, spend } = flags;
   return {
-    ...{ mklVariant, mklSplit, visionWeight, sectionQuotas, allocation, hadamard },
+    ...{ mklVariant, mklSplit, visionWeight, sectionQuotas, allocation, hadamard, spend },
     ...{ strategy, ropeDim, uniformStart, unrotate, rank, kvBudget, groups, factor, init },
     propagate: flags.propagate,
     videoAsText: flags.videoAsText,
@@ -179,7 +189,7 @@ async function readRanks(path: string): Promise<Uint8Array> {
 /** What decides the result, by the names that the user knows. */
 export async function convertFingerprint(
   source: VlmSource,
-  { samples, ranks, calibration }: ConvertFlags,
+  { samples, ranks, calibration, check }: ConvertFlags,
   { ranks: _, cache, ...options }: ConvertOptions,
 ): Promise<Record<string, unknown>> {
   const named = Object.entries({ ...options, ...cache, samples }).map(([name, value]) => [
@@ -190,6 +200,7 @@ export async function convertFingerprint(
     command: 'convert',
     MODEL: modelDigest(source),
     ...Object.fromEntries(named),
+    ...(options.spend === 'auto' && { '--no-check': !check }),
     '--ranks': ranks && (await fileDigest(ranks)),
     '--calibration': calibration && (await fileDigest(calibration)),
   };

@@ -110,7 +110,35 @@ test('--kv-budget is kept to in what is written, whatever the bits, and the mode
   await rm(at('budget'), { recursive: true });
 });
 
+test('--spend auto tells what it found and the flags that make the same, and stores it', async () => {
+  const budget = ['--kv-budget', '0.0625', '--spend', 'auto', '--rope-dim', '4'];
+  const { status, stdout } = await convert('auto', ...budget, ...CALIBRATION);
+  expect(status).toBe(0);
+  const [head, ...lines] = stdout.split('\n');
+  expect(head).toMatch(/^ +kv bits +rope bits +rope dims +rank +bytes +predicted +nll$/);
+  const { spending, cacheBytesPerToken } = JSON.parse(
+    await readFile(at('auto/report.json'), 'utf8'),
+  );
+  const { kvBits, ropeBits, kvBudget } = spending.candidates[spending.chosen];
+  expect(lines.findIndex((line) => line.startsWith('> '))).toBe(spending.chosen);
+  expect(stdout).toContain(
+    `--kv-budget ${kvBudget} --allocation uniform --rope-dim 4 --kv-bits ${kvBits} --rope-bits ${ropeBits}\n`,
+  );
+  const asked = spending.candidates.filter(({ nll }: { nll?: number }) => nll !== undefined);
+  expect(asked).toHaveLength(3);
+  for (const { nll } of asked) {
+    expect(nll).toBeGreaterThanOrEqual(spending.candidates[spending.chosen].nll);
+  }
+  const { mha2mla } = JSON.parse(await readFile(at('auto/config.json'), 'utf8'));
+  expect(mha2mla.cache).toMatchObject({ kv_bits: kvBits, rope_bits: ropeBits });
+  const share = cacheBytesPerToken.converted / cacheBytesPerToken.original;
+  expect(share).toBeLessThanOrEqual(0.0625);
+  await rm(at('auto'), { recursive: true });
+}, 240_000);
+
 test.each([
+  [['--kv-budget', '0.25', '--spend', 'auto', '--kv-bits', '4'], /needs no kvBits/],
+  [['--kv-budget', '0.25', '--spend', 'auto', '--dry-run'], /--dry-run needs bits that are known/],
   [
     ['--kv-budget', '0.25', '--rank', '8'],
     /kvBudget chooses the ranks of latents, got rank=8, too/,

@@ -3,7 +3,7 @@ import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { assertUnfactored } from '../../convert/assert-unfactored';
 import type { ConversionReport } from '../../convert/conversion-report';
 import { convertModel } from '../../convert/convert-model';
-import { type ConversionPlan, planConversion } from '../../convert/convert-options';
+import { planConversion } from '../../convert/convert-options';
 import { sharesOut } from '../../convert/plan-ranks';
 import { rankFileOf } from '../../convert/rank-file-of';
 import { factorPool } from '../../node/factor-pool';
@@ -11,7 +11,9 @@ import { folderOutput } from '../../node/folder-output';
 import { withModelFolder } from '../../node/open-model';
 import { useBackend } from '../../node/register-backends';
 import { spillHidden } from '../../node/spill-hidden';
+import { type CandidateCheck, candidateCheck } from '../candidate-check';
 import type { Context } from '../context';
+import { describeSpending } from '../describe-spending';
 import { loadCalibration } from '../load-calibration';
 import type { AddCommand } from '../program';
 import { assertRanksPlace, saveRanks } from '../save-ranks';
@@ -43,12 +45,22 @@ export const addConvert: AddCommand = (program, contextOf) => {
         const chosen = await convertOptions(flags);
         asUsage(() => assertUnfactored(source));
         const plan = asUsage(() => planConversion(source.config.decoder, chosen));
+        const searches = chosen.spend === 'auto';
+        if (flags.dryRun && searches) {
+          throw new UsageError(
+            'convert: --dry-run needs bits that are known, got --spend auto. Give --kv-bits and --rope-bits.',
+          );
+        }
         const calibration = plan.needsCalibration
           ? await loadCalibration(source, calibrationFile(flags), flags.samples, context)
           : [];
+        const { likelihood, unchecked } = searches
+          ? await candidateCheck(source, calibrationFile(flags), flags, context)
+          : ({} as CandidateCheck);
         await useBackend(flags.backend);
         const options = {
           ...chosen,
+          likelihood,
           calibration,
           factorize: factorPool({ workers: flags.workers }),
           signal: context.signal,
@@ -63,7 +75,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
         const hidden = spillHidden({ folder: output.path, aboveBytes });
         try {
           context.resumable();
-          showStart(context, source, plan);
+          showStart(context, source, searches ? 'search' : sharesOut(plan) ? 'measure' : 'convert');
           const { progress: onProgress } = context.terminal;
           const run = { ...options, keepHidden: hidden.keep, onProgress };
           const report = await convertModel(source, output, run);
@@ -71,7 +83,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
             const { headDim } = source.config.decoder;
             await saveRanks(flags.saveRanks, rankFileOf(report.layers, headDim));
           }
-          context.result(documentOf(report), () => describe(report));
+          context.result(documentOf(report), () => describe(report, unchecked));
         } finally {
           await hidden.close();
           await output.close();
@@ -80,8 +92,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
     });
 };
 
-function showStart({ terminal }: Context, { config }: VlmSource, plan: ConversionPlan): void {
-  const phase = sharesOut(plan) ? 'measure' : 'convert';
+function showStart({ terminal }: Context, { config }: VlmSource, phase: string): void {
   terminal.progress({ phase, loaded: 0, total: config.decoder.numHiddenLayers });
 }
 
@@ -103,7 +114,8 @@ function documentOf(report: ConversionReport): Record<string, unknown> {
   return { ...report, layers };
 }
 
-function describe({ layers, cacheBytesPerToken }: ConversionReport): string {
+function describe(report: ConversionReport, unchecked?: string): string {
+  const { layers, cacheBytesPerToken, spending, options } = report;
   const side = (
     name: string,
     part: { retainedEnergy: number; relativeError: number } | undefined,
@@ -113,6 +125,7 @@ function describe({ layers, cacheBytesPerToken }: ConversionReport): string {
       : '';
   const { original, converted } = cacheBytesPerToken;
   return [
+    ...(spending ? [describeSpending(spending, options.allocation, unchecked)] : []),
     ...layers.map(
       ({ layer, vision, text }) => `layer ${layer}${side('vision', vision)}${side('text', text)}`,
     ),

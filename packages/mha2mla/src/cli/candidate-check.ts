@@ -1,0 +1,42 @@
+/** Whether a search may ask its candidates, and how. */
+import { dtypeBits } from '@mha2mla/checkpoint';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { ConvertRunOptions } from '../convert/convert-model';
+import { likelihoodOverCache } from '../evaluate/likelihood-over-cache';
+import { loadQuestions } from '../node/load-data';
+import type { Context } from './context';
+import { gibibytes } from './quantities';
+
+export interface CandidateCheck {
+  likelihood?: ConvertRunOptions['likelihood'];
+  /** Why nothing is asked. */
+  unchecked?: string;
+}
+
+/**
+ * @param file of the calibration samples.
+ * @returns how likely the samples' answers are, or why nothing is asked.
+ */
+export async function candidateCheck(
+  source: VlmSource,
+  file: string,
+  { samples, check }: { samples: number; check: boolean },
+  { signal }: Pick<Context, 'signal'>,
+): Promise<CandidateCheck> {
+  if (!check) return { unchecked: '--no-check' };
+  if (file.endsWith('.safetensors')) return { unchecked: 'the samples tell no answers apart' };
+  const needed = bytesInMemory(source);
+  const free = process.availableMemory();
+  if (needed > free) {
+    return { unchecked: `it takes ${gibibytes(needed)} of memory, ${gibibytes(free)} are free` };
+  }
+  const questions = await loadQuestions(file, samples);
+  return { likelihood: (candidate) => likelihoodOverCache(candidate, questions, { signal }) };
+}
+
+/** A converted model as it is stored, and its weights in f32; latents take no more than they replace. */
+function bytesInMemory({ checkpoint }: VlmSource): number {
+  return [...checkpoint.tensors.values()].reduce((sum, { shape, dtype }) => {
+    return sum + shape.reduce((a, b) => a * b, 1) * (4 + dtypeBits(dtype) / 8);
+  }, 0);
+}
