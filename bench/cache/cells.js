@@ -28,6 +28,7 @@ const SMALL = [
   form('affine', 4, { ropeBits: 4 }),
   form('lloyd-max', 4, { ropeBits: 4 }),
   form('lloyd-max', 2, { ropeBits: 4 }),
+  form('kivi', 4, { ropeBits: 4 }),
 ];
 const ROTARY = [
   form('affine', 8, { ropeBits: 16 }),
