@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { memoryStore } from '@mha2mla/checkpoint';
 import { openVlm } from '@mha2mla/vlm-adapters';
-import { calibrationBatches, convertModel, likelihoodOverCache, memoryOutput } from 'mha2mla';
+import { askOverCache, calibrationBatches, convertModel, memoryOutput } from 'mha2mla';
 import { FAMILIES, loadQuestions, useBackend } from 'mha2mla/node';
 import { MeasuredModel } from '../ablation/measured-model.js';
 import { MODELS } from '../ablation/questions.js';
@@ -28,10 +28,10 @@ const measured = await MeasuredModel.load(values.model, PICTURES);
 const { source, processor } = measured;
 const samples = await loadQuestions(join(MODELS, 'scenes/calibration.jsonl'), SAMPLES);
 const calibration = await calibrationBatches(processor, samples);
-const likelihood = (candidate) => likelihoodOverCache(candidate, samples);
+const ask = (candidate) => askOverCache(candidate, samples);
 
 for (const kvBudget of budgets) {
-  const search = await row(kvBudget, 'search', { kvBudget, spend: 'auto', likelihood });
+  const search = await row(kvBudget, 'search', { kvBudget, spend: 'auto', ask });
   await row(kvBudget, 'rank at 16 bits', { kvBudget, cache: { kvBits: 16 } });
   if (values['only-search']) continue;
   const { ropeDim } = search.options;

@@ -6,6 +6,7 @@ test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
     'HealingDiverged',
     'ModelAdapters',
+    'askOverCache',
     'calibrationBatches',
     'convertModel',
     'diagnoseModel',
@@ -15,7 +16,6 @@ test('the package exports these names and no others', () => {
     'healModel',
     'healProgressive',
     'largestLogitChange',
-    'likelihoodOverCache',
     'loadAdapter',
     'memoryOutput',
     'packReferences',

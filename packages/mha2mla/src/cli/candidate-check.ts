@@ -2,20 +2,20 @@
 import { dtypeBits } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { ConvertRunOptions } from '../convert/convert-model';
-import { likelihoodOverCache } from '../evaluate/likelihood-over-cache';
+import { askOverCache } from '../evaluate/ask-over-cache';
 import { loadQuestions } from '../node/load-data';
 import type { Context } from './context';
 import { gibibytes } from './quantities';
 
 export interface CandidateCheck {
-  likelihood?: ConvertRunOptions['likelihood'];
+  ask?: ConvertRunOptions['ask'];
   /** Why nothing is asked. */
   unchecked?: string;
 }
 
 /**
  * @param file of the calibration samples.
- * @returns how likely the samples' answers are, or why nothing is asked.
+ * @returns how the samples' questions are asked, or why nothing is asked.
  */
 export async function candidateCheck(
   source: VlmSource,
@@ -31,7 +31,7 @@ export async function candidateCheck(
     return { unchecked: `it takes ${gibibytes(needed)} of memory, ${gibibytes(free)} are free` };
   }
   const questions = await loadQuestions(file, samples);
-  return { likelihood: (candidate) => likelihoodOverCache(candidate, questions, { signal }) };
+  return { ask: (candidate) => askOverCache(candidate, questions, { signal }) };
 }
 
 /** A converted model as it is stored, and its weights in f32; latents take no more than they replace. */

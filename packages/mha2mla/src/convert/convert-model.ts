@@ -4,6 +4,7 @@
  * shard of the output; a run that was stopped goes on at the layer it had reached.
  */
 import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
+import type { ReferenceScore } from '../evaluate/score-answers';
 import type { ResultOutput } from '../output/result-output';
 import { chooseSpending, type Spending } from '../spend/choose-spending';
 import { assertRoom } from './assert-room';
@@ -34,10 +35,10 @@ export interface ConvertRunOptions extends ConvertOptions {
   /** Where the samples' hidden states are kept. Default in memory; `mha2mla/node` has `spillHidden`. */
   keepHidden?: KeepHidden;
   /**
-   * Nats an answer token of a converted model, over its cache: what a search asks its best candidates
-   * by. Default: it takes what is predicted to be the best.
+   * Scores of answers over a converted model's cache, those of the same questions each time: what a
+   * search asks its best candidates. Default: it takes what is predicted to be the best.
    */
-  likelihood?: (candidate: VlmSource) => Promise<number>;
+  ask?: (candidate: VlmSource) => Promise<readonly ReferenceScore[]>;
   signal?: AbortSignal;
   onProgress?: (progress: {
     phase: 'search' | 'check' | 'measure' | 'convert';

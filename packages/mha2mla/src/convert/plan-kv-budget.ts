@@ -53,7 +53,7 @@ export function planKvBudget(
 type RotaryForm = BudgetedForm & Pick<ConversionPlan, 'ropeDim'>;
 
 /** Bytes a token with which rotary dims leave room for a rank, and take half at most if limited. */
-export function leastBytes(config: DecoderConfig, form: RotaryForm, limitRope: boolean): number {
+function leastBytes(config: DecoderConfig, form: RotaryForm, limitRope: boolean): number {
   const latent = bytesOfRank(config, form, 1);
   const rope = latent - bytesOfRank(config, { ...form, ropeDim: 0 }, 1);
   return limitRope ? Math.max(latent, 2 * rope) : latent;

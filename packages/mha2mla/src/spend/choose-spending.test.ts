@@ -76,13 +76,14 @@ describe('a search on a small model', () => {
 
   test('asks the best three, and takes the likeliest', async () => {
     const asked: unknown[] = [];
-    const likelihood: ConvertRunOptions['likelihood'] = async ({ cache }) => {
+    const ask: ConvertRunOptions['ask'] = async ({ cache }) => {
       asked.push(cache.kvBits);
-      return [3, 2, 2.5][asked.length - 1]!;
+      const nll = [6, 4, 5][asked.length - 1]!;
+      return [0, 1].map((more) => ({ nll: nll + more, tokens: 2, exact: false }));
     };
-    const { report, model } = await convert({ ...search, likelihood });
+    const { report, model } = await convert({ ...search, ask });
     const { candidates, chosen, checked } = report.spending!;
-    expect(candidates.map(({ nll }) => nll)).toEqual([3, 2, 2.5, undefined, undefined]);
+    expect(candidates.map(({ nll }) => nll)).toEqual([3.25, 2.25, 2.75, undefined, undefined]);
     expect(candidates.slice(0, 3).map(({ kvBits }) => kvBits)).toEqual(asked);
     expect([chosen, checked]).toEqual([1, true]);
     expect(model.cache.kvBits).toBe(candidates[1]!.kvBits);

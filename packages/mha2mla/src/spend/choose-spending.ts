@@ -1,6 +1,6 @@
 /**
  * Find what a budget of bytes is best spent on, rank or bits: predict every pair on calibration
- * data, convert the best few in memory, and take the one whose answers are likeliest.
+ * data, convert the best few in memory, and ask whether answers bear the prediction out.
  */
 import { memoryStore } from '@mha2mla/checkpoint';
 import { openVlm, type VlmSource } from '@mha2mla/vlm-adapters';
@@ -9,11 +9,13 @@ import type { ConvertOptions } from '../convert/convert-options';
 import { inlineRunner } from '../convert/inline-runner';
 import { prepareConversion } from '../convert/prepare-conversion';
 import { widestRank } from '../convert/widest-rank';
+import type { ReferenceScore } from '../evaluate/score-answers';
 import { memoryOutput, type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
 import { ranksToMeasure } from './error-curve';
 import { errorsName, measureErrors } from './measure-errors';
 import { candidatesOf, type Prediction, predictCandidates } from './predict-candidates';
 import { ropeDimsToTry } from './rope-dims';
+import { surelyLikeliest } from './surely-likeliest';
 
 /** Candidates that are converted and asked. */
 const CHECKED = 3;
@@ -27,13 +29,14 @@ export interface Spending {
     /** Negative log-likelihood a token of the calibration's answers, over the cache. */
     nll?: number;
   })[];
-  /** Which of them was taken: the likeliest of those that were asked, else the first. */
+  /** Which of them was taken: the first, or one that was asked and found likelier beyond doubt. */
   chosen: number;
   /** Whether any was asked. */
   checked: boolean;
 }
 
 type Fixed = Pick<ConvertOptions, 'kvBudget' | 'ropeDim' | 'allocation' | 'cache' | 'spend'>;
+type Scores = readonly ReferenceScore[];
 type Convert = (output: ResultOutput, options: ConvertRunOptions) => Promise<unknown>;
 
 /**
@@ -70,8 +73,7 @@ export async function chooseSpending(
   }
   const kvBudget = options.kvBudget!;
   const ropeDims = ropeDimsToTry(config, options);
-  const limitRope = options.ropeDim === undefined;
-  const candidates = candidatesOf(config, plan, { kvBudget, ropeDims, limitRope });
+  const candidates = candidatesOf(config, plan, { kvBudget, ropeDims });
   const ranks = new Map<number, number[]>();
   for (const ropeDim of ropeDims) {
     const own = candidates.filter((one) => one.ropeDim === ropeDim);
@@ -86,14 +88,11 @@ export async function chooseSpending(
   const best = predicted.filter(
     ({ kvBits }, i) => predicted.findIndex((one) => one.kvBits === kvBits) === i,
   );
-  const asked = await ask(original, options, best.map(fixedOf), convert);
+  const asked = await askCandidates(original, options, best.map(fixedOf), convert);
   const spending: Spending = {
     kvBudget,
-    candidates: best.map((one, i) => ({
-      ...one,
-      ...(asked[i] !== undefined && { nll: asked[i] }),
-    })),
-    chosen: asked.reduce((least, nll, i) => (nll < asked[least]! ? i : least), 0),
+    candidates: best.map((one, i) => ({ ...one, ...(asked[i] && { nll: nllOf(asked[i]) }) })),
+    chosen: surelyLikeliest(asked),
     checked: asked.length > 0,
   };
   await writeJson(output, FOUND, spending);
@@ -101,20 +100,26 @@ export async function chooseSpending(
 }
 
 /** Convert the first few in memory, one after the other, and ask them. */
-async function ask(
+async function askCandidates(
   original: VlmSource,
-  { likelihood, onProgress, ...options }: ConvertRunOptions,
+  { ask, onProgress, ...options }: ConvertRunOptions,
   candidates: readonly Fixed[],
   convert: Convert,
-): Promise<number[]> {
-  const asked: number[] = [];
-  const few = likelihood ? candidates.slice(0, CHECKED) : [];
+): Promise<Scores[]> {
+  const asked: Scores[] = [];
+  const few = ask ? candidates.slice(0, CHECKED) : [];
   for (const [i, candidate] of few.entries()) {
     onProgress?.({ phase: 'check', loaded: i, total: few.length });
     const made = memoryOutput();
     await convert(made, { ...options, ...candidate });
     const families = [original.family];
-    asked.push(await likelihood!(await openVlm(memoryStore(made.files), { families })));
+    asked.push(await ask!(await openVlm(memoryStore(made.files), { families })));
   }
   return asked;
+}
+
+/** Nats a token of all answers. */
+function nllOf(scores: Scores): number {
+  const sum = (key: 'nll' | 'tokens') => scores.reduce((total, one) => total + one[key], 0);
+  return sum('nll') / sum('tokens');
 }

@@ -33,13 +33,13 @@ const layers = [layerOf(1), layerOf(3)];
 
 describe('candidates of a budget', () => {
   const found = (kvBudget: number) => {
-    const candidates = candidatesOf(config, plan, { kvBudget, ropeDims, limitRope: true });
+    const candidates = candidatesOf(config, plan, { kvBudget, ropeDims });
     return predictCandidates(config, plan, candidates, layers);
   };
 
   test('take no more bytes than it, and a rank more would', () => {
     const kvBudget = 0.17;
-    const candidates = candidatesOf(config, plan, { kvBudget, ropeDims, limitRope: true });
+    const candidates = candidatesOf(config, plan, { kvBudget, ropeDims });
     expect(new Set(candidates.map(({ kvBits, ropeBits }) => `${kvBits} ${ropeBits}`)).size).toBe(
       15,
     );

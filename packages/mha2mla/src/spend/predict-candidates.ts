@@ -5,7 +5,6 @@ import {
   budgetBytes,
   bytesOfRank,
   highestThatFits,
-  leastBytes,
   originalBytes,
 } from '../convert/plan-kv-budget';
 import { widestRank } from '../convert/widest-rank';
@@ -28,15 +27,14 @@ export interface Prediction extends Candidate {
   predictedError: number;
 }
 
-/** The widest that a budget allows of each form and number of rotary dims. */
+/**
+ * The widest that a budget allows of each form and number of rotary dims, however much of it these
+ * take: predictions know what they are worth.
+ */
 export function candidatesOf(
   config: DecoderConfig,
   plan: ConversionPlan,
-  {
-    kvBudget,
-    ropeDims,
-    limitRope,
-  }: { kvBudget: number; ropeDims: readonly number[]; limitRope: boolean },
+  { kvBudget, ropeDims }: { kvBudget: number; ropeDims: readonly number[] },
 ): Candidate[] {
   // All layers are alike: a search is of one setting for all.
   const layer = { ...config, numHiddenLayers: 1 };
@@ -44,7 +42,7 @@ export function candidatesOf(
   return cacheForms(plan.cache).flatMap((bits) =>
     ropeDims.flatMap((ropeDim): Candidate[] => {
       const form = { ...plan, ropeDim, cache: { ...plan.cache, ...bits } };
-      if (widestRank(config, form) < 1 || leastBytes(layer, form, limitRope) > budget) return [];
+      if (widestRank(config, form) < 1 || bytesOfRank(layer, form, 1) > budget) return [];
       const rank = highestThatFits(layer, form, budget);
       const bytesPerToken = config.numHiddenLayers * bytesOfRank(layer, form, rank);
       return [{ ...bits, ropeDim, rank, bytesPerToken, kvBudget }];

@@ -54,13 +54,13 @@ export const addConvert: AddCommand = (program, contextOf) => {
         const calibration = plan.needsCalibration
           ? await loadCalibration(source, calibrationFile(flags), flags.samples, context)
           : [];
-        const { likelihood, unchecked } = searches
+        const { ask, unchecked } = searches
           ? await candidateCheck(source, calibrationFile(flags), flags, context)
           : ({} as CandidateCheck);
         await useBackend(flags.backend);
         const options = {
           ...chosen,
-          likelihood,
+          ask,
           calibration,
           factorize: factorPool({ workers: flags.workers }),
           signal: context.signal,

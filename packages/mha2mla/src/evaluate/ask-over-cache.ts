@@ -3,36 +3,33 @@ import type { Question } from '../data/question';
 import { questionRows } from '../data/question-rows';
 import { embedReferences } from './embed-references';
 import { packReferences } from './pack-references';
+import type { ReferenceScore } from './score-answers';
 import { scoreOverCache } from './score-over-cache';
 
 /** Pictures that run together: a few megabytes of scores. */
 const ROWS = 8;
 
 /**
- * How likely a model finds reference answers that it reads its questions for from the cache, as the
- * cache is stored.
- * @returns negative log-likelihood a token of the answers, end tokens included.
+ * Load a model and score reference answers over its cache, as the model's config has it stored.
+ * @returns a score of each question, those about one picture together.
  * @throws the signal's reason when aborted.
  */
-export async function likelihoodOverCache(
+export async function askOverCache(
   source: VlmSource,
   questions: readonly Question[],
   { signal }: { signal?: AbortSignal } = {},
-): Promise<number> {
+): Promise<ReferenceScore[]> {
   const processor = await source.family.loadProcessor(source.config, source.store);
   const model = await VisionLanguageModel.load(source, { signal });
   const rows = questionRows(questions);
-  const total = { nll: 0, tokens: 0 };
+  const all: ReferenceScore[] = [];
   try {
     for (let start = 0; start < rows.length; start += ROWS) {
       const packed = await packReferences(source, processor, rows.slice(start, start + ROWS));
       const embedded = embedReferences(model, packed);
       try {
         const { scores } = await scoreOverCache(model, embedded, source.cache, { signal });
-        for (const { nll, tokens } of scores) {
-          total.nll += nll;
-          total.tokens += tokens;
-        }
+        all.push(...scores);
       } finally {
         embedded.dispose();
       }
@@ -40,5 +37,5 @@ export async function likelihoodOverCache(
   } finally {
     model.dispose();
   }
-  return total.nll / total.tokens;
+  return all;
 }
