@@ -137,18 +137,32 @@ function withAllKeys(spec: Exclude<QuantSpec, StaticSpec>): AllKeys {
   return spec;
 }
 
-/** Widths of a token's codes, run by run; each run begins at a word. */
-export function bandsOf(
-  { bits, table }: ResolvedSpec,
-  channels: number,
-): readonly { bits: number; channels: number }[] {
-  return table?.bands ?? [{ bits, channels }];
+/** Codes of one width in a token. */
+export interface BandPlace {
+  bits: number;
+  channels: number;
+  /** The first of the channels. */
+  first: number;
+  /** The word of the token that they begin at. */
+  word: number;
+  /** Words that they take. */
+  words: number;
+}
+
+/** The codes of a token, run by run of one width. */
+export function bandsOf({ bits, table }: ResolvedSpec, channels: number): readonly BandPlace[] {
+  const places: BandPlace[] = [];
+  let [first, word] = [0, 0];
+  for (const band of table?.bands ?? [{ bits, channels }]) {
+    const words = Math.ceil((band.channels * band.bits) / 32);
+    places.push({ ...band, first, word, words });
+    first += band.channels;
+    word += words;
+  }
+  return places;
 }
 
 /** Words of a token's codes. */
 export function codeWords(spec: ResolvedSpec, channels: number): number {
-  return bandsOf(spec, channels).reduce(
-    (sum, band) => sum + Math.ceil((band.channels * band.bits) / 32),
-    0,
-  );
+  return bandsOf(spec, channels).reduce((sum, band) => sum + band.words, 0);
 }

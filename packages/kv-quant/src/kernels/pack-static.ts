@@ -3,18 +3,19 @@
  * channel was given, cut to what its bits hold. Codes alone cannot say that a value was no number,
  * so such values are refused.
  */
+import { bandsOf } from '../quant-spec';
 import { packCodes } from './code-words';
 import { packOp, ROUNDER } from './pack-kernel';
 import { tableRow } from './static-table';
 
 export const packStatic = packOp('PackStatic', (x, layout, words) => {
   const { channels } = layout;
-  const { bands, scales, zeros } = layout.table!;
+  const { scales, zeros } = layout.table!;
+  const bands = bandsOf(layout, channels);
   const codes = new Uint8Array(channels);
-  for (let row = 0, word = 0; row * channels < x.length; row++) {
+  for (let row = 0; row * channels < x.length; row++) {
     const at = tableRow(layout, row);
-    let first = 0;
-    for (const { bits, channels: count } of bands) {
+    for (const { bits, channels: count, first, word } of bands) {
       const levels = 2 ** bits - 1;
       for (let c = first; c < first + count; c++) {
         const value = x[row * channels + c]!;
@@ -26,9 +27,7 @@ export const packStatic = packOp('PackStatic', (x, layout, words) => {
         const steps = Math.fround(Math.fround(value - zeros[at + c]!) / scales[at + c]!);
         codes[c] = Math.min(Math.max(steps, 0), levels) + ROUNDER - ROUNDER;
       }
-      packCodes(codes, first, count, bits, words, word);
-      first += count;
-      word += Math.ceil((count * bits) / 32);
+      packCodes(codes, first, count, bits, words, row * layout.words + word);
     }
   }
 });

@@ -40,30 +40,42 @@ fn largest_of(group : vec3<i32>) -> u32 {
   return largest;
 }`;
 
-/** `code_at(row, c)`: the code of a row's channel, of `BITS` bits. */
-export const CODE_AT = /* wgsl */ `
-fn code_at(row : i32, c : i32) -> u32 {
-  let bit = c * BITS;
-  let at = row * uniforms.words + bit / 32;
+/** `code_in(first, place, bits)`: one of the codes that begin at word `first`. */
+export const CODE_IN = /* wgsl */ `
+fn code_in(first : i32, place : i32, bits : i32) -> u32 {
+  let bit = place * bits;
+  let at = first + bit / 32;
   let shift = u32(bit % 32);
   var code = bitcast<u32>(codes[at]) >> shift;
-  if (shift + u32(BITS) > 32u) { code |= bitcast<u32>(codes[at + 1]) << (32u - shift); }
-  return code & ((1u << u32(BITS)) - 1u);
+  if (shift + u32(bits) > 32u) { code |= bitcast<u32>(codes[at + 1]) << (32u - shift); }
+  return code & ((1u << u32(bits)) - 1u);
 }`;
 
-/** Words of codes, one thread a word, which the codes at its ends may reach over; by `code_for(row, c)`. */
-export const CODE_WORDS = /* wgsl */ `
-fn element(i : i32) -> i32 {
-  let row = i / uniforms.words;
-  let bit = i % uniforms.words * 32;
+/** `code_at(row, c)`: the code of a row's channel, of `BITS` bits. */
+export const CODE_AT = /* wgsl */ `${CODE_IN}
+fn code_at(row : i32, c : i32) -> u32 { return code_in(row * uniforms.words, c, BITS); }`;
+
+/**
+ * `word_of(row, first, count, bits, place)`: a word of the codes of a row's channels, from `first` on
+ * `count`, by `code_for(row, c)`. The codes at its ends may reach over.
+ */
+export const WORD_OF = /* wgsl */ `
+fn word_of(row : i32, first : i32, count : i32, bits : i32, place : i32) -> i32 {
+  let bit = place * 32;
+  let end = min((bit + 31) / bits + 1, count);
   var word = 0u;
-  let end = min((bit + 31) / BITS + 1, uniforms.channels);
-  for (var c = bit / BITS; c < end; c++) {
-    let code = code_for(row, c);
-    let shift = c * BITS - bit;
+  for (var c = bit / bits; c < end; c++) {
+    let code = code_for(row, first + c);
+    let shift = c * bits - bit;
     word |= select(code >> u32(-shift), code << u32(shift), shift >= 0);
   }
   return bitcast<i32>(word);
+}`;
+
+/** Words of codes of `BITS` bits, one thread a word; by `code_for(row, c)`. */
+export const CODE_WORDS = /* wgsl */ `${WORD_OF}
+fn element(i : i32) -> i32 {
+  return word_of(i / uniforms.words, 0, uniforms.channels, BITS, i % uniforms.words);
 }`;
 
 /** What programs of a layout read as uniforms and constants, and what their keys hold of it. */

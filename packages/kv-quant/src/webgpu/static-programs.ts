@@ -4,6 +4,8 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { type PackedLayout, packedShapes } from '../packed-layout';
+import { bandsOf } from '../quant-spec';
+import { CODE_IN, WORD_OF } from './group-places';
 import { SMALL_FLOAT } from './small-float';
 import { runElements, type WebGpuBackend } from './webgpu-kernel';
 
@@ -12,65 +14,50 @@ const TABLE_AT = /* wgsl */ `
 fn table_at(row : i32, c : i32) -> i32 {
   return row / uniforms.tokens * uniforms.channels % uniforms.tableSize + c;
 }
+fn band_of(c : i32) -> vec4<i32> {
+  var band = BANDS[0];
+  for (var k = 1; k < COUNT; k++) { if (c >= BANDS[k].y) { band = BANDS[k]; } }
+  return band;
+}
 fn is_small_at(at : i32) -> bool {
   return is_small(bitcast<u32>(scales[at])) && is_small(bitcast<u32>(zeros[at]) & 0x7fffffffu);
 }`;
 
 const CODES = /* wgsl */ `
-fn code_for(row : i32, c : i32, bits : i32) -> u32 {
+fn code_for(row : i32, c : i32) -> u32 {
   let at = table_at(row, c);
   let value = bitcast<u32>(x[row * uniforms.channels + c]);
   if ((value & 0x7fffffffu) > 0x7f800000u) { return 0u; } // NaN
   let small = is_small_at(at) && is_small(value & 0x7fffffffu);
   let d = lifted(value, small) - lifted(bitcast<u32>(zeros[at]), small);
   if (d <= 0.0) { return 0u; }
-  let levels = f32((1 << u32(bits)) - 1);
+  let levels = f32((1 << u32(band_of(c).x)) - 1);
   return u32(round(min(d / lifted(bitcast<u32>(scales[at]), small), levels)));
 }
 
 fn element(i : i32) -> i32 {
-  let row = i / uniforms.words;
   let place = i % uniforms.words;
   var band = BANDS[0];
   for (var k = 1; k < COUNT; k++) {
     if (BANDS[k].x > 0 && (band.x == 0 || place >= BANDS[k].w)) { band = BANDS[k]; }
   }
-  let bit = (place - band.w) * 32;
-  let end = min((bit + 31) / band.x + 1, band.z);
-  var word = 0u;
-  for (var c = bit / band.x; c < end; c++) {
-    let code = code_for(row, band.y + c, band.x);
-    let shift = c * band.x - bit;
-    word |= select(code >> u32(-shift), code << u32(shift), shift >= 0);
-  }
-  return bitcast<i32>(word);
-}`;
-
-const CODE_AT = /* wgsl */ `
-fn code_at(row : i32, c : i32, band : vec4<i32>) -> u32 {
-  let bit = (c - band.y) * band.x;
-  let at = row * uniforms.words + band.w + bit / 32;
-  let shift = u32(bit % 32);
-  var code = bitcast<u32>(codes[at]) >> shift;
-  if (i32(shift) + band.x > 32) { code |= bitcast<u32>(codes[at + 1]) << (32u - shift); }
-  return code & ((1u << u32(band.x)) - 1u);
+  return word_of(i / uniforms.words, band.y, band.z, band.x, place - band.w);
 }`;
 
 /** Where no band has bits there is no buffer to read. */
-const NO_CODES = 'fn code_at(row : i32, c : i32, band : vec4<i32>) -> u32 { return 0u; }';
+const NO_CODES = 'fn code_in(first : i32, place : i32, bits : i32) -> u32 { return 0u; }';
 
 const VALUES = /* wgsl */ `
 fn element(i : i32) -> f32 {
   let row = i / uniforms.channels;
   let c = i % uniforms.channels;
   let at = table_at(row, c);
-  var band = BANDS[0];
-  for (var k = 1; k < COUNT; k++) { if (c >= BANDS[k].y) { band = BANDS[k]; } }
+  let band = band_of(c);
   if (band.x == 0) { return zeros[at]; }
   let small = is_small_at(at);
   let zero = lifted(bitcast<u32>(zeros[at]), small);
   let scale = lifted(bitcast<u32>(scales[at]), small);
-  return bitcast<f32>(lowered(f32(code_at(row, c, band)) * scale + zero, small));
+  return bitcast<f32>(lowered(f32(code_in(row * uniforms.words + band.w, c - band.y, band.x)) * scale + zero, small));
 }`;
 
 /** @returns words of codes. */
@@ -87,7 +74,7 @@ export function packStatic(
       dtype: 'int32',
       inputs: { x, ...table },
       integers,
-      code: constants + SMALL_FLOAT + TABLE_AT + CODES,
+      code: constants + SMALL_FLOAT + TABLE_AT + WORD_OF + CODES,
     }),
   );
 }
@@ -107,7 +94,7 @@ export function unpackStatic(
       dtype: 'float32',
       inputs: { ...held, ...table },
       integers,
-      code: constants + SMALL_FLOAT + TABLE_AT + (layout.words > 0 ? CODE_AT : NO_CODES) + VALUES,
+      code: constants + SMALL_FLOAT + TABLE_AT + (layout.words > 0 ? CODE_IN : NO_CODES) + VALUES,
     }),
   );
 }
@@ -122,18 +109,15 @@ function withTable({ table }: PackedLayout, run: (tensors: Table) => tf.TensorIn
 }
 
 /** `BANDS[k]`: bits, first channel, channels and first word of each. */
-function describe({ channels, tokens, words, table }: PackedLayout) {
-  const { bands, scales } = table!;
-  let [first, word] = [0, 0];
-  const rows = bands.map(({ bits, channels: count }) => {
-    const row = `vec4(${bits}, ${first}, ${count}, ${word})`;
-    first += count;
-    word += Math.ceil((count * bits) / 32);
-    return row;
-  });
+function describe(layout: PackedLayout) {
+  const { channels, tokens, words, table } = layout;
+  const bands = bandsOf(layout, channels);
+  const rows = bands.map(
+    ({ bits, first, channels: count, word }) => `vec4(${bits}, ${first}, ${count}, ${word})`,
+  );
   return {
     key: bands.map((band) => `${band.bits}x${band.channels}`).join(),
-    integers: { channels, tokens, words, tableSize: scales.length },
+    integers: { channels, tokens, words, tableSize: table!.scales.length },
     constants: `const COUNT = ${rows.length};\nvar<private> BANDS : array<vec4<i32>, ${rows.length}> = array(${rows});\n`,
   };
 }
