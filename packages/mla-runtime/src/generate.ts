@@ -3,25 +3,19 @@
  * time. Yields as it goes; leaving the loop, an error or an abort frees the cache. A cache that is
  * handed in is gone on from, and left with all that was said but each row's last token.
  */
-import * as tf from '@tensorflow/tfjs-core';
 import type { CacheOptions } from './cache/cache-options';
 import { DecoderCache } from './cache/decoder-cache';
 import { sequencePositions } from './cache/segment-tokens';
 import { ContextFullError } from './context-full-error';
 import type { Decoder } from './decoder';
+import { type PrefillInputs, prefillLogits } from './prefill-logits';
 import { checkSamplingOptions, type SamplingOptions, sampleToken } from './sample';
 import { seededRandom } from './seeded-random';
-import { prefillStep } from './step';
-import { PADDING, type TokenLayout } from './token-layout';
-import { readValues } from './webgpu/device-failure';
+import { PADDING } from './token-layout';
+import { readAndDispose } from './webgpu/device-failure';
 import { yieldToEventLoop } from './yield-to-event-loop';
 
-export interface GenerateInputs {
-  /** [B, L, D], left-padded; stays the caller's. */
-  inputsEmbeds: tf.Tensor3D;
-  layout: TokenLayout;
-  /** [B * L], or [3 * B * L] for M-RoPE. */
-  positionIds: Int32Array;
+export interface GenerateInputs extends PrefillInputs {
   /** Position of each row's first new token, on every axis. */
   nextPositions: Int32Array;
 }
@@ -52,9 +46,6 @@ export interface GenerateStep {
   logits: Float32Array;
   cache: DecoderCache;
 }
-
-/** A layer of a 7B model then needs some 150 MB beside keys and values, whatever the prompt. */
-const PIECE_LENGTH = 512;
 
 /**
  * @returns a generator of steps; it ends when every row has stopped, or `maxTokens` or
@@ -146,32 +137,6 @@ function chooseTokens(
   });
 }
 
-/** Logits [B * vocabulary] after the prompts' last tokens. */
-async function prefillLogits(
-  decoder: Decoder,
-  { inputsEmbeds, layout, positionIds }: GenerateInputs,
-  cache: DecoderCache,
-  { pieceLength = PIECE_LENGTH, signal, onProgress }: GenerateOptions,
-): Promise<Float32Array> {
-  const step = prefillStep(layout, positionIds, decoder.config);
-  try {
-    const hidden = await decoder.prefill(inputsEmbeds, step, {
-      cache,
-      pieceLength,
-      signal,
-      onProgress,
-    });
-    const logits = tf.tidy(() => {
-      const [batch, length, width] = hidden.shape;
-      return decoder.logits(tf.slice(hidden, [0, length - 1, 0], [batch, 1, width]));
-    });
-    hidden.dispose();
-    return await readAndDispose(logits);
-  } finally {
-    step.dispose();
-  }
-}
-
 async function decodeLogits(
   decoder: Decoder,
   { nextPositions }: GenerateInputs,
@@ -181,12 +146,4 @@ async function decodeLogits(
 ): Promise<Float32Array> {
   const positions = nextPositions.map((position) => position + offset);
   return readAndDispose(decoder.decode(tokens, positions, cache));
-}
-
-async function readAndDispose(tensor: tf.Tensor): Promise<Float32Array> {
-  try {
-    return (await readValues(tensor)) as Float32Array;
-  } finally {
-    tensor.dispose();
-  }
 }

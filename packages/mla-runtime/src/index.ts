@@ -4,6 +4,7 @@ export type {
   PrefillOptions,
   Segment,
 } from './attention/attention';
+export { LATENT_FOLDERS } from './attention/latent-folders';
 export { type CacheBytes, cacheBytesPerToken } from './cache/cache-bytes';
 export {
   CACHE_BITS,
@@ -12,6 +13,7 @@ export {
   type CacheMethod,
   type CacheOptions,
   cacheStorage,
+  fitsLatents,
   fittedBits,
   type LayerCacheBits,
 } from './cache/cache-options';
@@ -27,6 +29,7 @@ export { type GenerateInputs, type GenerateOptions, type GenerateStep, generate 
 export { type LoadDecoderOptions, loadDecoder, loadDecoderLayer } from './load-decoder';
 export { loadProjection } from './load-projection';
 export { lookupEmbeddings } from './lookup-embeddings';
+export { type PrefillInputs, prefillLogits } from './prefill-logits';
 export type { Projection } from './projection';
 export { rmsNorm } from './rms-norm';
 export { applyRotary, type RotaryTable, rotaryAngles, rotaryFrequencies } from './rotary';

@@ -7,11 +7,10 @@ import {
   type CacheOptions,
   type Decoder,
   type DecoderCache,
-  prefillStep,
+  prefillLogits,
   readValues,
   yieldToEventLoop,
 } from '@mha2mla/mla-runtime';
-import * as tf from '@tensorflow/tfjs-core';
 import { type SpeedTrace, speedTrace, traceLayout } from './speed-trace';
 
 export interface SpeedArm {
@@ -104,9 +103,6 @@ interface Filled extends Omit<SpeedArm, 'cache'> {
   cache: DecoderCache;
 }
 
-/** A piece of the prompt at a time, as `generate` takes it. */
-const PIECE_LENGTH = 512;
-
 async function fill(
   arm: SpeedArm,
   trace: SpeedTrace,
@@ -133,26 +129,13 @@ async function runPrefill(
   signal?: AbortSignal,
 ): Promise<void> {
   const end = start + tokens;
-  const step = prefillStep(
-    traceLayout(trace, start, end),
-    positionsOf(decoder, start, end),
-    decoder.config,
-  );
-  const embeds = decoder.embed(trace.ids.slice(start, end), [1, tokens]);
+  const inputsEmbeds = decoder.embed(trace.ids.slice(start, end), [1, tokens]);
+  const layout = traceLayout(trace, start, end);
+  const positionIds = positionsOf(decoder, start, end);
   try {
-    const hidden = await decoder.prefill(embeds, step, {
-      cache,
-      signal,
-      pieceLength: PIECE_LENGTH,
-    });
-    const last = tf.slice(hidden, [0, tokens - 1, 0], [1, 1, -1]);
-    const logits = decoder.logits(last);
-    hidden.dispose();
-    last.dispose();
-    await readValues(logits).finally(() => logits.dispose());
+    await prefillLogits(decoder, { inputsEmbeds, layout, positionIds }, cache, { signal });
   } finally {
-    embeds.dispose();
-    step.dispose();
+    inputsEmbeds.dispose();
   }
 }
 

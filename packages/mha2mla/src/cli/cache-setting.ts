@@ -1,6 +1,6 @@
 /** The cache setting of a run: what the command line says, else what the model was stored with. */
 import type { CacheBytes, CacheOptions } from '@mha2mla/mla-runtime';
-import { cacheBytesPerToken } from '@mha2mla/mla-runtime';
+import { cacheBytesPerToken, fitsLatents } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { CacheFlags } from './shared-options';
 import { asUsage, UsageError } from './usage-error';
@@ -41,7 +41,7 @@ function checkFitted(
 ): void {
   const same = (given: unknown, stored: unknown) =>
     given === undefined || JSON.stringify(given) === JSON.stringify(stored);
-  if (!latentSpecs || (chosen !== 'static' && chosen !== 'bands')) return;
+  if (!latentSpecs || !fitsLatents({ kvMethod: chosen })) return;
   if (same(flags.kvBits, kvBits) && same(flags.kvLayers, layers) && chosen === kvMethod) return;
   throw new UsageError(
     `cacheSetting: latents were fitted by --kv-method ${kvMethod} to their own bits, got others. Leave --kv-bits and --kv-layers out, give another --kv-method, or convert again.`,

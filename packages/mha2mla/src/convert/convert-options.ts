@@ -1,9 +1,8 @@
 /** What a conversion does, with the defaults that measured best. */
-import type { CacheOptions, DecoderConfig } from '@mha2mla/mla-runtime';
+import { type CacheOptions, type DecoderConfig, fitsLatents } from '@mha2mla/mla-runtime';
 import { cacheBlock, parseCacheSetting } from '@mha2mla/vlm-adapters';
 import { smallestForm } from '../spend/cache-forms';
 import { choosePairs } from './choose-pairs';
-import { fitsLatents } from './fit-latents';
 import { checkLatentRanks, type LatentRanks, uniformRankOf, uniformRanks } from './latent-ranks';
 import { withOwnPairs } from './own-pairs';
 import {
@@ -230,7 +229,7 @@ function checkSearch(
     'no kvBits, which it chooses': cache?.kvBits === undefined && cache?.layers === undefined,
     'factor joint': factor === 'joint',
     'no hadamard': hadamard === undefined,
-    'a kvMethod that fits nothing': cache?.kvMethod !== 'static' && cache?.kvMethod !== 'bands',
+    'a kvMethod that fits nothing': !fitsLatents(cache ?? {}),
     'layout extended': layout !== 'reference',
   }).filter(([, holds]) => !holds);
   if (wrong.length === 0) return;

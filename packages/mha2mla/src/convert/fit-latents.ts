@@ -8,6 +8,7 @@ import {
   type CacheOptions,
   type DecoderLayer,
   fittedBits,
+  LATENT_FOLDERS,
   type PrefillStep,
   type Segment,
 } from '@mha2mla/mla-runtime';
@@ -18,19 +19,8 @@ import { modalityMask } from './modality-mask';
 /** Tokens that a fit looks at: a clipped range then lies within a few percent of its best. */
 const MOST_TOKENS = 2048;
 
-const FOLDER: Record<Segment, string> = {
-  all: 'kv_proj',
-  vision: 'kv_proj_img',
-  text: 'kv_proj_text',
-};
-
 /** Rows of latents by segment, [tokens][C]. */
 export type LatentRows = Map<Segment, Float32Array[]>;
-
-/** Whether any layer's latents are to be fitted. */
-export function fitsLatents(cache: CacheOptions): boolean {
-  return cache.kvMethod === 'static' || cache.kvMethod === 'bands';
-}
 
 /**
  * Run a converted layer, and keep latents that it would cache.
@@ -48,7 +38,7 @@ export async function prefillKeepingLatents(
   const output = layer.prefill(states, step, {
     observe: ({ input }) => {
       for (const segment of layer.attention.segments) {
-        const down = layer.projections.get(`self_attn.${FOLDER[segment]}.down_kv`)!;
+        const down = layer.projections.get(`self_attn.${LATENT_FOLDERS[segment]}.down_kv`)!;
         latents.set(segment, tf.keep(down.apply(input)));
       }
     },
@@ -88,7 +78,7 @@ export function fitLatents(
     for (const [i, row] of own.entries()) samples.set(row, i * width);
     specs[segment] = fitStatic(samples, width / groups, {
       ...{ bits, bands: cache.kvMethod === 'bands', heads: groups },
-      costs: upNorms(weights, `self_attn.${FOLDER[segment]}`, width, groups),
+      costs: upNorms(weights, `self_attn.${LATENT_FOLDERS[segment]}`, width, groups),
     });
   }
   return specs;

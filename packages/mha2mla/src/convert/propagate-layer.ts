@@ -2,6 +2,7 @@
 import type { Dtype } from '@mha2mla/checkpoint';
 import {
   type DecoderConfig,
+  fitsLatents,
   loadDecoderLayer,
   type WeightReader,
   yieldToEventLoop,
@@ -9,7 +10,7 @@ import {
 import type { RopePairs } from '@mha2mla/partial-rope';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { LayerJob } from './convert-layer';
-import { fitLatents, fitsLatents, type LatentRows, prefillKeepingLatents } from './fit-latents';
+import { fitLatents, type LatentRows, prefillKeepingLatents } from './fit-latents';
 import { withHidden } from './hidden-states';
 import { keptReader, readAttention, storedLayer } from './layer-source';
 import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';

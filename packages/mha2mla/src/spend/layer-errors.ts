@@ -2,7 +2,7 @@
  * What a layer loses by each choice of rotary dims, rank and bits, on the activations of the
  * original. Bits of rotary keys are taken to know nothing of the rest, and add up with it.
  */
-import { cacheStorage } from '@mha2mla/mla-runtime';
+import { cacheStorage, LATENT_FOLDERS } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
 import { attentionShares } from '../convert/attention-shares';
 import type { LayerCalibration } from '../convert/calibrate-layer';
@@ -120,8 +120,8 @@ function fewSamples({ samples, inputs }: LayerCalibration) {
 }
 
 function foldersOf({ decouple }: ConversionPlan): Record<Modality, string> {
-  const [vision, text] = decouple ? ['kv_proj_img', 'kv_proj_text'] : ['kv_proj', 'kv_proj'];
-  return { vision: `self_attn.${vision}`, text: `self_attn.${text}` };
+  const folder = (modality: Modality) => `self_attn.${LATENT_FOLDERS[decouple ? modality : 'all']}`;
+  return { vision: folder('vision'), text: folder('text') };
 }
 
 /** How a part of each modality's segment is stored. */

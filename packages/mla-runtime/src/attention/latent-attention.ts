@@ -20,19 +20,13 @@ import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
 import { groupedApply } from './grouped-apply';
 import type { HeadShape } from './head-shape';
+import { LATENT_FOLDERS } from './latent-folders';
 import { byModality } from './modality';
 import { headsAsQueries, queriesAsHeads } from './queries-as-heads';
 import { rotaryBiasMatrix, rotaryBiasScores, rotatedBias } from './rotary-bias';
 import { projectRotary } from './rotary-projections';
 import { addOffset } from './softmax-over-blocks';
 import { rowsOf, tokensLike } from './views';
-
-/** Folder of a segment's projections on disk. */
-const FOLDER: Record<Segment, string> = {
-  all: 'kv_proj',
-  vision: 'kv_proj_img',
-  text: 'kv_proj_text',
-};
 
 export class LatentAttention implements Attention {
   readonly segments: readonly Segment[];
@@ -227,7 +221,7 @@ export class LatentAttention implements Attention {
   }
 
   private projection(segment: Segment, name: string): Projection {
-    return projectionOf(this.projections, `${FOLDER[segment]}.${name}`);
+    return projectionOf(this.projections, `${LATENT_FOLDERS[segment]}.${name}`);
   }
 }
 

@@ -7,6 +7,7 @@
 import { bytesPerToken } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
 import { headShape } from '../attention/head-shape';
+import { LATENT_FOLDERS } from '../attention/latent-folders';
 import type { DecoderConfig } from '../decoder-config';
 import type { WeightReader } from '../weight-reader';
 import { type CacheOptions, cacheStorage, checkCacheOptions, fittedBits } from './cache-options';
@@ -50,9 +51,8 @@ function layerBytes(
     return bytesPerToken(spec, channels);
   };
   const name = `layers.${layer}.self_attn`;
-  const folder = modality === 'vision' ? 'kv_proj_img' : 'kv_proj_text';
-  const own = latentWidth(weights, `${name}.${folder}`);
-  const shared = latentWidth(weights, `${name}.kv_proj`);
+  const own = latentWidth(weights, `${name}.${LATENT_FOLDERS[modality]}`);
+  const shared = latentWidth(weights, `${name}.${LATENT_FOLDERS.all}`);
   const latent = own ?? shared;
   if (!config.mla || latent === undefined) {
     return numKeyValueHeads * (bytes('all', 'key', headDim) + bytes('all', 'value', headDim));

@@ -50,15 +50,19 @@ export interface CacheOptions extends LayerCacheBits {
 
 const PARTS = ['key', 'value', 'kvLatent', 'kPe'];
 
+/** Whether latents are stored by scales that a conversion fitted. */
+export function fitsLatents({ kvMethod }: Pick<CacheOptions, 'kvMethod'>): boolean {
+  return kvMethod === 'static' || kvMethod === 'bands';
+}
+
 /** Bits to which a segment's latents in a layer are fitted, on average; `undefined` where they are not. */
 export function fittedBits(
   layer: number,
   segment: Segment,
   options: CacheOptions,
 ): 2 | 3 | 4 | 8 | undefined {
-  const { kvMethod, layers } = options;
-  if (kvMethod !== 'static' && kvMethod !== 'bands') return undefined;
-  const bits = kvBitsOf(segment, layers?.[layer] ?? options);
+  if (!fitsLatents(options)) return undefined;
+  const bits = kvBitsOf(segment, options.layers?.[layer] ?? options);
   return bits === 16 ? undefined : bits;
 }
 

@@ -41,6 +41,15 @@ export async function readValues(tensor: tf.Tensor): Promise<Float32Array | Int3
   }
 }
 
+/** The same of a tensor that nobody needs any more. */
+export async function readAndDispose(tensor: tf.Tensor): Promise<Float32Array> {
+  try {
+    return (await readValues(tensor)) as Float32Array;
+  } finally {
+    tensor.dispose();
+  }
+}
+
 /** @throws Error with what the device has reported since it was last asked. */
 export function throwFailure(device: GPUDevice | undefined, cause?: unknown): void {
   const messages = device && failures.get(device)?.splice(0);
