@@ -1,9 +1,9 @@
 /** Whether a search may ask its candidates, and how. */
-import { dtypeBits } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { ConvertRunOptions } from '../convert/convert-model';
 import { askOverCache } from '../evaluate/ask-over-cache';
 import { loadQuestions } from '../node/load-data';
+import { tensorBytes, tensorElements } from '../output/tensor-sizes';
 import type { Context } from './context';
 import { gibibytes } from './quantities';
 
@@ -36,7 +36,6 @@ export async function candidateCheck(
 
 /** A converted model as it is stored, and its weights in f32; latents take no more than they replace. */
 function bytesInMemory({ checkpoint }: VlmSource): number {
-  return [...checkpoint.tensors.values()].reduce((sum, { shape, dtype }) => {
-    return sum + shape.reduce((a, b) => a * b, 1) * (4 + dtypeBits(dtype) / 8);
-  }, 0);
+  const tensors = [...checkpoint.tensors.values()];
+  return tensorBytes(tensors) + 4 * tensorElements(tensors);
 }

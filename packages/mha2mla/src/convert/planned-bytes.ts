@@ -1,7 +1,8 @@
 /** What a planned conversion will write, from headers alone. */
-import { dtypeBits, type TensorEntry } from '@mha2mla/checkpoint';
+import { dtypeBits } from '@mha2mla/checkpoint';
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
+import { tensorBytes, tensorElements } from '../output/tensor-sizes';
 import type { ConversionPlan } from './convert-options';
 import { keptEntry } from './kept-tensors';
 import { isReplaced, storedLayer } from './layer-source';
@@ -27,11 +28,12 @@ export function plannedBytes(source: VlmSource, plan: ConversionPlan): PlannedBy
       (name) => source.weights.shape(`layers.${index}.self_attn.${name}.bias`) !== undefined,
     );
     const fresh =
-      freshElements(config, plan, index, biased) * bytesOf(plan.dtype ?? layerDtype(stored));
-    return fresh + sizeOf(kept.map((tensor) => keptEntry(tensor, plan.dtype)));
+      (freshElements(config, plan, index, biased) * dtypeBits(plan.dtype ?? layerDtype(stored))) /
+      8;
+    return fresh + tensorBytes(kept.map((tensor) => keptEntry(tensor, plan.dtype)));
   });
   const rest = [...source.checkpoint.tensors.values()].filter(({ name }) => !inLayers.has(name));
-  return { layers, rest: sizeOf(rest.map((tensor) => keptEntry(tensor, plan.dtype))) };
+  return { layers, rest: tensorBytes(rest.map((tensor) => keptEntry(tensor, plan.dtype))) };
 }
 
 /** Values of what takes the place of a layer's q, k and v. */
@@ -50,25 +52,11 @@ function freshElements(
     biased || (center && factor !== 'none' && factor !== (side === 'key' ? 'value' : 'key'));
   const bias = (hasBias('key') ? keys : 0) + (hasBias('value') ? values : 0);
   const folder = (rank: number): number =>
-    Object.values(plannedShapes(config, plan, rank)).reduce(
-      (sum, shape) => sum + elementsOf(shape),
-      bias,
-    );
+    bias +
+    tensorElements(Object.values(plannedShapes(config, plan, rank)).map((shape) => ({ shape })));
   const { vision, text } = latentRanks;
   const folders =
     decouple && factor !== 'none' ? [vision[index]!, text[index]!] : [text[index] ?? 0];
   const query = rotary * (hiddenSize + (biased ? 1 : 0));
   return folders.reduce((sum, rank) => sum + folder(rank), query);
-}
-
-function sizeOf(entries: readonly TensorEntry[]): number {
-  return entries.reduce((sum, { shape, dtype }) => sum + elementsOf(shape) * bytesOf(dtype), 0);
-}
-
-function elementsOf(shape: readonly number[]): number {
-  return shape.reduce((a, b) => a * b, 1);
-}
-
-function bytesOf(dtype: TensorEntry['dtype']): number {
-  return dtypeBits(dtype) / 8;
 }

@@ -1,13 +1,9 @@
 /** Write what surrounds the converted layers: other weights, index, config, tokenizer, report. */
-import {
-  dtypeBits,
-  type TensorEntry,
-  type TensorInfo,
-  writeSafetensors,
-} from '@mha2mla/checkpoint';
+import { type TensorEntry, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint';
 import { LATENT_SCALES, latentScales, type VlmSource } from '@mha2mla/vlm-adapters';
 import { copyCompanions } from '../output/companions';
 import { type ResultOutput, writeJson } from '../output/result-output';
+import { tensorBytes } from '../output/tensor-sizes';
 import type { ConversionReport } from './conversion-report';
 import type { LayerRecord } from './convert-layer';
 import type { ConversionPlan } from './convert-options';
@@ -72,9 +68,9 @@ function index(
   const map = shards.flatMap((entries, i) =>
     entries.map(({ name }): [string, string] => [name, shardName(i, count)]),
   );
-  const bytes = shards.flat().reduce((sum, { shape, dtype }) => {
-    return sum + (shape.reduce((a, b) => a * b, 1) * dtypeBits(dtype)) / 8;
-  }, 0);
   map.sort(([a], [b]) => (a < b ? -1 : 1));
-  return { metadata: { total_size: bytes }, weight_map: Object.fromEntries(map) };
+  return {
+    metadata: { total_size: tensorBytes(shards.flat()) },
+    weight_map: Object.fromEntries(map),
+  };
 }

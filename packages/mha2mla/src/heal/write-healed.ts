@@ -1,10 +1,11 @@
 /** Write a healed model: the converted model's files with the trained weights in their places. */
-import { dtypeBits, readText, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint';
+import { readText, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type LatentRanks, uniformRankOf } from '../convert/latent-ranks';
 import { copyCompanions } from '../output/companions';
 import { copyBytes, copyFiles } from '../output/copy-files';
 import { type ResultOutput, writeJson } from '../output/result-output';
+import { tensorBytes } from '../output/tensor-sizes';
 import { storedNames } from './assert-healable';
 import type { HealReport } from './heal-model';
 import type { MergedWeights } from './merge-adapters';
@@ -77,11 +78,8 @@ async function writeIndex(
   tensors: readonly Pick<TensorInfo, 'shape' | 'dtype'>[],
 ): Promise<void> {
   if (!(await store.open(INDEX))) return;
-  const bytes = tensors.map(
-    ({ shape, dtype }) => shape.reduce((product, size) => product * size, dtypeBits(dtype)) / 8,
-  );
   const index = JSON.parse(await readText(store, INDEX));
-  const metadata = { ...index.metadata, total_size: bytes.reduce((sum, size) => sum + size, 0) };
+  const metadata = { ...index.metadata, total_size: tensorBytes(tensors) };
   await writeJson(output, INDEX, { ...index, metadata });
 }
 

@@ -15,7 +15,7 @@ const BACKEND: string = '@tensorflow/tfjs-backend-webgpu';
 export async function importWebGpu(names: readonly string[] = [DAWN, BACKEND]): Promise<void> {
   const [dawn, backend] = (await Promise.all(names.map(importPeer))) as [Dawn, Backend];
   Object.assign(globalThis, dawn.globals);
-  // The backend's module looks for it when a shader is compiled.
+  // The backend does not start where it finds none.
   if (!globalThis.navigator) {
     Object.defineProperty(globalThis, 'navigator', { value: {}, configurable: true });
   }

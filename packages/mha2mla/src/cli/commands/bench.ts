@@ -4,6 +4,7 @@ import { measureSpeed, type SpeedArm, type SpeedResult } from '../../bench/measu
 import { speedPlots } from '../../bench/speed-plots';
 import { withModelFolder } from '../../node/open-model';
 import { useBackend } from '../../node/register-backends';
+import { assertPair } from '../assert-pair';
 import { cacheSetting } from '../cache-setting';
 import type { CommonFlags, Context } from '../context';
 import { counts, integer, nonNegative } from '../option-values';
@@ -45,7 +46,7 @@ export const addBench: AddCommand = (program, contextOf) => {
         flags.original === undefined
           ? run(context, flags, { [nameOf(source)]: source })
           : withModelFolder(flags.original, {}, (original) => {
-              assertPair(source, original);
+              assertPair('bench', '--original', source, original);
               return run(context, flags, { converted: source, original });
             }),
       );
@@ -53,13 +54,6 @@ export const addBench: AddCommand = (program, contextOf) => {
 };
 
 const nameOf = ({ config }: VlmSource) => (config.decoder.mla ? 'converted' : 'original');
-
-function assertPair(source: VlmSource, original: VlmSource): void {
-  if (nameOf(source) === 'converted' && nameOf(original) === 'original') return;
-  throw new UsageError(
-    'bench: MODEL must be a converted model and --original what it was made of, got them the other way round or twice the same.',
-  );
-}
 
 async function run(
   { terminal, signal, result }: Context,

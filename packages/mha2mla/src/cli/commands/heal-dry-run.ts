@@ -1,8 +1,8 @@
 /** `heal --dry-run`: what healing takes, from two updates; nothing is written. */
-import { dtypeBits } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { Healed, HealRun } from '../../heal/heal-model';
 import type { HealPlan } from '../../heal/heal-options';
+import { tensorBytes } from '../../output/tensor-sizes';
 import { duration, gibibytes } from '../quantities';
 import { UsageError } from '../usage-error';
 
@@ -35,18 +35,16 @@ export async function healDryRun(
     onProgress: () => times.push(performance.now()),
   });
   const update = (times[1]! - times[0]!) / 1000;
-  const sizes = adapter
-    ? [...adapter.values()].map(({ values }) => values.byteLength)
-    : [...checkpoint.tensors.values()].map(
-        ({ dtype, shape }) => shape.reduce((product, size) => product * size, dtypeBits(dtype)) / 8,
-      );
+  const output = adapter
+    ? [...adapter.values()].reduce((sum, { values }) => sum + values.byteLength, 0)
+    : tensorBytes(checkpoint.tensors.values());
   return {
     dryRun: true,
     steps: plan.steps,
     trainableShare: report.trainableShare,
     seconds: { update, total: (times[0]! - began) / 1000 + update * (plan.steps - 1) },
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-    diskBytes: { output: sizes.reduce((sum, size) => sum + size, 0) },
+    diskBytes: { output },
   };
 }
 

@@ -9,6 +9,7 @@ import { type FolderOutput, folderOutput } from '../../node/folder-output';
 import { loadQuestions } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
 import { writeJson } from '../../output/result-output';
+import { assertPair } from '../assert-pair';
 import type { AddCommand } from '../program';
 import { asUsage, UsageError } from '../usage-error';
 import { describeHealDryRun, healDryRun } from './heal-dry-run';
@@ -40,7 +41,7 @@ export const addHeal: AddCommand = (program, contextOf) => {
       }
       await withModelFolder(folder, {}, (source) =>
         withModelFolder(flags.teacher, {}, async (original) => {
-          assertPair(source, original);
+          assertPair('heal', '--teacher', source, original);
           const questions = await loadQuestions(flags.data, flags.limit);
           const options = { questions, plan, flags, context };
           if (flags.dryRun) {
@@ -72,13 +73,6 @@ export const addHeal: AddCommand = (program, contextOf) => {
       );
     });
 };
-
-function assertPair(source: VlmSource, original: VlmSource): void {
-  if (source.config.decoder.mla && !original.config.decoder.mla) return;
-  throw new UsageError(
-    'heal: MODEL must be a converted model and --teacher its original, got them the other way round or twice the same. Convert first.',
-  );
-}
 
 async function finish(
   source: VlmSource,

@@ -1,6 +1,7 @@
 import { type CacheBytes, cacheBytesPerToken, type DecoderConfig } from '@mha2mla/mla-runtime';
 import { tensorDifference, type VlmSource } from '@mha2mla/vlm-adapters';
 import { withModelFolder } from '../../node/open-model';
+import { tensorElements } from '../../output/tensor-sizes';
 import { cacheSetting } from '../cache-setting';
 import { printableLine } from '../printable';
 import type { AddCommand } from '../program';
@@ -35,15 +36,12 @@ function inspect(source: VlmSource, flags: CacheFlags) {
   const { family, checkpoint } = source;
   const config = source.config.decoder;
   const { mla } = config;
-  const sizes = [...checkpoint.tensors.values()].map(({ shape }) =>
-    shape.reduce((a, b) => a * b, 1),
-  );
   const original: DecoderConfig = { ...config, mla: undefined };
   const latents = latentWidths(source);
   return {
     family: family.name,
     converted: mla !== undefined,
-    parameters: sizes.reduce((sum, size) => sum + size, 0),
+    parameters: tensorElements(checkpoint.tensors.values()),
     layers: config.numHiddenLayers,
     hiddenSize: config.hiddenSize,
     attentionHeads: config.numAttentionHeads,
