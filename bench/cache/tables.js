@@ -11,7 +11,7 @@ export function tablesOf({ originals, rows }) {
   const families = originals.map(({ family }) => family);
   return [
     '# Tables of cache forms',
-    'Written by `npm run cache`. 2,400 questions about 300 pictures, each asked over the cache that its picture filled, paired with the original; 95 % intervals by picture. Bytes are those of the format, scales, zero points and rotary keys included (positions are runs and take none), over all layers; they are so many times fewer than those of keys and values of 16 bits. Held: what the tensors take a token, with exact vectors, as float32, and the padding of a batch.',
+    'Written by `npm run cache`. 2,400 questions about 300 pictures, each asked over the cache that its picture filled, paired with the original; 95 % intervals by picture. Bytes are those of the format, scales, zero points and rotary keys included, over all layers; positions, held once for all of these, are not; they are so many times fewer than those of keys and values of 16 bits. Held: what the tensors take a token, with exact vectors, as float32, and the padding of a batch.',
     '## How far it can be pushed',
     'The fewest bytes with which the mean is kept, of forms without a window of exact tokens.',
     fewestTable(families, rows),
