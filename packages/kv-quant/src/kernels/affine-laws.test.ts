@@ -6,7 +6,6 @@ import { dequantize } from '../dequantize';
 import { quantize } from '../quantize';
 import { halfValues } from './half-float';
 
-/** Groups of values within +-65504: noise of `gaussian` stays below 6.7. */
 const affine = fc.record({
   bits: fc.constantFrom<(2 | 3 | 4 | 8)[]>(2, 3, 4, 8),
   groupSize: fc.integer({ min: 1, max: 40 }),
@@ -19,8 +18,12 @@ const affine = fc.record({
 
 type Case = typeof affine extends fc.Arbitrary<infer T> ? T : never;
 
+/** Heavy tails are cut where f16 ends: beyond it values saturate, as another test has it. */
 function valuesOf({ width, spread, offset, power, seed }: Case): Float32Array {
-  return gaussian(3 * width, seed).map((value) => offset + (spread * value ** power) / power ** 2);
+  return gaussian(3 * width, seed).map((noise) => {
+    const value = offset + (spread * noise ** power) / power ** 2;
+    return Math.min(Math.max(value, -65504), 65504);
+  });
 }
 
 /** Values [3, width] packed along either axis; values and parameters of each group, in order. */
