@@ -40,7 +40,10 @@ export class Decoder {
 
   createCache(batch: number, options?: CacheOptions): DecoderCache {
     const segments = new Set(this.layers.flatMap(({ attention }) => attention.segments));
-    return DecoderCache.create(batch, this.layers.length, [...segments], options);
+    const hasBias = this.layers.some(
+      ({ attention }) => attention.projections.get('k_r_proj')?.bias !== undefined,
+    );
+    return DecoderCache.create(batch, this.layers.length, [...segments], options, hasBias);
   }
 
   /**

@@ -1,8 +1,8 @@
 /**
  * Bytes that one token takes in the cache, over all layers, in the stored format: 16 bits a value
  * where it is not quantized, scales and zero points included. Positions are not: all layers share
- * them, 4 bytes a token and rotary axis beside 4 of the place in the sequence, in memory of the
- * host; `DecoderCache.bytes` counts them.
+ * them, 4 bytes of the place in the sequence and, where rotary keys have a bias, 4 a rotary axis, in
+ * memory of the host; `DecoderCache.bytes` counts them.
  */
 import { bytesPerToken } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';

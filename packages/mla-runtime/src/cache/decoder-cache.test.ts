@@ -115,6 +115,20 @@ describeBackends('the cache of a decoder', () => {
     cache.dispose();
   });
 
+  test('rotary positions stay where rotary keys have a bias, and nowhere else', async () => {
+    const prompt = layoutOf([T, V, V, T]);
+    const biased = await filled(prompt, { kvBits: 4, groupSize: 4 });
+    expect(biased.bytes.nominal.positions).toBe(2 * 4 * 4);
+    biased.dispose();
+    const bare = randomWeights(config, { ...options, without: ['k_r_proj'] }, gaussian);
+    const other = await loadDecoder(config, readerOf(bare));
+    const cache = other.createCache(1, { kvBits: 4, groupSize: 4 });
+    cache.reserve(prompt, Int32Array.of(0, 1, 2, 3));
+    expect(cache.bytes.nominal.positions).toBe(4 * 4);
+    cache.dispose();
+    other.dispose();
+  });
+
   test("empty slots hold their row's last token, and zeros where there is none", async () => {
     const cache = await filled(layoutOf([T, V, V, T], [P, P, V, T], [P, P, P, T]));
     const [block] = cache.layers[0]!.part('vision', 'kvLatent').read();

@@ -17,7 +17,7 @@ export interface DecoderCacheBytes {
   params: number;
   /** Vectors that are held exact, as float32, the window of the newest among them. */
   exact: number;
-  /** Of each token its place in the sequence and its rotary positions, once for all layers. */
+  /** Of each token its place in the sequence and kept rotary positions, once for all layers. */
   positions: number;
   total: number;
 }
@@ -33,14 +33,20 @@ export class DecoderCache {
     readonly lengths: Int32Array,
     /** Of all slots, for what is kept out of the cache. */
     readonly angles: SlotAngles,
+    private readonly keepsAngles: boolean,
   ) {}
 
-  /** An empty cache for `batch` rows. The caller disposes it. @throws RangeError on bad options. */
+  /**
+   * An empty cache for `batch` rows. The caller disposes it.
+   * @param keepsAngles whether rotary positions stay, which keys with a bias need when quantized.
+   * @throws RangeError on bad options.
+   */
   static create(
     batch: number,
     numLayers: number,
     segments: readonly Segment[],
     options: CacheOptions = {},
+    keepsAngles = true,
   ): DecoderCache {
     checkCacheOptions(options, numLayers, segments); // fail before any work
     return new DecoderCache(
@@ -52,6 +58,7 @@ export class DecoderCache {
       new Map(segments.map((segment) => [segment, new SlotTable(batch)])),
       new Int32Array(batch),
       SlotAngles.empty(),
+      keepsAngles,
     );
   }
 
@@ -66,6 +73,7 @@ export class DecoderCache {
       new Map([...this.slots].map(([segment, table]) => [segment, table.fork()])),
       this.lengths.slice(),
       this.angles.fork(),
+      this.keepsAngles,
     );
   }
 
@@ -85,7 +93,7 @@ export class DecoderCache {
         `DecoderCache: further tokens must have ${this.batch} rows, got ${layout.batch}.`,
       );
     }
-    this.angles.append(positionIds, layout);
+    if (this.keepsAngles) this.angles.append(positionIds, layout);
     const positions = sequencePositions(layout, this.lengths);
     for (const [segment, table] of this.slots) {
       table.append(
