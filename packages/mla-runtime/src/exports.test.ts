@@ -29,6 +29,7 @@ test('the package exports these names and no others', () => {
     'loadDecoderLayer',
     'loadProjection',
     'lookupEmbeddings',
+    'methodBits',
     'prefillLogits',
     'prefillStep',
     'readValues',

@@ -16,6 +16,7 @@ export {
   fitsLatents,
   fittedBits,
   type LayerCacheBits,
+  methodBits,
 } from './cache/cache-options';
 export { DecoderCache, type DecoderCacheBytes } from './cache/decoder-cache';
 export { type BackendName, chooseBackend } from './choose-backend';

@@ -26,6 +26,7 @@ const METHODS: CacheOptions[] = [
   { kvMethod: 'kivi', kvBits: 2, ropeBits: 16 },
   { kvMethod: 'lloyd-max', kvBits: 3 },
   { kvMethod: 'lloyd-max', kvBits: 4, ropeBits: 2, latentsTurned: true },
+  { kvMethod: 'int8', kvBits: 8, ropeBits: 4 },
 ];
 
 const FORMS: [string, RandomDecoderOptions, string[]][] = [
@@ -102,8 +103,9 @@ test('what a method cannot have is refused before any work', () => {
   const make = (options: CacheOptions) => () => DecoderCache.create(1, 1, ['all'], options);
   const unknown = { kvMethod: 'nf4' as 'kivi', kvBits: 4 as const };
   expect(make({ kvMethod: 'lloyd-max', kvBits: 8 })).toThrow(/must be 2, 3, 4 or 16, got 8/);
+  expect(make({ kvMethod: 'int8', kvBits: 4 })).toThrow(/of int8 must be 8 or 16, got 4/);
   expect(make({ kvMethod: 'kivi' })).toThrow(/must come with bits, got kvMethod=kivi alone/);
-  expect(make(unknown)).toThrow(/method must be one of .*, got method=nf4/);
+  expect(make(unknown)).toThrow(/kvMethod must be one of .*, got nf4/);
   expect(make({ kvMethod: 'kivi', kvBits: 4, blockLength: 8 })).toThrow(/blockLength must be/);
   expect(make({ kvBits: 4, residualLength: -1 })).toThrow(/residualLength must be/);
   make({ kvMethod: 'lloyd-max', kvBits: 16 })().dispose();

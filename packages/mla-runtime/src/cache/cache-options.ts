@@ -12,12 +12,27 @@ export type CacheBits = (typeof CACHE_BITS)[number];
 /**
  * How fewer than 16 bits are found. `affine`: scales and zero points of a token's channels. `hqq`:
  * the same, fitted. `kivi`: those of a channel's tokens, but for values. `lloyd-max`: codebooks of
- * 2, 3 and 4 bits for Gaussians, after a Hadamard rotation; rotary keys of 8 bits are affine.
+ * 2, 3 and 4 bits for Gaussians, after a Hadamard rotation. `int8`: 8 bits about zero, one scale a
+ * token. Rotary keys of bits that a method has not are affine.
  * `static`, `bands`: latents by scales that a conversion fitted, of one width or of 8, 4, 2 and 0
  * bits by turns; rotary keys are affine.
  */
-export const CACHE_METHODS = ['affine', 'kivi', 'hqq', 'lloyd-max', 'static', 'bands'] as const;
+export const CACHE_METHODS = [
+  'affine',
+  'kivi',
+  'hqq',
+  'lloyd-max',
+  'int8',
+  'static',
+  'bands',
+] as const;
 export type CacheMethod = (typeof CACHE_METHODS)[number];
+
+/** Bits below 16 of latents, or of keys and values, that a method has. */
+export function methodBits(kvMethod: CacheMethod = 'affine'): readonly (2 | 3 | 4 | 8)[] {
+  if (kvMethod === 'lloyd-max') return [2, 3, 4];
+  return kvMethod === 'int8' ? [8] : [2, 3, 4, 8];
+}
 
 /** Bits of a layer's cache. */
 export interface LayerCacheBits {
@@ -93,17 +108,31 @@ function specOf(
 ): QuantSpec | undefined {
   if (bits === undefined) return undefined;
   if (bits === 16) return { method: 'half' };
-  if (kvMethod === 'kivi') {
-    return { method: 'affine', bits, groupSize, axis: part === 'value' ? 'token' : 'channel' };
+  const affine = { method: 'affine', bits, groupSize } as const;
+  const widths = methodBits(kvMethod);
+  if (part === 'kPe' && !widths.includes(bits)) return affine;
+  switch (kvMethod) {
+    case 'kivi':
+      return { ...affine, axis: part === 'value' ? 'token' : 'channel' };
+    case 'hqq':
+      return { ...affine, method: kvMethod };
+    case 'int8':
+      if (bits === 8) return { method: kvMethod, groupSize };
+      break;
+    case 'lloyd-max':
+      if (bits === 8) break;
+      return {
+        ...{ method: kvMethod, bits, groupSize },
+        rotation: part === 'kvLatent' && latentsTurned ? 'none' : 'hadamard',
+      };
+    case 'static':
+    case 'bands':
+    case 'affine':
+      return affine;
   }
-  if (kvMethod === 'static' || kvMethod === 'bands') return { method: 'affine', bits, groupSize };
-  if (kvMethod !== 'lloyd-max') return { method: kvMethod, bits, groupSize };
-  if (bits !== 8) {
-    const rotation = part === 'kvLatent' && latentsTurned ? 'none' : 'hadamard';
-    return { method: kvMethod, bits, groupSize, rotation };
-  }
-  if (part === 'kPe') return { method: 'affine', bits, groupSize };
-  throw new RangeError('CacheOptions: kvBits of lloyd-max must be 2, 3, 4 or 16, got 8.');
+  throw new RangeError(
+    `CacheOptions: kvBits of ${kvMethod} must be ${widths.join(', ')} or 16, got ${bits}.`,
+  );
 }
 
 function kvBitsOf(segment: Segment, { kvBits }: LayerCacheBits): CacheBits | undefined {
@@ -129,6 +158,11 @@ export function checkCacheOptions(
   segments: readonly Segment[],
 ): void {
   const { kvMethod, kvBits, ropeBits, layers } = options;
+  if (kvMethod !== undefined && !CACHE_METHODS.includes(kvMethod)) {
+    throw new RangeError(
+      `CacheOptions: kvMethod must be one of ${CACHE_METHODS.join(', ')}, got ${kvMethod}.`,
+    );
+  }
   if (kvMethod !== undefined && kvBits === undefined && ropeBits === undefined && !layers) {
     throw new RangeError(
       `CacheOptions: a method must come with bits, got kvMethod=${kvMethod} alone. Give kvBits.`,
