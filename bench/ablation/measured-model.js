@@ -6,11 +6,19 @@
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { memoryStore } from '@mha2mla/checkpoint';
-import { cacheBytesPerToken, loadDecoder, PADDING, TEXT, VISION } from '@mha2mla/mla-runtime';
+import {
+  cacheBytesPerToken,
+  fitsLatents,
+  loadDecoder,
+  PADDING,
+  TEXT,
+  VISION,
+} from '@mha2mla/mla-runtime';
 import { openVlm, VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import {
   calibrationBatches,
   embedReferences,
+  fitCache,
   packReferences,
   scoreOverCache,
   scoreReferences,
@@ -60,7 +68,7 @@ export class MeasuredModel {
     const { source, measured } = await this.#modelOf(cell, healedPath);
     const decoder = await loadDecoder(source.config.decoder, source.weights);
     const asked = cell.cache
-      ? await this.#askOverCache(source, decoder, cell.cache)
+      ? await this.#askOverCache(source, decoder, await this.#fitted(source, cell))
       : await this.#ask(decoder);
     decoder.dispose();
     return { ...measured, ...asked, seconds: (performance.now() - started) / 1000 };
@@ -77,6 +85,12 @@ export class MeasuredModel {
     const healed = await healCell(setting, cell);
     await keepModel(healedPath, healed);
     return healed;
+  }
+
+  /** The form of a cell's cache, scales of latents fitted to the model that is asked. */
+  async #fitted(source, { cache, seed }) {
+    if (!fitsLatents(cache)) return cache;
+    return fitCache(source, await this.#calibration(seed), { cache });
   }
 
   async #ask(decoder) {

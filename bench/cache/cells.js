@@ -7,15 +7,15 @@ import { BEST } from '../ablation/cells.js';
 import { SIZES } from '../healing/cells.js';
 
 /**
- * Bits that each method is measured with. A method that the runtime gets is a line here; one that
- * needs a conversion of its own is a model of `healedModels`, too. HQQ of 8 bits is left out: it
- * differs from affine by less than either loses.
+ * Bits that each method is measured with: a method that the runtime gets is a line here. HQQ of 8
+ * bits is left out: it differs from affine by less than either loses.
  */
 const METHODS = {
   affine: [8, 4, 3, 2],
   hqq: [4, 3, 2],
   kivi: [8, 4, 3, 2],
   'lloyd-max': [4, 3, 2],
+  int8: [8],
 };
 
 const HALF = form('half', 16);
@@ -35,6 +35,11 @@ const ROTARY = [
   ...['affine', 'lloyd-max', 'kivi'].map((method) => form(method, 3, { ropeBits: 4 })),
   form('affine', 2, { ropeBits: 4 }),
   form('lloyd-max', 2, { ropeBits: 2 }),
+];
+/** Scales of latents fitted to the model that is asked. */
+const FITTED = [
+  form('static', 4, { ropeBits: 4 }),
+  ...[4, 3, 2].map((bits) => form('bands', bits, { ropeBits: 4 })),
 ];
 /** The newest tokens of each modality exact, besides; these prompts have 40 to 100. */
 const RESIDUAL = [4, 16].map((residualLength) =>
@@ -75,6 +80,7 @@ export function cacheCells() {
     ...cells(originals, [['exact, float32', {}], HALF, ...WIDTHS]),
     ...cells(healed.filter(isMain), MORE_FORMS),
     ...cells(measured, FEW_FORMS),
+    ...cells([...healed, ...measured], FITTED),
   ];
 }
 

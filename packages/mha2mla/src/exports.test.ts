@@ -12,6 +12,7 @@ test('the package exports these names and no others', () => {
     'diagnoseModel',
     'embedReferences',
     'evaluate',
+    'fitCache',
     'healLayerwise',
     'healModel',
     'healProgressive',

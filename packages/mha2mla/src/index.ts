@@ -10,6 +10,7 @@ export {
   type ConvertOptions,
   planConversion,
 } from './convert/convert-options';
+export { type FitCacheOptions, fitCache } from './convert/fit-cache';
 export type { FactorJob, FactorResult, FactorRunner } from './convert/run-factor-job';
 export {
   type CalibrationOptions,

@@ -5,16 +5,15 @@ import {
   fitsLatents,
   loadDecoderLayer,
   type WeightReader,
-  yieldToEventLoop,
 } from '@mha2mla/mla-runtime';
 import type { RopePairs } from '@mha2mla/partial-rope';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { LayerJob } from './convert-layer';
-import { fitLatents, type LatentRows, prefillKeepingLatents } from './fit-latents';
-import { withHidden } from './hidden-states';
+import { fitLatents, type LatentRows } from './fit-latents';
 import { keptReader, readAttention, storedLayer } from './layer-source';
 import { type LayerTensor, type LayerWeights, layerReader } from './layer-weights';
 import { roundValues } from './round-values';
+import { runThroughLayer } from './run-through-layer';
 import { splitAttention } from './split-attention';
 import { roundLayer } from './write-layer';
 
@@ -48,17 +47,7 @@ export async function propagateLayer(
   const { config, reader } = await formOf(source, plan, converted, index);
   const layer = await loadDecoderLayer(config, reader, index);
   try {
-    for (const batch of batches) {
-      await yieldToEventLoop();
-      signal?.throwIfAborted();
-      const { hidden, step } = batch;
-      await withHidden(hidden, async (states) => {
-        const output = fits
-          ? await prefillKeepingLatents(layer, states, step, { rows, batches: batches.length })
-          : layer.prefill(states, step);
-        await hidden.write(output);
-      });
-    }
+    await runThroughLayer(layer, batches, { ...(fits && { rows }), signal });
   } finally {
     layer.dispose();
   }
