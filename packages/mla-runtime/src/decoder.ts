@@ -8,7 +8,7 @@ import { DecoderCache } from './cache/decoder-cache';
 import { decodeStep } from './decode-step';
 import type { DecoderConfig } from './decoder-config';
 import type { DecoderLayer } from './decoder-layer';
-import { lookupEmbeddings } from './lookup-embeddings';
+import { type EmbeddingTable, lookupEmbeddings } from './lookup-embeddings';
 import type { Projection } from './projection';
 import { rmsNorm } from './rms-norm';
 import { type DecoderPrefillOptions, runPrefill } from './run-prefill';
@@ -18,7 +18,7 @@ import { withoutPadding } from './without-padding';
 export interface DecoderParts {
   config: DecoderConfig;
   /** [vocabulary, D]. */
-  embedTokens: tf.Tensor2D;
+  embedTokens: EmbeddingTable;
   layers: readonly DecoderLayer[];
   norm: tf.Tensor1D;
   lmHead: Projection;
@@ -110,7 +110,7 @@ export class Decoder {
   }
 
   /** [vocabulary, D]. */
-  get embedTokens(): tf.Tensor2D {
+  get embedTokens(): EmbeddingTable {
     return this.parts.embedTokens;
   }
 
@@ -147,6 +147,7 @@ export class Decoder {
   dispose(): void {
     for (const layer of this.layers) layer.dispose();
     this.parts.lmHead.dispose();
-    tf.dispose([this.parts.embedTokens, this.parts.norm]);
+    this.parts.embedTokens.dispose();
+    this.parts.norm.dispose();
   }
 }

@@ -5,6 +5,7 @@ export type {
   Segment,
 } from './attention/attention';
 export { LATENT_FOLDERS } from './attention/latent-folders';
+export { type BackendRoom, backendRoom } from './backend-room';
 export { type CacheBytes, cacheBytesPerToken } from './cache/cache-bytes';
 export {
   CACHE_BITS,
@@ -29,7 +30,10 @@ export { denseProjection } from './dense-projection';
 export { type GenerateInputs, type GenerateOptions, type GenerateStep, generate } from './generate';
 export { type LoadDecoderOptions, loadDecoder, loadDecoderLayer } from './load-decoder';
 export { loadProjection } from './load-projection';
-export { lookupEmbeddings } from './lookup-embeddings';
+export { type LoadWeightsOptions, loadingReader } from './loading-reader';
+export { type EmbeddingTable, lookupEmbeddings } from './lookup-embeddings';
+export { packProjection } from './packed/pack-projection';
+export { packedBytes, type WeightPacking } from './packed/packed-matrix';
 export { type PrefillInputs, prefillLogits } from './prefill-logits';
 export type { Projection } from './projection';
 export { rmsNorm } from './rms-norm';
@@ -46,7 +50,7 @@ export {
   registerWebGpu,
   type WebGpuBackendClass,
 } from './webgpu/register-webgpu';
-export type { WeightFormat } from './webgpu/weight-format';
+export { WEIGHT_FORMATS, type WeightFormat } from './webgpu/weight-format';
 export type { WeightReader } from './weight-reader';
 export { withoutPadding } from './without-padding';
 export { yieldToEventLoop } from './yield-to-event-loop';

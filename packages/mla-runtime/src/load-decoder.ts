@@ -18,25 +18,30 @@ import { checkDecoderConfig, type DecoderConfig } from './decoder-config';
 import { DecoderLayer } from './decoder-layer';
 import { denseProjection } from './dense-projection';
 import { loadProjection } from './load-projection';
+import { type LoadWeightsOptions, loadingReader } from './loading-reader';
+import { type EmbeddingTable, isTensor } from './lookup-embeddings';
+import { loadMatrix } from './packed/load-matrix';
+import { packedProjection } from './packed/packed-projection';
 import type { Projection } from './projection';
 import type { WeightReader } from './weight-reader';
 import { yieldToEventLoop } from './yield-to-event-loop';
 
-export interface LoadDecoderOptions {
-  signal?: AbortSignal;
+export interface LoadDecoderOptions extends LoadWeightsOptions {
   onProgress?: (progress: { phase: 'load'; loaded: number; total: number }) => void;
 }
 
 /**
  * Load the whole decoder. The caller disposes it.
- * @throws the signal's reason when aborted; RangeError for a bad config.
+ * @throws the signal's reason when aborted, between two reads; RangeError for a bad config or format.
  */
 export async function loadDecoder(
   config: DecoderConfig,
-  weights: WeightReader,
-  { signal, onProgress }: LoadDecoderOptions = {},
+  reader: WeightReader,
+  options: LoadDecoderOptions = {},
 ): Promise<Decoder> {
   checkDecoderConfig(config);
+  const { signal, onProgress } = options;
+  const weights = loadingReader(reader, options);
   const { numHiddenLayers, hiddenSize, vocabSize, tieWordEmbeddings } = config;
   return allOrNothing(async (own) => {
     const layers: DecoderLayer[] = [];
@@ -48,16 +53,26 @@ export async function loadDecoder(
     }
     signal?.throwIfAborted();
     const table: [number, number] = [vocabSize, hiddenSize];
-    const values = await weights.read('embed_tokens.weight', table);
-    const embedTokens = own(tf.tensor2d(values, table));
+    const embedTokens = own(await loadTable(weights, table));
     const lmHead = own(
       tieWordEmbeddings
-        ? denseProjection(tf.transpose(embedTokens))
+        ? headOf(embedTokens)
         : await loadProjection(weights, 'lm_head', [hiddenSize, vocabSize]),
     );
     const norm = await readVector(weights, 'norm.weight', hiddenSize);
     return new Decoder({ config, embedTokens, layers, norm, lmHead });
   });
+}
+
+async function loadTable(weights: WeightReader, table: [number, number]) {
+  const { packing } = weights;
+  if (packing) return loadMatrix(weights, 'embed_tokens.weight', table, packing);
+  return tf.tensor2d(await weights.read('embed_tokens.weight', table), table);
+}
+
+/** The head of a table that is tied to it: one matrix, if it is packed. */
+function headOf(table: EmbeddingTable): Projection {
+  return isTensor(table) ? denseProjection(tf.transpose(table)) : packedProjection(table);
 }
 
 /** Load one layer. The caller disposes it. */

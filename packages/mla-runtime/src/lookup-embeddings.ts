@@ -1,4 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { PackedMatrix } from './packed/packed-matrix';
+
+/** Embeddings of all tokens, [vocabulary, D], dense or packed. */
+export type EmbeddingTable = tf.Tensor2D | PackedMatrix;
+
+export function isTensor(table: EmbeddingTable): table is tf.Tensor2D {
+  return table instanceof tf.Tensor;
+}
 
 /**
  * Look up token embeddings.
@@ -8,17 +16,17 @@ import * as tf from '@tensorflow/tfjs-core';
  * @throws RangeError for an id outside the vocabulary.
  */
 export function lookupEmbeddings(
-  table: tf.Tensor2D,
+  table: EmbeddingTable,
   ids: Int32Array,
   [batch, length]: readonly [number, number],
 ): tf.Tensor3D {
-  const [vocabulary, width] = table.shape;
+  const [vocabulary, width] = isTensor(table) ? table.shape : [table.outputs, table.inputs];
   const outside = ids.find((id) => id < 0 || id >= vocabulary);
   if (outside !== undefined) {
     throw new RangeError(`lookupEmbeddings: ids must lie in [0, ${vocabulary}), got ${outside}.`);
   }
   return tf.tidy(() => {
-    const rows = tf.gather(table, tf.tensor1d(ids, 'int32'));
+    const rows = isTensor(table) ? tf.gather(table, tf.tensor1d(ids, 'int32')) : table.rows(ids);
     return tf.reshape(rows, [batch, length, width]);
   });
 }

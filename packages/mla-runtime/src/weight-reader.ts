@@ -1,3 +1,5 @@
+import type { WeightPacking } from './packed/packed-matrix';
+
 /** Where a decoder's weights come from: a checkpoint, or a conversion that has not been saved. */
 export interface WeightReader {
   /** The shape of a weight, or `undefined` if there is none of that name. */
@@ -7,4 +9,15 @@ export interface WeightReader {
    * @throws if it is missing, or has another shape than `expected`.
    */
   read(name: string, expected: readonly number[]): Promise<Float32Array>;
+  /**
+   * Read rows [first, end) of a weight, along its first dimension, as f32. Without it a weight is read
+   * whole before it is packed.
+   */
+  readRows?(
+    name: string,
+    expected: readonly number[],
+    rows: readonly [number, number],
+  ): Promise<Float32Array>;
+  /** How who loads from here shall keep matrices; dense f32 if absent. */
+  readonly packing?: WeightPacking;
 }

@@ -52,3 +52,16 @@ test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
     );
   },
 );
+
+test('rows are those of the whole weight, and checked like it', async () => {
+  const data = Float32Array.of(1, 2, 3, 4, Number.NaN, 6);
+  const tensors = new Map([['old.a', { shape: [3, 2], data }]]);
+  const checkpoint = await openCheckpoint(await tensorStore({}, tensors));
+  const weights = new CheckpointWeights(checkpoint, storedNames, 'test');
+  expect(await weights.readRows('a', [3, 2], [1, 2])).toEqual(Float32Array.of(3, 4));
+  await expect(weights.readRows('a', [3, 2], [1, 3])).rejects.toThrow(
+    'rows 1 to 3 of "old.a" must hold finite numbers, got NaN at element 2',
+  );
+  await expect(weights.readRows('a', [3, 2], [2, 4])).rejects.toThrow('must lie in 0..3');
+  await expect(weights.readRows('a', [2, 3], [0, 1])).rejects.toThrow(/must be .* by config.json/);
+});

@@ -38,6 +38,15 @@ export class CheckpointWeights implements WeightReader {
   }
 
   async read(name: string, expected: readonly number[]): Promise<Float32Array> {
+    return this.readRows(name, expected);
+  }
+
+  /** @param rows [first, end) along the first dimension; all by default. */
+  async readRows(
+    name: string,
+    expected: readonly number[],
+    rows?: readonly [number, number],
+  ): Promise<Float32Array> {
     const stored = this.storedName(name);
     if (stored === undefined) throw this.missing(name);
     const { shape } = this.checkpoint.tensors.get(stored)!;
@@ -47,8 +56,11 @@ export class CheckpointWeights implements WeightReader {
       );
     }
     this.used.add(stored);
-    const values = await this.checkpoint.readFloat32(stored);
-    assertFinite('CheckpointWeights', quoteName(stored), values);
+    const values = await this.checkpoint.readFloat32(stored, { ...(rows && { rows }) });
+    const named = rows
+      ? `rows ${rows[0]} to ${rows[1]} of ${quoteName(stored)}`
+      : quoteName(stored);
+    assertFinite('CheckpointWeights', named, values);
     return values;
   }
 

@@ -18,14 +18,10 @@ const IGNORED = /(^|\.)(position_ids|inv_freq|post_layernorm\.(weight|bias)|late
 
 /** Compare a checkpoint's headers with what its config asks for. */
 export function tensorDifference(source: VlmSource): TensorDifference {
-  const { family, config, weights, checkpoint } = source;
-  const names = [
-    ...decoderTensors(config, (name) => weights.storedName(name) !== undefined),
-    ...family.visionTensors(config),
-  ];
+  const { family, weights, checkpoint } = source;
   const known = new Set<string>();
   const missing: string[] = [];
-  for (const name of names) {
+  for (const name of expectedTensors(source)) {
     const stored = weights.storedName(name);
     if (stored === undefined) missing.push(family.storedNames(name)[0]!);
     else known.add(stored);
@@ -37,6 +33,14 @@ export function tensorDifference(source: VlmSource): TensorDifference {
     (name) => !known.has(name) && !IGNORED.test(name),
   );
   return { missing, unexpected };
+}
+
+/** Our names of the weights that a model needs; other biases than these are taken where they are. */
+export function expectedTensors({ family, config, weights }: VlmSource): string[] {
+  return [
+    ...decoderTensors(config, (name) => weights.storedName(name) !== undefined),
+    ...family.visionTensors(config),
+  ];
 }
 
 /** Most names of a list in an error: enough to see the pattern. */

@@ -9,6 +9,7 @@ test('the package exports these names and no others', () => {
     'LATENT_SCALES',
     'VisionLanguageModel',
     'assertComplete',
+    'assertFits',
     'cacheBlock',
     'createClipImageProcessor',
     'createProcessor',
@@ -31,5 +32,6 @@ test('the package exports these names and no others', () => {
     'sequentialPositions',
     'tensorDifference',
     'videoAsText',
+    'weightSizes',
   ]);
 });

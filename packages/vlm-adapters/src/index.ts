@@ -1,3 +1,4 @@
+export { type AssertFitsOptions, assertFits } from './assert-fits';
 export { cacheBlock, parseCacheSetting } from './cache-setting';
 export {
   type ChatModel,
@@ -52,3 +53,4 @@ export { videoAsText } from './video-as-text';
 export { type ClipConfig, parseClipConfig } from './vision/clip-config';
 export { ClipVisionTower } from './vision/clip-vision-tower';
 export { VisionLanguageModel } from './vision-language-model';
+export { type WeightSizeOptions, type WeightSizes, weightSizes } from './weight-sizes';

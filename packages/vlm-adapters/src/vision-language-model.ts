@@ -9,9 +9,10 @@ import {
   generate,
   type LoadDecoderOptions,
   loadDecoder,
-  type WeightReader,
+  loadingReader,
 } from '@mha2mla/mla-runtime';
 import type * as tf from '@tensorflow/tfjs-core';
+import { type AssertFitsOptions, assertFits } from './assert-fits';
 import { embedInputs } from './embed-inputs';
 import { assertComplete } from './expected-tensors';
 import type { EncodeOptions, VisionEncoder, VlmConfig, VlmFamily } from './family';
@@ -30,23 +31,19 @@ export class VisionLanguageModel {
 
   /**
    * Load everything that a source names. The caller disposes the model.
-   * @throws RangeError for weights that are missing, of another shape or not finite, by name; the
-   *   signal's reason when aborted, between two weights.
+   * @param options `weights`: how matrices are kept, those of the vision tower too.
+   * @throws RangeError for weights that are missing, of another shape or not finite, by name, and
+   *   before any is read for those that the backend cannot hold; the signal's reason when aborted,
+   *   between two reads.
    */
   static async load(
     source: VlmSource,
-    options: LoadDecoderOptions = {},
+    options: LoadDecoderOptions & Pick<AssertFitsOptions, 'memoryBytes'> = {},
   ): Promise<VisionLanguageModel> {
     assertComplete(source);
+    assertFits(source, options);
     const { family, config, weights } = source;
-    const { signal } = options;
-    const reader: WeightReader = {
-      shape: (name) => weights.shape(name),
-      async read(name, expected) {
-        signal?.throwIfAborted();
-        return weights.read(name, expected);
-      },
-    };
+    const reader = loadingReader(weights, options);
     return loadOwned(async (own) => {
       const vision = own(await family.loadVision(config, reader));
       const decoder = await loadDecoder(config.decoder, reader, options);

@@ -1,5 +1,11 @@
 /** Options that several commands share. */
-import { CACHE_METHODS, type CacheMethod, type CacheOptions } from '@mha2mla/mla-runtime';
+import {
+  CACHE_METHODS,
+  type CacheMethod,
+  type CacheOptions,
+  WEIGHT_FORMATS,
+  type WeightFormat,
+} from '@mha2mla/mla-runtime';
 import type { VideoPositions } from '@mha2mla/vlm-adapters';
 import { type Command, Option } from 'commander';
 import { BACKENDS, type BackendChoice } from '../node/register-backends';
@@ -20,6 +26,10 @@ export interface CacheFlags {
   kvLayers?: CacheOptions['layers'];
   kvMethod?: CacheMethod;
   residualLength?: number;
+}
+
+export interface WeightFlags {
+  weights?: WeightFormat;
 }
 
 export interface AdapterFlags {
@@ -65,6 +75,15 @@ export function addCacheOptions(command: Command): Command {
       ).choices(CACHE_METHODS),
     )
     .option('--residual-length <n>', 'newest tokens that stay f32 (0)', integer(0));
+}
+
+export function addWeightsOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--weights <format>',
+      'how matrices are kept: f32 (the default), or packed as they are read, in 16, 9 or 5 bits a weight',
+    ).choices(WEIGHT_FORMATS),
+  );
 }
 
 export function addAdapterOption(command: Command): Command {

@@ -12,6 +12,8 @@ import { allOrNothing } from '../all-or-nothing';
 import type { DecoderConfig } from '../decoder-config';
 import { denseProjection } from '../dense-projection';
 import { loadProjection } from '../load-projection';
+import { packProjection } from '../packed/pack-projection';
+import type { WeightPacking } from '../packed/packed-matrix';
 import type { Projection } from '../projection';
 import type { WeightReader } from '../weight-reader';
 import { headShape } from './head-shape';
@@ -87,9 +89,14 @@ async function loadSeparate(
     );
   }
   const { keyWidth, valueWidth } = widths(config, index);
+  // Joined first and packed then, so that what is joined was rounded once.
+  const dense: WeightReader = {
+    shape: (part) => weights.shape(part),
+    read: (part, expected) => weights.read(part, expected),
+  };
   const [key, value] = await allOrNothing(async (own) => [
-    own(await loadSide(config, weights, name, 'k', keyWidth)),
-    own(await loadSide(config, weights, name, 'v', valueWidth)),
+    own(await loadSide(config, dense, name, 'k', keyWidth)),
+    own(await loadSide(config, dense, name, 'v', valueWidth)),
   ]);
   const parts = {
     down_kv: joinDowns(key!, value!),
@@ -98,7 +105,21 @@ async function loadSeparate(
   };
   key!.dispose();
   value!.dispose();
-  return parts;
+  const { packing } = weights;
+  return packing ? packParts(parts, packing) : parts;
+}
+
+async function packParts(parts: LatentParts, packing: WeightPacking): Promise<LatentParts> {
+  const dense = Object.values(parts);
+  return allOrNothing(async (own) => {
+    for (const part of dense) own(part);
+    const pack = async (part: Projection) => own(await packProjection(part, packing));
+    return {
+      down_kv: await pack(parts.down_kv),
+      up_k: await pack(parts.up_k),
+      up_v: await pack(parts.up_v),
+    };
+  });
 }
 
 interface Side {

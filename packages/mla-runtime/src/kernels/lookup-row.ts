@@ -1,19 +1,46 @@
-/** The embedding of the token that the device has chosen: one row of a table. */
+/** The embedding of the token that the device has chosen: one row of a table, packed or f32. */
+import { isIntegerFormat, VALUES_A_WORD, type WeightFormat } from '../webgpu/weight-format';
 import { ENTRY, GROUP, type WgslProgram } from '../webgpu/wgsl-program';
+import { PACKED_VALUE } from './packed-value';
 
-/** Bindings: row [width], table [rows, width], token [1] as u32; zeros for a token beyond the table. */
-export function lookupRow(rows: number, width: number): WgslProgram {
+export interface LookupShape {
+  format: WeightFormat;
+  /** Values that share a scale, of int8 and int4. */
+  groupSize: number;
+  width: number;
+  /** Token of the table's first row, and number of rows. */
+  first: number;
+  outputs: number;
+}
+
+/**
+ * Bindings: row [width], token [1] as u32, table [rows, words], scales of int8 and int4. The row is
+ * left alone for a token of another part of the table.
+ */
+export function lookupRow({ format, groupSize, width, first, outputs }: LookupShape): WgslProgram {
+  const perWord = VALUES_A_WORD[format];
+  const scaled = isIntegerFormat(format);
+  const scale = `* scales[at * ${Math.ceil(width / groupSize)}u + i / ${groupSize}u]`;
   const code = /* wgsl */ `
 @group(0) @binding(0) var<storage, read_write> row : array<f32>;
-@group(0) @binding(1) var<storage, read> table : array<f32>;
-@group(0) @binding(2) var<storage, read> token : array<u32>;
+@group(0) @binding(1) var<storage, read> token : array<u32>;
+@group(0) @binding(2) var<storage, read> table : array<u32>;
+${scaled ? '@group(0) @binding(3) var<storage, read> scales : array<f32>;' : ''}
+
+fn value(word : u32, k : u32) -> f32 { ${PACKED_VALUE[format]} }
 
 @compute @workgroup_size(64)
 fn main(${ENTRY}) {
   ${GROUP}
   let i = group * 64u + thread;
-  if (i >= ${width}u) { return; }
-  if (token[0] < ${rows}u) { row[i] = table[token[0] * ${width}u + i]; } else { row[i] = 0.0; }
+  let at = token[0] - ${first}u; // beyond all rows where the token is before the first
+  if (i >= ${width}u || at >= ${outputs}u) { return; }
+  let word = table[at * ${Math.ceil(width / perWord)}u + i / ${perWord}u];
+  row[i] = value(word, i % ${perWord}u) ${scaled ? scale : ''};
 }`;
-  return { key: `lookupRow ${rows} ${width}`, code, groups: Math.ceil(width / 64) };
+  return {
+    key: `lookupRow ${format} ${scaled ? groupSize : ''} ${width} ${first} ${outputs}`,
+    code,
+    groups: Math.ceil(width / 64),
+  };
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { runWgsl } from '../testing/run-wgsl';
 import { packWeight, type WeightFormat } from '../webgpu/weight-format';
 import { unpackWeight } from '../webgpu/weight-format.reference';
+import { lookupRow } from './lookup-row';
 import { type MatVecShape, matVec } from './mat-vec';
 
 type Case = MatVecShape & { name: string };
@@ -75,6 +76,37 @@ describeWebGpu('matVec', () => {
   });
 });
 
+describeWebGpu('parts of a weight', () => {
+  test('a product writes to the place of its part', async () => {
+    const { device } = await openWebGpu();
+    const shape: MatVecShape = { inputs: 9, outputs: 4, first: 3, format: 'f32', bias: true };
+    const [x, weight, bias] = [gaussian(9, 1), gaussian(4 * 9, 2), gaussian(7, 3)];
+    const before = gaussian(7, 4);
+    const y = await runWgsl(device, matVec(shape), before, [x, weight, bias]);
+    const own = reference(shape, { x, weight, bias: bias.subarray(3) });
+    expectClose(y, [...before.subarray(0, 3), ...own], { abs: 1e-5 }); // sums of 9
+  });
+
+  test.each(['f32', 'f16', 'int8', 'int4'] as const)(
+    'a row of %s is looked up in its',
+    async (format) => {
+      const { device } = await openWebGpu();
+      const packed = packWeight(gaussian(5 * 21, 1), [5, 21], format, 8);
+      const rows = unpackWeight(packed);
+      const program = lookupRow({ format, groupSize: 8, width: 21, first: 10, outputs: 5 });
+      const { words, scales } = packed;
+      const look = (token: number) => {
+        const bound = [Uint32Array.of(token), words, ...(scales.length > 0 ? [scales] : [])];
+        return runWgsl(device, program, new Float32Array(21).fill(7), bound);
+      };
+      expect(await look(13)).toEqual(rows.subarray(3 * 21, 4 * 21));
+      for (const elsewhere of [9, 15, 2 ** 32 - 1]) {
+        expect(await look(elsewhere)).toEqual(new Float32Array(21).fill(7));
+      }
+    },
+  );
+});
+
 test.each<[WeightFormat, number]>([
   ['f16', 2 ** -11],
   ['int8', 1 / 254],
@@ -99,6 +131,7 @@ describe('the key of a program', () => {
   test.each<Partial<MatVecShape>>([
     { inputs: 16 },
     { outputs: 8 },
+    { first: 4 },
     { format: 'f16' },
     { format: 'int8', groupSize: 8 },
     { format: 'int8', groupSize: 16 },

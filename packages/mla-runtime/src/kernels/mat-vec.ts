@@ -8,10 +8,13 @@
  */
 import { VALUES_A_WORD, type WeightFormat } from '../webgpu/weight-format';
 import { ENTRY, GROUP, type WgslProgram } from '../webgpu/wgsl-program';
+import { PACKED_VALUE } from './packed-value';
 
 export interface MatVecShape {
   inputs: number;
   outputs: number;
+  /** Output of the weight's first row, of a weight that is cut into parts. Default 0. */
+  first?: number;
   format: WeightFormat;
   /** Inputs that share a scale, of int8 and int4. */
   groupSize?: number;
@@ -27,11 +30,12 @@ const LANES = 16;
 const ROWS = 4;
 
 /**
- * Bindings: y [outputs], x [inputs], weight, then of those that there are: its scales, the second
+ * Bindings: y [first + outputs], x [inputs], weight, then of those that there are: its scales, the second
  * weight, its scales, bias [outputs], residual [outputs], gain [inputs].
  */
 export function matVec(shape: MatVecShape): WgslProgram {
-  const { inputs, outputs, format, groupSize = 32, bias, residual, gated, normEps } = shape;
+  const { inputs, outputs, first = 0, format, groupSize = 32 } = shape;
+  const { bias, residual, gated, normEps } = shape;
   const perWord = VALUES_A_WORD[format];
   const scaled = format === 'int8' || format === 'int4';
   const words = Math.ceil(inputs / perWord);
@@ -58,7 +62,7 @@ ${declared.join('\n')}
 // Sums of a lane: the product, that of the second weight, squares of x. 1 KiB.
 var<workgroup> part : array<vec3<f32>, ${ROWS * LANES}>;
 
-fn value(word : u32, k : u32) -> f32 { ${VALUE[format]} }
+fn value(word : u32, k : u32) -> f32 { ${PACKED_VALUE[format]} }
 
 @compute @workgroup_size(${ROWS * LANES})
 fn main(${ENTRY}) {
@@ -89,24 +93,17 @@ fn main(${ENTRY}) {
   sum = part[thread];
   var out = sum.x ${rms};
   ${gated ? `out = out / (1.0 + exp(-out)) * (sum.y ${rms});` : ''}
-  ${bias ? 'out += bias[o];' : ''}
-  ${residual ? 'out += residual[o];' : ''}
-  y[o] = out;
+  ${bias ? `out += bias[${first}u + o];` : ''}
+  ${residual ? `out += residual[${first}u + o];` : ''}
+  y[${first}u + o] = out;
 }`;
   const flags = [bias && 'b', residual && 'r', gated && 'g', normEps].filter(Boolean).join();
   return {
-    key: `matVec ${inputs} ${outputs} ${format} ${scaled ? groupSize : ''} ${flags}`,
+    key: `matVec ${inputs} ${outputs} ${first} ${format} ${scaled ? groupSize : ''} ${flags}`,
     code,
     groups: Math.ceil(outputs / ROWS),
   };
 }
-
-const VALUE: Record<WeightFormat, string> = {
-  f32: 'return bitcast<f32>(word);',
-  f16: 'return unpack2x16float(word)[k];',
-  int8: 'return f32(extractBits(bitcast<i32>(word), 8u * k, 8u));',
-  int4: 'return f32(extractBits(bitcast<i32>(word), 4u * k, 4u));',
-};
 
 /** A number as WGSL reads it. */
 function float(value: number): string {

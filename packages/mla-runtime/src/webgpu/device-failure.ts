@@ -59,3 +59,16 @@ export function throwFailure(device: GPUDevice | undefined, cause?: unknown): vo
     { cause },
   );
 }
+
+/** Hand the device what TensorFlow.js has recorded so far, before buffers of it are destroyed. */
+export function submitPending(device: GPUDevice): void {
+  if (currentDevice() !== device) return;
+  const backend = tf.backend() as tf.KernelBackend & {
+    commandEncoder?: GPUCommandEncoder | null;
+    endComputePassEncoder(): void;
+    submitQueue(): void;
+  };
+  if (!backend.commandEncoder) return;
+  backend.endComputePassEncoder();
+  backend.submitQueue();
+}

@@ -4,7 +4,7 @@
  * projection; the output projection with its residual; norm with the gated MLP; its down projection
  * with its residual.
  */
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import {
   type AbsorbedWeights,
   absorbWeights,
@@ -21,7 +21,8 @@ import { type MatVecShape, matVec } from '../kernels/mat-vec';
 import { type Projection, projectionOf } from '../projection';
 import type { DeviceBuffers } from './device-buffers';
 import type { LatentShape } from './latent-shape';
-import { packWeight, type WeightFormat } from './weight-format';
+import type { WeightFormat } from './weight-format';
+import { weightParts } from './weight-parts';
 import { bindGroupOf, pipelineOf, type WgslProgram } from './wgsl-program';
 
 export interface Dispatch {
@@ -103,7 +104,7 @@ export async function recordLayer(
   buffers: DeviceBuffers,
   options: WeightOptions,
 ): Promise<Dispatch[]> {
-  const { hiddenSize: D, intermediateSize: I, rmsNormEps: normEps } = config;
+  const { hiddenSize: D, rmsNormEps: normEps } = config;
   const { projections } = layer.attention;
   const folders = latentFolders(layer);
   const heads = headShape(config, index);
@@ -117,7 +118,7 @@ export async function recordLayer(
     y: GPUBuffer,
     x: GPUBuffer,
     rest: readonly GPUBuffer[],
-  ) => dispatches.push(await recordLinear(buffers, from, options, part, y, x, rest));
+  ) => dispatches.push(...(await recordLinear(buffers, from, options, part, y, x, rest)));
 
   const inputNorm = buffers.upload(await floats(layer.norms.input_layernorm));
   const own = ['q_proj', 'k_r_proj', `${folders.at(-1)}.down_kv`];
@@ -165,72 +166,65 @@ export async function recordLayer(
   const mlp = (name: string) => projectionOf(layer.projections, `mlp.${name}`);
   const gain = buffers.upload(await floats(layer.norms.post_attention_layernorm));
   dispatches.push(
-    await recordGated(buffers, [mlp('gate_proj'), mlp('up_proj')], options, [D, I], normEps, [
+    ...(await recordGated(buffers, [mlp('gate_proj'), mlp('up_proj')], options, D, normEps, [
       step.gated,
       step.attended,
       gain,
-    ]),
+    ])),
   );
   await linear(mlp('down_proj'), { residual: true }, step.hidden, step.gated, [step.attended]);
   return dispatches;
 }
 
-/** A linear map, or several of one input side by side, biases included. */
+/** A linear map, or several of one input side by side, biases included; a dispatch a part of it. */
 export async function recordLinear(
   buffers: DeviceBuffers,
   from: Projection | readonly Projection[],
-  { weights: format, groupSize }: WeightOptions,
+  options: WeightOptions,
   part: Partial<MatVecShape>,
   y: GPUBuffer,
   x: GPUBuffer,
   rest: readonly GPUBuffer[],
-): Promise<Dispatch> {
+): Promise<Dispatch[]> {
   const maps = (Array.isArray(from) ? from : [from]) as readonly Projection[];
   const inputs = maps[0]!.inFeatures;
-  const outputs = maps.reduce((sum, map) => sum + map.outFeatures, 0);
-  const weight = await uploadWeight(buffers, maps, format, groupSize);
+  const { parts, ...packing } = await weightParts(buffers, maps, options);
   const bias = maps.some((map) => map.bias) ? [buffers.upload(await joinedBias(maps))] : [];
-  const shape = { inputs, outputs, format, groupSize, bias: bias.length > 0, ...part };
-  return dispatchOfProgram(
-    buffers.device,
-    matVec(shape),
-    [y, x, ...weight, ...bias, ...rest],
-    false,
+  const shape = { inputs, ...packing, bias: bias.length > 0, ...part };
+  return parts.map(({ first, outputs, buffers: weight }) =>
+    dispatchOfProgram(
+      buffers.device,
+      matVec({ ...shape, first, outputs }),
+      [y, x, ...weight, ...bias, ...rest],
+      false,
+    ),
   );
 }
 
 async function recordGated(
   buffers: DeviceBuffers,
   [gate, up]: readonly [Projection, Projection],
-  { weights: format, groupSize }: WeightOptions,
-  [inputs, outputs]: readonly [number, number],
+  options: WeightOptions,
+  inputs: number,
   normEps: number,
   [y, x, gain]: readonly [GPUBuffer, GPUBuffer, GPUBuffer],
-): Promise<Dispatch> {
+): Promise<Dispatch[]> {
   if (gate.bias || up.bias) {
     throw new TypeError('recordLayer: gate_proj and up_proj must have no bias, got one.');
   }
-  const first = await uploadWeight(buffers, [gate], format, groupSize);
-  const second = await uploadWeight(buffers, [up], format, groupSize);
-  const program = matVec({ inputs, outputs, format, groupSize, gated: true, normEps });
-  return dispatchOfProgram(buffers.device, program, [y, x, ...first, ...second, gain], false);
-}
-
-/** Words, then scales where the format has some. */
-async function uploadWeight(
-  buffers: DeviceBuffers,
-  maps: readonly Projection[],
-  format: WeightFormat,
-  groupSize: number,
-): Promise<GPUBuffer[]> {
-  const rows = tf.tidy(() => {
-    const weights = maps.filter((map) => map.outFeatures > 0).map((map) => map.weight()); // [I, O]
-    return tf.transpose(weights.length === 1 ? weights[0]! : tf.concat(weights, 1));
+  const { parts, ...packing } = await weightParts(buffers, [gate], options);
+  const second = await weightParts(buffers, [up], options);
+  const alike = second.format === packing.format && second.groupSize === packing.groupSize;
+  if (!alike) {
+    throw new TypeError(
+      `recordLayer: gate_proj and up_proj must be kept alike, got ${packing.format} and ${second.format}.`,
+    );
+  }
+  return parts.map(({ first, outputs, buffers: weight }, i) => {
+    const program = matVec({ inputs, first, outputs, ...packing, gated: true, normEps });
+    const bound = [y, x, ...weight, ...second.parts[i]!.buffers, gain];
+    return dispatchOfProgram(buffers.device, program, bound, false);
   });
-  const values = await floats(rows);
-  rows.dispose();
-  const { words, scales } = packWeight(values, rows.shape as [number, number], format, groupSize);
-  return [words, scales].filter((part) => part.length > 0).map((part) => buffers.upload(part));
 }
 
 async function joinedBias(maps: readonly Projection[]): Promise<Float32Array> {

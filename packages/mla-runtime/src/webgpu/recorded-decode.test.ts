@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import type { CacheOptions } from '../cache/cache-options';
 import type { DecoderCache } from '../cache/decoder-cache';
 import type { Decoder } from '../decoder';
-import { loadDecoder } from '../load-decoder';
+import { type LoadDecoderOptions, loadDecoder } from '../load-decoder';
 import {
   type RandomDecoderOptions,
   randomConfig,
@@ -21,9 +21,9 @@ const KINDS = [T, V, V, V, T, V, T];
 const IDS = KINDS.map((_, t) => (5 * t + 3) % 19);
 const STEPS = 4;
 
-async function load(options: RandomDecoderOptions): Promise<Decoder> {
+async function load(options: RandomDecoderOptions, loading?: LoadDecoderOptions): Promise<Decoder> {
   const config = randomConfig(options);
-  return loadDecoder(config, readerOf(randomWeights(config, options, gaussian)));
+  return loadDecoder(config, readerOf(randomWeights(config, options, gaussian)), loading);
 }
 
 const positionsAt = ({ config }: Decoder, t: number) =>
@@ -150,6 +150,34 @@ describeWebGpu('RecordedDecode', () => {
     cache.dispose();
     decoder.dispose();
   }, 120_000);
+
+  test.each(['f16', 'int8', 'int4'] as const)(
+    '%s weights that were loaded packed are used where they are',
+    async (weights) => {
+      const decoder = await load({ decoupled: true }, { weights, groupSize: 8 });
+      const { cache, first } = await prefill(decoder);
+      const other = cache.fork();
+      const next = decoder.decode(Int32Array.of(first), positionsAt(decoder, KINDS.length), other);
+      const expected = [...(await next.data())];
+      tf.dispose(next);
+      other.dispose();
+      const { logits, dispatches } = await recorded(decoder, cache, first, KINDS.length);
+      expectClose(logits.slice(0, expected.length), expected, { abs: 1e-5 }); // as above
+      expect(dispatches).toBe(8 * decoder.layers.length + 3);
+      const dense = await load({ decoupled: true });
+      const sizes: number[] = [];
+      for (const one of [decoder, dense]) {
+        const decode = await RecordedDecode.record(one, cache, { weights, groupSize: 8 });
+        sizes.push(decode.sizeBytes);
+        decode.dispose();
+      }
+      // What is joined is copied: of D 24, the rest are output, MLP, head and table.
+      expect(sizes[1]! - sizes[0]!).toBeGreaterThan(2 * (24 * 32 * 4) + 2 * 19 * 24);
+      cache.dispose();
+      for (const one of [decoder, dense]) one.dispose();
+    },
+    120_000,
+  );
 
   test('recording, steps and disposal leave nothing behind, refusals neither', async () => {
     const decoder = await load({ decoupled: true });

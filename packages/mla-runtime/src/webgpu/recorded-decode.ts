@@ -1,7 +1,8 @@
 /**
  * Decoding on a WebGPU device with everything recorded: pipelines and bind groups are made once, and
  * a token is one submit of at most 8 dispatches a layer, with nothing allocated on the device and
- * nothing read back but the token. Weights are copied, and may be narrowed to f16, int8 or int4.
+ * nothing read back but the token. Dense weights are copied, and may be narrowed to f16, int8 or int4;
+ * those that were loaded packed are used where they are.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { Segment } from '../attention/attention';
@@ -10,6 +11,8 @@ import type { Decoder } from '../decoder';
 import { CHUNK, mostChunks, partialSize } from '../kernels/attend-latents';
 import { lookupRow } from '../kernels/lookup-row';
 import { NO_TOKEN, pickToken } from '../kernels/pick-token';
+import { type EmbeddingTable, isTensor } from '../lookup-embeddings';
+import type { DeviceMatrix } from '../packed/device-matrix';
 import { rotaryAngles } from '../rotary';
 import { DeviceBuffers } from './device-buffers';
 import { currentDevice, throwFailure, watchDevice } from './device-failure';
@@ -25,12 +28,13 @@ import {
   type StepBuffers,
 } from './record-layer';
 import type { WeightFormat } from './weight-format';
+import type { WeightParts } from './weight-parts';
 import { dispatchOf, STEP_WORDS } from './wgsl-program';
 
 export interface RecordOptions {
   /** Tokens that may be decoded, for which the cache has room. Default 256. */
   maxTokens?: number;
-  /** How weights are kept. Default f32, exact. */
+  /** How weights that are dense are kept. Default f32, exact. */
   weights?: WeightFormat;
   /** Inputs that share a scale, of int8 and int4; a multiple of 8. Default 32. */
   groupSize?: number;
@@ -244,12 +248,12 @@ async function recordParts(
   const token = buffers.storage(1);
   const logits = buffers.storage(config.vocabSize);
   const staging = buffers.create(4, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-  const table = buffers.upload(await floats(decoder.embedTokens));
   const { vocabSize, hiddenSize, rmsNormEps } = config;
-  const lookup = lookupRow(vocabSize, hiddenSize);
-  const dispatches = [
-    dispatchOfProgram(buffers.device, lookup, [step.hidden, table, token], false),
-  ];
+  const table = await tableParts(decoder.embedTokens, buffers);
+  const dispatches = table.parts.map(({ buffers: rows, ...part }) => {
+    const lookup = lookupRow({ ...table, ...part, width: hiddenSize });
+    return dispatchOfProgram(buffers.device, lookup, [step.hidden, token, ...rows], false);
+  });
   const options = { weights, groupSize };
   for (const [i, layer] of layers.entries()) {
     const shape = shapes[i]!;
@@ -260,12 +264,23 @@ async function recordParts(
   const norm = buffers.upload(await floats(decoder.norm));
   const part = { normEps: rmsNormEps };
   dispatches.push(
-    await recordLinear(buffers, decoder.lmHead, options, part, logits, step.hidden, [norm]),
+    ...(await recordLinear(buffers, decoder.lmHead, options, part, logits, step.hidden, [norm])),
   );
   const bound = topK > 1 ? [token, logits, step.step] : [token, logits];
   dispatches.push(dispatchOfProgram(buffers.device, pickToken(vocabSize, topK), bound, false));
   const capacity = capacities.at(-1)!;
   return { buffers, dispatches, step, token, logits, staging, lengths, capacity };
+}
+
+/** Embeddings to look up in: those that are packed as they are, others in f32. */
+async function tableParts(table: EmbeddingTable, buffers: DeviceBuffers): Promise<WeightParts> {
+  if (!isTensor(table)) return table as DeviceMatrix;
+  const part = {
+    first: 0,
+    outputs: table.shape[0],
+    buffers: [buffers.upload(await floats(table))],
+  };
+  return { format: 'f32', groupSize: 0, parts: [part] };
 }
 
 /** @throws TypeError when layers keep their tokens in different segments. */

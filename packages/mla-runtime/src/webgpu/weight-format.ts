@@ -5,7 +5,8 @@
 
 import { nearestHalf } from '@mha2mla/kv-quant';
 
-export type WeightFormat = 'f32' | 'f16' | 'int8' | 'int4';
+export const WEIGHT_FORMATS = ['f32', 'f16', 'int8', 'int4'] as const;
+export type WeightFormat = (typeof WEIGHT_FORMATS)[number];
 
 export interface PackedWeight {
   format: WeightFormat;
@@ -43,24 +44,48 @@ export function packWeight(
   if (!Number.isSafeInteger(groupSize) || groupSize < 8 || groupSize % 8 !== 0) {
     throw new RangeError(`packWeight: groupSize must be a multiple of 8, got ${groupSize}.`);
   }
-  const perWord = VALUES_A_WORD[format];
-  const rowWords = Math.ceil(inputs / perWord);
-  const words = new Uint32Array(outputs * rowWords);
-  const scales = isInteger(format) ? rowScales(values, inputs, format, groupSize) : [];
-  const groups = Math.ceil(inputs / groupSize);
-  const bits = 32 / perWord;
-  const mask = 2 ** bits - 1;
-  for (let i = 0; i < values.length; i++) {
-    const [row, column] = [Math.floor(i / inputs), i % inputs];
-    const scale = scales[row * groups + Math.floor(column / groupSize)] ?? 1;
-    const at = row * rowWords + Math.floor(column / perWord);
-    const code = codeOf(values[i]!, scale, format);
-    words[at]! |= (code & mask) << (bits * (column % perWord));
-  }
-  return { format, inputs, outputs, words, scales: Float32Array.from(scales), groupSize };
+  const words = new Uint32Array(outputs * Math.ceil(inputs / VALUES_A_WORD[format]));
+  const scales = isIntegerFormat(format) ? rowScales(values, inputs, format, groupSize) : [];
+  const packed = { format, inputs, outputs, words, scales: Float32Array.from(scales), groupSize };
+  if (inputs > 0) fillWords(values, packed);
+  return packed;
 }
 
-function isInteger(format: WeightFormat): format is 'int8' | 'int4' {
+/** Seven billion values pass here, so that a word is made whole, and its scale looked up once. */
+function fillWords(
+  values: Float32Array,
+  { format, inputs, outputs, words, scales, groupSize }: PackedWeight,
+): void {
+  if (format === 'f32') {
+    words.set(new Uint32Array(values.buffer, values.byteOffset, values.length));
+    return;
+  }
+  const perWord = VALUES_A_WORD[format];
+  const bits = 32 / perWord;
+  const mask = 2 ** bits - 1;
+  let at = 0;
+  let group = 0;
+  for (let row = 0; row < outputs; row++) {
+    for (let start = 0; start < inputs; start += groupSize) {
+      const end = Math.min(start + groupSize, inputs);
+      const scale = scales[group++] ?? 1;
+      for (let first = start; first < end; first += perWord) {
+        const last = row * inputs + Math.min(first + perWord, end);
+        let word = 0;
+        for (let i = row * inputs + first, shift = 0; i < last; i++, shift += bits) {
+          const value = values[i]!;
+          const code =
+            format === 'f16' ? clampedHalf(value) : scale === 0 ? 0 : Math.round(value / scale);
+          word |= (code & mask) << shift; // two's complement of negative codes is left to the mask
+        }
+        words[at++] = word;
+      }
+    }
+  }
+}
+
+/** Whether values are codes times a scale. */
+export function isIntegerFormat(format: WeightFormat): format is 'int8' | 'int4' {
   return format === 'int8' || format === 'int4';
 }
 
@@ -74,23 +99,18 @@ function rowScales(
   const scales: number[] = [];
   for (let row = 0; row < values.length; row += inputs) {
     for (let start = 0; start < inputs; start += groupSize) {
-      const group = values.subarray(row + start, row + Math.min(start + groupSize, inputs));
-      const largest = group.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      const end = row + Math.min(start + groupSize, inputs);
+      let largest = 0;
+      for (let i = row + start; i < end; i++) largest = Math.max(largest, Math.abs(values[i]!));
       scales.push(Math.fround(largest / LARGEST[format]));
     }
   }
   return scales;
 }
 
-const float = new Float32Array(1);
-const floatBits = new Uint32Array(float.buffer);
 /** The largest half: what is beyond becomes no infinity. */
 const MAX_HALF = 65504;
 
-/** Two's complement of int8 and int4 is left to the mask. */
-function codeOf(value: number, scale: number, format: WeightFormat): number {
-  if (isInteger(format)) return scale === 0 ? 0 : Math.round(value / scale);
-  if (format === 'f16') return nearestHalf(Math.min(Math.max(value, -MAX_HALF), MAX_HALF));
-  float[0] = value;
-  return floatBits[0]!;
+function clampedHalf(value: number): number {
+  return nearestHalf(Math.min(Math.max(value, -MAX_HALF), MAX_HALF));
 }

@@ -1,7 +1,8 @@
 import { loadDecoder } from '@mha2mla/mla-runtime';
-import type { VlmSource } from '@mha2mla/vlm-adapters';
+import { assertFits, type VlmSource } from '@mha2mla/vlm-adapters';
 import { measureSpeed, type SpeedArm, type SpeedResult } from '../../bench/measure-speed';
 import { speedPlots } from '../../bench/speed-plots';
+import { hostMemory } from '../../node/host-memory';
 import { withModelFolder } from '../../node/open-model';
 import { useBackend } from '../../node/register-backends';
 import { assertPair } from '../assert-pair';
@@ -9,10 +10,17 @@ import { cacheSetting } from '../cache-setting';
 import type { CommonFlags, Context } from '../context';
 import { counts, integer, nonNegative } from '../option-values';
 import type { AddCommand } from '../program';
-import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
+import {
+  addCacheOptions,
+  addRunOptions,
+  addWeightsOption,
+  type CacheFlags,
+  type RunFlags,
+  type WeightFlags,
+} from '../shared-options';
 import { UsageError } from '../usage-error';
 
-interface Flags extends RunFlags, CacheFlags, CommonFlags {
+interface Flags extends RunFlags, CacheFlags, WeightFlags, CommonFlags {
   original?: string;
   pp: number;
   tg: number;
@@ -23,7 +31,7 @@ interface Flags extends RunFlags, CacheFlags, CommonFlags {
 
 /** `bench MODEL`: prefill and decode against context length, converted beside original. */
 export const addBench: AddCommand = (program, contextOf) => {
-  addCacheOptions(addRunOptions(program.command('bench <model>')))
+  addCacheOptions(addWeightsOption(addRunOptions(program.command('bench <model>'))))
     .description(
       'speed of prefill (pp) and decode (tg) over contexts of several lengths, on random tokens, by turns with the original where it is given.\nTokenization, pictures and sampling are not counted; positions beyond what the model was trained on are timed like others.',
     )
@@ -66,7 +74,10 @@ async function run(
     for (const [name, source] of Object.entries(sources)) {
       const isOriginal = name === 'original' && flags.original !== undefined;
       const { cache, report } = cacheSetting(source, isOriginal ? {} : flags);
-      const options = { signal, onProgress: terminal.progress };
+      const { weights = 'f32' } = flags;
+      const memoryBytes = hostMemory(backend);
+      assertFits(source, { weights, ...(memoryBytes && { memoryBytes }) });
+      const options = { weights, signal, onProgress: terminal.progress };
       arms.push({
         ...{ name, cache },
         decoder: await loadDecoder(source.config.decoder, source.weights, options),
@@ -80,6 +91,7 @@ async function run(
     const bytes = Object.fromEntries(arms.map((arm) => [arm.name, arm.cacheBytesPerToken]));
     const document = {
       backend,
+      weights: flags.weights ?? 'f32',
       ...options,
       cacheBytesPerToken: bytes,
       results,

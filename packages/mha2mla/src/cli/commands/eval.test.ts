@@ -50,6 +50,18 @@ test('fewer bits take fewer bytes, and change the likelihood', async () => {
   expect(four.nll).not.toBe(whole.nll);
 });
 
+test('narrower weights change the likelihood, and no answer', async () => {
+  const of = async (...weights: string[]) =>
+    JSON.parse((await ask('--limit', '3', '--json', ...weights)).stdout);
+  const [whole, eight] = [await of(), await of('--weights', 'int8')];
+  expect(eight.answers).toEqual(whole.answers);
+  expect(eight.nll).not.toBe(whole.nll);
+  expect(Math.abs(eight.nll - whole.nll)).toBeLessThan(0.01);
+  const { status, stderr } = await ask('--weights', 'int5');
+  expect(status).toBe(2);
+  expect(stderr).toContain('Allowed choices are f32, f16, int8, int4');
+});
+
 test('batches of one and short answers', async () => {
   const { stdout } = await ask('--limit', '3', '--batch', '1', '--max-tokens', '1', '--json');
   expect(JSON.parse(stdout).answers).toHaveLength(3);

@@ -13,13 +13,15 @@ import {
   addCacheOptions,
   addMediaOptions,
   addRunOptions,
+  addWeightsOption,
   type CacheFlags,
   type MediaFlags,
   type RunFlags,
+  type WeightFlags,
 } from '../shared-options';
 import { withModel } from '../with-model';
 
-interface Flags extends RunFlags, MediaFlags, AdapterFlags, CacheFlags, CommonFlags {
+interface Flags extends RunFlags, MediaFlags, AdapterFlags, CacheFlags, WeightFlags, CommonFlags {
   limit?: number;
   batch: number;
   maxTokens: number;
@@ -28,7 +30,9 @@ interface Flags extends RunFlags, MediaFlags, AdapterFlags, CacheFlags, CommonFl
 /** `eval MODEL DATA`: greedy answers against the reference answers. */
 export const addEval: AddCommand = (program, contextOf) => {
   addCacheOptions(
-    addMediaOptions(addAdapterOption(addRunOptions(program.command('eval <model> <data>')))),
+    addMediaOptions(
+      addAdapterOption(addWeightsOption(addRunOptions(program.command('eval <model> <data>')))),
+    ),
   )
     .description('greedy answers against the reference answers')
     .addOption(

@@ -23,16 +23,25 @@ import {
   addCacheOptions,
   addMediaOptions,
   addRunOptions,
+  addWeightsOption,
   type CacheFlags,
   type MediaFlags,
   type RunFlags,
+  type WeightFlags,
 } from '../shared-options';
 import type { Answer } from '../stream-answer';
 import { textMessage } from '../text-message';
 import { UsageError } from '../usage-error';
 import { withModel } from '../with-model';
 
-interface Flags extends PromptFlags, RunFlags, MediaFlags, AdapterFlags, CacheFlags, CommonFlags {
+interface Flags
+  extends PromptFlags,
+    RunFlags,
+    MediaFlags,
+    AdapterFlags,
+    CacheFlags,
+    WeightFlags,
+    CommonFlags {
   image: string[];
   video: string[];
   fps: number;
@@ -100,7 +109,9 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
 };
 
 function addGenerateOptions(command: Command): Command {
-  return addCacheOptions(addMediaOptions(addAdapterOption(addRunOptions(command))))
+  return addCacheOptions(
+    addMediaOptions(addAdapterOption(addWeightsOption(addRunOptions(command)))),
+  )
     .option(
       '--prompt <text>',
       'what is asked; - reads standard input; may be given several times, one turn each',
