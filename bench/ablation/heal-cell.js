@@ -93,7 +93,7 @@ async function train({ original, processor }, { source, measured }, { heal, rope
       : await trainWhole(run);
   const healSeconds = (performance.now() - started) / 1000;
   const output = memoryOutput();
-  await writeHealed(source, output, merged, { ...report, options: plan }, narrowed);
+  await writeHealed(source, output, merged, { ...report, options: plan }, { narrowed });
   const share = from ? (ropeDim + rank) / (2 * original.config.decoder.headDim) : measured.share;
   const { steps, trainableShare, loss } = report;
   return {

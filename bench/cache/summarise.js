@@ -2,6 +2,12 @@
 import { accuracyDifference, nllDifference } from '../ablation/paired.js';
 
 /**
+ * Of a token, once for all layers (`DecoderCache.bytes`): its place in the sequence, and where rotary
+ * keys have a bias its position on each of three axes.
+ */
+const POSITION_BYTES = { llava: 4, llava_next: 4, qwen2_5_vl: 16 };
+
+/**
  * @param {readonly import('./cells.js').CacheCell[]} cells
  * @param {import('../ablation/cell-store.js').CellStore} store
  */
@@ -28,6 +34,7 @@ function summariseRow({ family, table, row, cache }, result, original) {
     ...{ family, table, row, cache },
     bytesPerToken: round(bytesPerToken),
     fewer: round(originalBytesPerToken / bytesPerToken),
+    fewerWithPositions: round(originalBytesPerToken / (bytesPerToken + POSITION_BYTES[family])),
     heldBytesPerToken: round(heldBytesPerToken),
     accuracy: round(accuracy),
     nll: round(nll),

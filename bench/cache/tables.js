@@ -1,7 +1,10 @@
 /** Rows as Markdown: what the least bytes are for what is kept, then a table a model. */
 import { markdownTable } from 'markdown-table';
 
-const HEAD = ['cache', 'bytes a token', 'times fewer', 'held', "of the original's, %", 'nll'];
+const HEAD = [
+  ...['cache', 'bytes a token', 'times fewer', 'with positions', 'held'],
+  ...["of the original's, %", 'nll'],
+];
 /** Shares of the original's accuracy that may have to be kept. */
 const KEPT = [0.99, 0.98, 0.95, 0.9];
 const percent = (value) => (100 * value).toFixed(1);
@@ -11,7 +14,7 @@ export function tablesOf({ originals, rows }) {
   const families = originals.map(({ family }) => family);
   return [
     '# Tables of cache forms',
-    'Written by `npm run cache`. 2,400 questions about 300 pictures, each asked over the cache that its picture filled, paired with the original; 95 % intervals by picture. Bytes are those of the format, scales, zero points and rotary keys included, over all layers; positions, held once for all of these, are not; they are so many times fewer than those of keys and values of 16 bits. Held: what the tensors take a token, with exact vectors, as float32, and the padding of a batch.',
+    'Written by `npm run cache`. 2,400 questions about 300 pictures, each asked over the cache that its picture filled, paired with the original; 95 % intervals by picture. Bytes are those of the format, scales, zero points and rotary keys included, over all layers, and so many times fewer than those of keys and values of 16 bits; with positions, held once for all layers, in these models of four (4 bytes, 16 for Qwen2.5-VL), so many. Held: what the tensors take a token, with exact vectors, as float32, and the padding of a batch.',
     '## How far it can be pushed',
     'The fewest bytes with which the mean is kept, of forms without a window of exact tokens.',
     fewestTable(families, rows),
@@ -34,9 +37,10 @@ function familyTables(rows, family) {
     .join('\n\n');
 }
 
-function cellsOf({ row, bytesPerToken, heldBytesPerToken, fewer, kept, nll }) {
+function cellsOf({ row, bytesPerToken, heldBytesPerToken, fewer, fewerWithPositions, kept, nll }) {
+  const numbers = [bytesPerToken, fewer, fewerWithPositions, heldBytesPerToken];
   return [
-    ...[row, bytesPerToken.toFixed(1), fewer.toFixed(1), heldBytesPerToken.toFixed(1)],
+    ...[row, ...numbers.map((number) => number.toFixed(1))],
     `${percent(kept.mean)} (${percent(kept.low)} to ${percent(kept.high)})`,
     nll.toFixed(4),
   ];

@@ -40,7 +40,7 @@ export {
 } from './heal/heal-progressive';
 export type { HealState } from './heal/heal-state';
 export type { MergedWeight, MergedWeights } from './heal/merge-adapters';
-export { type NarrowedLatents, writeHealed } from './heal/write-healed';
+export { type HealedLatents, type NarrowedLatents, writeHealed } from './heal/write-healed';
 export { memoryOutput, type ResultOutput } from './output/result-output';
 export type { Spending } from './spend/choose-spending';
 export { type Trace, type TraceOptions, type TraceTensor, traceModel } from './trace/trace-model';

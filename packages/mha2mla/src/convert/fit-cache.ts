@@ -70,14 +70,14 @@ async function upProjections(
 ): Promise<LayerWeights> {
   const found = new Map<string, LayerTensor>();
   for (const segment of segments) {
-    for (const part of ['up_k', 'up_v']) {
-      const name = `self_attn.${LATENT_FOLDERS[segment]}.${part}.weight`;
-      const shape = weights.shape(`layers.${index}.${name}`);
-      if (!shape) {
-        throw new RangeError(
-          `fitCache: the model must have latents of keys and values together (factor joint), got no ${name} in layer ${index}.`,
-        );
-      }
+    const folder = `self_attn.${LATENT_FOLDERS[segment]}`;
+    if (!weights.shape(`layers.${index}.${folder}.down_kv.weight`)) {
+      throw new RangeError(
+        `fitCache: the model must have latents of keys and values together (factor joint), got no ${folder}.down_kv in layer ${index}.`,
+      );
+    }
+    for (const name of ['up_k', 'up_v'].map((part) => `${folder}.${part}.weight`)) {
+      const shape = weights.shape(`layers.${index}.${name}`)!; // it was loaded
       found.set(name, { shape, values: await weights.read(`layers.${index}.${name}`, shape) });
     }
   }

@@ -105,7 +105,7 @@ test('goes down in stages, and writes what a conversion of the last rank would',
   ]);
   expect([report.steps, report.losses.length]).toEqual([5, 5]);
   const output = memoryOutput();
-  await writeHealed(source, output, merged, { ...report, options: {} }, narrowed);
+  await writeHealed(source, output, merged, { ...report, options: {} }, { narrowed });
   const expected = await convert({ rank: 4 });
   const json = (files: Map<string, Uint8Array>, name: string) =>
     JSON.parse(new TextDecoder().decode(files.get(name)));

@@ -3,8 +3,8 @@ import { encodeTensor, memoryStore, writeSafetensors } from '@mha2mla/checkpoint
 import { describeBackends, expectClose } from '@mha2mla/testing';
 import { llava, openVlm, VisionLanguageModel, type VlmSource } from '@mha2mla/vlm-adapters';
 import { expect, test } from 'vitest';
-import type { ConvertRunOptions } from '../convert/convert-model';
-import type { TinyLlavaOptions } from '../convert/tiny-llava';
+import { type ConvertRunOptions, convertModel } from '../convert/convert-model';
+import { openTinyLlava, type TinyLlavaOptions, tinyInputs } from '../convert/tiny-llava';
 import { memoryOutput } from '../output/result-output';
 import { traceModel } from '../trace/trace-model';
 import { attachAdapters } from './attach-adapters';
@@ -149,6 +149,26 @@ describeBackends('the record of healing', () => {
     expect(healed!.startsWith(`${card!.trimEnd()}\n\n## Healing\n\n`)).toBe(true);
     expect(healed).toContain("2 updates of 12.5 % of the language model's weights");
     expect(healed).toContain('fell from 3.000 to 2.500');
+  });
+
+  test('scales of latents that were fitted anew are what it opens with', async () => {
+    const fitted = { kvMethod: 'static', kvBits: 4 } as const;
+    const options = { rank: 4, cache: fitted, calibration: [tinyInputs(1)] };
+    const output = memoryOutput();
+    await convertModel(await openTinyLlava(), output, options);
+    const source = await open(output.files);
+    const latentSpecs = source.cache.latentSpecs!.map((layer) =>
+      Object.fromEntries(
+        Object.entries(layer).map(([segment, spec]) => [
+          segment,
+          { ...spec, scales: spec.scales.map((scale) => 3 * scale) },
+        ]),
+      ),
+    );
+    const cache = { ...source.cache, latentSpecs };
+    const healed = memoryOutput();
+    await writeHealed(source, healed, new Map(), report, { cache });
+    expect((await open(healed.files)).cache).toEqual(cache);
   });
 
   test('a model without a card gets one', async () => {

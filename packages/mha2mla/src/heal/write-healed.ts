@@ -1,6 +1,7 @@
 /** Write a healed model: the converted model's files with the trained weights in their places. */
 import { readText, type TensorInfo, writeSafetensors } from '@mha2mla/checkpoint';
-import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { CacheOptions } from '@mha2mla/mla-runtime';
+import { cacheBlock, LATENT_SCALES, latentScales, type VlmSource } from '@mha2mla/vlm-adapters';
 import { type LatentRanks, uniformRankOf } from '../convert/latent-ranks';
 import { copyCompanions } from '../output/companions';
 import { copyBytes, copyFiles } from '../output/copy-files';
@@ -28,6 +29,13 @@ export interface NarrowedLatents {
   shapes: ReadonlyMap<string, readonly number[]>;
 }
 
+/** What healing changed beside weights. */
+export interface HealedLatents {
+  narrowed?: NarrowedLatents;
+  /** With scales of latents that were fitted anew. */
+  cache?: CacheOptions;
+}
+
 /**
  * Write everything, config.json last: a folder without it is unfinished.
  * @param merged weights by the decoder's names; all maps of latents are among them where those are
@@ -39,11 +47,12 @@ export async function writeHealed(
   output: ResultOutput,
   merged: MergedWeights,
   report: HealReport & { options: Record<string, unknown> },
-  narrowed?: NarrowedLatents,
+  { narrowed, cache }: HealedLatents = {},
 ): Promise<void> {
   const { checkpoint, store, rankFile } = source;
   const stored = storedNames(source, [...merged.keys()]);
   const fresh = new Map([...merged].map(([name, values]) => [stored.get(name)!, values]));
+  if (cache?.latentSpecs) fresh.set(LATENT_SCALES, latentScales(cache.latentSpecs));
   const shapes = new Map(
     [...(narrowed?.shapes ?? [])].map(([name, own]) => [stored.get(name), own]),
   );
@@ -68,8 +77,9 @@ export async function writeHealed(
   await writeJson(output, 'heal.json', report);
   const card = new TextEncoder().encode(await healedCard(source, report));
   await output.write(CARD, (sink) => sink.write(card));
-  if (narrowed) await writeJson(output, 'config.json', await narrowedConfig(source, narrowed));
-  else await copyFiles(store, output, ['config.json']);
+  if (narrowed || cache) {
+    await writeJson(output, 'config.json', await healedConfig(source, { narrowed, cache }));
+  } else await copyFiles(store, output, ['config.json']);
 }
 
 async function writeIndex(
@@ -83,13 +93,21 @@ async function writeIndex(
   await writeJson(output, INDEX, { ...index, metadata });
 }
 
-/** As a conversion of these ranks writes it. */
-async function narrowedConfig({ store }: VlmSource, { ranks }: NarrowedLatents): Promise<object> {
+/** As a conversion of these ranks and this cache writes it. */
+async function healedConfig(
+  { store }: VlmSource,
+  { narrowed, cache }: HealedLatents,
+): Promise<object> {
   const config = JSON.parse(await readText(store, 'config.json'));
-  const { latent_ranks: _, ...block } = config.mha2mla;
-  const rank = uniformRankOf(ranks);
-  const latents = { low_rank: rank ?? null, ...(rank === undefined && { latent_ranks: ranks }) };
-  return { ...config, mha2mla: { ...block, ...latents } };
+  const block = { ...config.mha2mla, ...(cache && { cache: cacheBlock(cache) }) };
+  if (!narrowed) return { ...config, mha2mla: block };
+  const { latent_ranks: _, ...others } = block;
+  const rank = uniformRankOf(narrowed.ranks);
+  const latents = {
+    low_rank: rank ?? null,
+    ...(rank === undefined && { latent_ranks: narrowed.ranks }),
+  };
+  return { ...config, mha2mla: { ...others, ...latents } };
 }
 
 function byFile(tensors: readonly TensorInfo[]): Map<string, TensorInfo[]> {

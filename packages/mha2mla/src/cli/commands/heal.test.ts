@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fixture } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openModelFolder } from '../../node/open-model';
 import { folderBytes } from '../testing/folder-bytes';
 import { runInProcess } from '../testing/run-in-process';
 
@@ -47,6 +48,24 @@ test('--json gives one document with the fields that scripts rely on, and OUT is
   expect(loss).toEqual(report.loss);
   const { converted } = JSON.parse((await runInProcess(['inspect', at('whole'), '--json'])).stdout);
   expect(converted).toBe(true);
+});
+
+test('scales of latents are fitted anew to what was healed', async () => {
+  const fitted = ['--rank', '8', '--calibration', DATA, '--samples', '4', '--quiet'];
+  const cache = ['--kv-method', 'bands', '--kv-bits', '4'];
+  const converted = await runInProcess(['convert', MODEL, at('fitted'), ...fitted, ...cache]);
+  expect([converted.status, converted.stderr]).toEqual([0, '']);
+  const run = await runInProcess(['heal', at('fitted'), at('refitted'), ...options(), '--quiet']);
+  expect([run.status, run.stderr]).toEqual([0, '']);
+  const scales = async (name: string) => {
+    const { source, close } = await openModelFolder(at(name));
+    const [layer] = source.cache.latentSpecs!;
+    await close();
+    return [...layer!.vision!.scales];
+  };
+  const [before, after] = [await scales('fitted'), await scales('refitted')];
+  expect(after).toHaveLength(before.length);
+  expect(after).not.toEqual(before);
 });
 
 test('--dry-run tells what it takes, and writes nothing', async () => {

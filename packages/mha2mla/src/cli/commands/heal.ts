@@ -2,7 +2,8 @@ import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { HealingDiverged } from '../../heal/divergence';
 import type { HealReport } from '../../heal/heal-model';
-import { type HealPlan, planHealing } from '../../heal/heal-options';
+import { planHealing } from '../../heal/heal-options';
+import { refitCache } from '../../heal/refit-cache';
 import { writeHealed } from '../../heal/write-healed';
 import { writeHealedAdapter } from '../../heal/write-healed-adapter';
 import { type FolderOutput, folderOutput } from '../../node/folder-output';
@@ -14,7 +15,13 @@ import type { AddCommand } from '../program';
 import { asUsage, UsageError } from '../usage-error';
 import { describeHealDryRun, healDryRun } from './heal-dry-run';
 import { addHealOptions, type HealFlags, healFingerprint, healOptions } from './heal-flags';
-import { type HealedWeights, scratchPieces, train, trainBy } from './heal-training';
+import {
+  type HealedWeights,
+  scratchPieces,
+  type TrainOptions,
+  train,
+  trainBy,
+} from './heal-training';
 
 /** `heal MODEL OUT`: parameter-efficient fine-tuning of a converted model. */
 export const addHeal: AddCommand = (program, contextOf) => {
@@ -56,7 +63,7 @@ export const addHeal: AddCommand = (program, contextOf) => {
           context.resumable();
           try {
             const healed = await trainBy(source, original, output, options);
-            await finish(source, output, healed, plan);
+            await finish(source, output, healed, options);
             const { losses, ...report } = healed.report;
             context.result(report, () => describe(healed.report));
           } catch (error) {
@@ -78,11 +85,16 @@ async function finish(
   source: VlmSource,
   output: FolderOutput,
   { report, merged, adapter, narrowed }: HealedWeights,
-  plan: HealPlan,
+  { questions, plan, context }: TrainOptions,
 ): Promise<void> {
   const record = { ...report, options: plan };
   if (adapter) await writeHealedAdapter(source, output, adapter, record);
-  else await writeHealed(source, output, merged, record, narrowed);
+  else {
+    const processor = await source.family.loadProcessor(source.config, source.store);
+    const { signal } = context;
+    const cache = await refitCache(source, merged, { processor, questions, signal });
+    await writeHealed(source, output, merged, record, { narrowed, cache });
+  }
   await output.finish(scratchPieces(source));
 }
 
