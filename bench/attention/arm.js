@@ -1,5 +1,6 @@
 /**
- * One arm in a process of its own: `node arm.js SHAPE ARM BACKEND`. Reads a request a line,
+ * One arm in a process of its own: `node arm.js SHAPE ARM BACKEND`, of onnxruntime
+ * its folder and threads. Reads a request a line,
  * `{ kind: 'decode' | 'core' | 'prefill', context, steps }`, and answers with a line: milliseconds of
  * the wall and of the processor of each step, and the first outputs.
  */
@@ -11,7 +12,7 @@ import { openOnnxArm } from './onnx-arm.js';
 import { openRuntimeArm } from './runtime-arm.js';
 import { SHAPES } from './shapes.js';
 
-const [shapeName, armName, backend] = process.argv.slice(2);
+const [shapeName, armName, place, threads] = process.argv.slice(2);
 const arm = await openArm(SHAPES[shapeName], armName.split(' '));
 process.stdout.write('ready\n');
 for await (const line of createInterface({ input: process.stdin })) {
@@ -21,8 +22,8 @@ for await (const line of createInterface({ input: process.stdin })) {
 process.exit();
 
 async function openArm(shape, [name, argument]) {
-  if (name === 'onnxruntime') return openOnnxArm(shape, backend);
-  await useBackend(backend);
+  if (name === 'onnxruntime') return openOnnxArm(shape, place, Number(threads));
+  await useBackend(place);
   if (name === 'naive') return openNaiveArm(shape);
   return openRuntimeArm(shape, { original: 0, joint: 1, groups: Number(argument) }[name]);
 }

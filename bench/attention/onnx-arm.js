@@ -11,17 +11,13 @@ import { attribute, initializer, model, node, valueInfo } from './onnx-model.js'
 import { PIECE } from './shapes.js';
 
 /** @param folder where onnxruntime-node is installed. */
-export async function openOnnxArm(shape, folder) {
+export async function openOnnxArm(shape, folder, threads) {
   const require = createRequire(pathToFileURL(join(folder, 'package.json')));
   const { InferenceSession, Tensor } = require('onnxruntime-node');
   const { hiddenSize, numAttentionHeads: N, numKeyValueHeads: K, headDim: H } = shape;
   const options = {
     ...{ executionProviders: ['cpu'], graphOptimizationLevel: 'all' },
-    ...{
-      intraOpNumThreads: Number(process.env.ARM_THREADS),
-      interOpNumThreads: 1,
-      logSeverityLevel: 3,
-    },
+    ...{ intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 3 },
   };
   const sessions = {};
   const sessionOf = async (kind) => {

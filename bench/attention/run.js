@@ -112,7 +112,8 @@ async function measure(arms, { kind, context }, where) {
     for (const [name, arm] of arms) {
       if (samples[name]?.error) continue;
       const answer = await arm.ask({ kind, context, steps: once ? 1 : Number(flags.steps) });
-      const own = (samples[name] ??= { wall: [], cpu: [], output: answer.output });
+      samples[name] ??= { wall: [], cpu: [], output: answer.output };
+      const own = samples[name];
       if (answer.error) own.error = answer.error;
       else if (round > 0 || flags.rounds === '0') {
         own.wall.push(median(answer.wall));
@@ -149,12 +150,12 @@ async function start(shape, name, backend) {
   const [command, argv] =
     name === 'pytorch'
       ? [flags.python, [`${HERE}arm.py`, JSON.stringify(SHAPES[shape]), flags.threads]]
-      : [
-          process.execPath,
-          [`${HERE}arm.js`, shape, name, name === 'onnxruntime' ? flags.onnxruntime : backend],
-        ];
-  const env = { ...process.env, OMP_NUM_THREADS: flags.threads, ARM_THREADS: flags.threads };
-  const child = spawn(command, argv, { env, stdio: ['pipe', 'pipe', 'ignore'] });
+      : [process.execPath, [`${HERE}arm.js`, shape, name, ...placeOf(name, backend)]];
+  const env = { TF_NUM_INTRAOP_THREADS: flags.threads, OMP_NUM_THREADS: flags.threads };
+  const child = spawn(command, argv, {
+    env: { ...process.env, ...env },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const failed = once(child, 'exit').then(() => ({ done: true }));
   const next = async () => {
@@ -170,6 +171,11 @@ async function start(shape, name, backend) {
       return JSON.parse(await next());
     },
   };
+}
+
+/** What an arm runs on. */
+function placeOf(name, backend) {
+  return name === 'onnxruntime' ? [flags.onnxruntime, flags.threads] : [backend];
 }
 
 function save() {

@@ -121,7 +121,7 @@ function appendPiece(cache, config, shape, piece) {
   ]) {
     const width = (heads * rank) / groups;
     append(segment, 'kvLatent', [1, groups, tokens, width], noise(tokens * heads * rank, piece));
-    append(segment, 'kPe', [1, 1, tokens, heads * rope], noise(tokens * heads * rope, piece));
+    append(segment, 'kPe', [1, heads, tokens, rope], noise(tokens * heads * rope, piece));
   }
 }
 

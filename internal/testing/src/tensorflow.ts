@@ -1,16 +1,17 @@
 /**
- * The native backend in tests. It comes by scripts/tfjs-node/install.sh and is not in the lock file:
+ * The native backend in tests, that of a GPU where it is installed. It comes by scripts/tfjs-node/install.sh and is not in the lock file:
  * where it is missing its tests are skipped, and fail where REQUIRE_TENSORFLOW=1 asks for it.
  */
 import { createRequire } from 'node:module';
 import util from 'node:util';
 
-const NAME = '@tensorflow/tfjs-node';
+const [NAME, GPU] = ['@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu'];
 const require = createRequire(import.meta.url);
 
 /** Why tests of the backend cannot run here; `undefined` when they can, or must. */
 export function tensorFlowMissing(): string | undefined {
-  if (process.env.REQUIRE_TENSORFLOW === '1' || isInstalled()) return undefined;
+  if (process.env.REQUIRE_TENSORFLOW === '1' || isInstalled(NAME) || isInstalled(GPU))
+    return undefined;
   return `${NAME} is not installed, see scripts/tfjs-node`;
 }
 
@@ -21,12 +22,12 @@ export function loadTensorFlow(): void {
   const module = util as unknown as Record<string, unknown>;
   module.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
   module.isArray ??= Array.isArray;
-  require(NAME);
+  require(isInstalled(GPU) ? GPU : NAME);
 }
 
-function isInstalled(): boolean {
+function isInstalled(name: string): boolean {
   try {
-    require.resolve(NAME);
+    require.resolve(name);
     return true;
   } catch {
     return false;

@@ -1,7 +1,7 @@
 /**
  * WebGPU in tests: Dawn (npm `webgpu`) over a software Vulkan driver, that of Debian's chromium unless
- * VK_ICD_FILENAMES names another. Where there is none its tests are skipped, and fail where
- * REQUIRE_WEBGPU=1 asks for it.
+ * VK_ICD_FILENAMES names another; with TEST_ADAPTER=default the machine's own. Where there is none its
+ * tests are skipped, and fail where REQUIRE_WEBGPU=1 asks for it.
  *
  * The device has the default limits, so that a kernel that needs more fails here, and the features
  * that kernels may look for. Errors of WebGPU are events and zeros, never thrown: they are collected.
@@ -31,9 +31,10 @@ export function webGpuMissing(): string | undefined {
   return 'no Vulkan driver, install chromium and libvulkan1';
 }
 
-/** Have this process, and those that it starts, take the software driver. */
+/** Have this process, and those that it starts, take the software driver, if it shall. */
 export function nameDriver(): void {
-  if (process.platform === 'linux') process.env.VK_ICD_FILENAMES ??= SWIFTSHADER;
+  if (process.platform !== 'linux' || process.env.TEST_ADAPTER === 'default') return;
+  process.env.VK_ICD_FILENAMES ??= SWIFTSHADER;
 }
 
 /** Open a device and register the backend `webgpu` over it, once a process. */

@@ -223,12 +223,31 @@ describeBackends('QuantizedCache', () => {
     cache.dispose();
   });
 
+  test('sealed blocks of exact vectors are joined, however they came, and rewind and fork as others', () => {
+    const x = tokens(45);
+    const lengthsOf = (cache: QuantizedCache) => cache.parts.map(({ shape }) => shape.at(-2));
+    const [whole, pieces] = [[45], [17, 1, 27]].map((by) => filled({ blockLength: 2 }, x, by));
+    const fork = whole!.fork();
+    for (const cache of [whole!, pieces!]) {
+      expect(lengthsOf(cache)).toEqual([16, 16, 2, 2, 2, 2, 2, 2, 1]);
+      expect(restored(cache)).toEqual(x.dataSync());
+    }
+    whole!.rewind(21);
+    whole!.append(tf.slice(x, [0, 0, 21, 0], [-1, -1, 24, -1]));
+    expect(restored(whole!)).toEqual(x.dataSync());
+    expect(restored(fork)).toEqual(x.dataSync());
+    const huge = filled({ blockLength: 1 }, tf.zeros([1, 1, 8, 2 ** 22])); // 16 MiB a block
+    expect(lengthsOf(huge)).toEqual(new Array(8).fill(1));
+    for (const cache of [whole!, pieces!, fork, huge]) cache.dispose();
+  });
+
   test('leaves nothing behind, nor in a tidy of the caller', () =>
     expectNoLeak(() => {
       for (const spec of [undefined, STATIC, ...EVERY_SPEC]) {
         const cache = new QuantizedCache({ spec, residualLength: 2, blockLength: 5 });
         tf.tidy(() => cache.append(tokens(13)));
         tf.tidy(() => cache.append(tokens(2)));
+        tf.tidy(() => cache.append(tokens(40)));
         tf.tidy(() => void cache.read());
         tf.tidy(() => void cache.rewind(7));
         cache.fork().dispose();

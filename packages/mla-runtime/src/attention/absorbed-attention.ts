@@ -13,7 +13,7 @@ import { joinScores, softmaxOverBlocks } from './softmax-over-blocks';
 export interface CachedLatents {
   /** [B, groups, T, C / groups]. */
   latents: readonly tf.Tensor4D[];
-  /** Rotated keys, the heads side by side, [B, 1, T, K * R]. */
+  /** Rotated keys, [B, K, T, R], or the heads side by side, [B, 1, T, K * R]. */
   keys: readonly tf.Tensor4D[];
   /**
    * Added to the scores: MASKED slots, a bias of the keys. [B, 1 or N, T of the segment], or
@@ -36,9 +36,10 @@ export function absorbedAttention(
   numKeyValueHeads: number,
 ): tf.Tensor3D {
   return tf.tidy(() => {
-    const rope = queryRope.size > 0 ? spreadHeads(queryRope, numKeyValueHeads) : undefined;
     const weights = softmaxOverBlocks(
-      segments.map((segment) => [segmentScores(segment, queryNope, rope)]),
+      segments.map((segment) => [
+        segmentScores(segment, queryNope, ropeFor(segment, queryRope, numKeyValueHeads)),
+      ]),
       segments.map(({ offset }) => offset),
       segments.map(({ latents }) => latents.map(({ shape }) => shape[2])),
     );
@@ -48,21 +49,22 @@ export function absorbedAttention(
 }
 
 /**
- * Queries as one matrix over the keys of all heads, [B, 1, K * R, N]: zero where a query and a key
- * belong to different heads. The zeros cost less than taking the cached keys apart.
+ * Queries as the segment's rotated keys lie: [B, K, G, R], or over the keys of all heads,
+ * [B, 1, N, K * R], zero where a query and a key belong to different heads. The zeros cost less than
+ * taking such keys apart.
  */
-function spreadHeads(queryRope: tf.Tensor4D, numKeyValueHeads: number): tf.Tensor4D {
+function ropeFor(
+  { keys }: CachedLatents,
+  queryRope: tf.Tensor4D,
+  numKeyValueHeads: number,
+): tf.Tensor4D | undefined {
+  if (queryRope.size === 0) return undefined;
   const [batch, , heads, width] = queryRope.shape;
-  const byKey = tf.reshape(queryRope, [batch, numKeyValueHeads, -1, width]); // [B, K, G, R]
-  const columns = tf.reshape(tf.transpose(byKey, [0, 1, 3, 2]), [
-    batch,
-    numKeyValueHeads,
-    width,
-    1,
-    heads / numKeyValueHeads,
-  ]);
+  const byKey = tf.reshape(queryRope, [batch, numKeyValueHeads, -1, width]) as tf.Tensor4D; // [B, K, G, R]
+  if (keys[0]!.shape[1] === numKeyValueHeads) return byKey;
+  const rows = tf.reshape(byKey, [batch, numKeyValueHeads, -1, 1, width]);
   const own = tf.reshape(tf.eye(numKeyValueHeads), [1, numKeyValueHeads, 1, numKeyValueHeads, 1]);
-  return tf.reshape(tf.mul(columns, own), [batch, 1, numKeyValueHeads * width, heads]);
+  return tf.reshape(tf.mul(rows, own), [batch, 1, heads, numKeyValueHeads * width]);
 }
 
 /** Scores [B, N, T] of a segment. */
@@ -74,8 +76,8 @@ function segmentScores(
   const [batch, , heads] = queryNope.shape;
   const { query, bias } = weights.absorbQuery(queryNope);
   const terms: tf.Tensor3D[] = [];
-  if (query) terms.push(joinScores(latents.map((latent) => blockScores(latent, query))));
-  if (rope) terms.push(joinScores(keys.map((block) => blockScores(block, rope))));
+  if (query) terms.push(joinScores(latents.map((latent) => blockScores(query, latent))));
+  if (rope) terms.push(joinScores(keys.map((block) => blockScores(rope, block))));
   const tokens = latents.reduce((sum, { shape }) => sum + shape[2], 0);
   const score = terms.length > 0 ? tf.addN(terms) : tf.zeros<tf.Rank.R3>([batch, heads, tokens]);
   return bias ? tf.add(score, bias) : score;

@@ -9,7 +9,7 @@ import { groupWeights } from './grouped-apply';
 import type { HeadShape } from './head-shape';
 
 export interface AbsorbedQuery {
-  /** [B, groups, C / groups, N / groups]; absent when there are no nope dims or no latent. */
+  /** [B, groups, N / groups, C / groups]; absent when there are no nope dims or no latent. */
   query?: tf.Tensor4D;
   /** [B, N, 1], added to every score of the segment; absent when it would be zero. */
   bias?: tf.Tensor3D;
@@ -128,6 +128,7 @@ function perQueryHead(bias: tf.Tensor1D, heads: number, queryHeads: number): tf.
 /** [B, (1,) N, W] to [K, B * G, W]. */
 function headsFirst(x: tf.Tensor, batch: number, heads: number): tf.Tensor {
   const width = x.shape[x.rank - 1]!;
+  if (batch === 1) return tf.reshape(x, [heads, -1, width]);
   const split = tf.reshape(x, [batch, heads, -1, width]);
   return tf.reshape(tf.transpose(split, [1, 0, 2, 3]), [heads, -1, width]);
 }
@@ -135,13 +136,15 @@ function headsFirst(x: tf.Tensor, batch: number, heads: number): tf.Tensor {
 /** [K, B * G, W] to [B, N, W]. */
 function batchFirst(x: tf.Tensor, batch: number): tf.Tensor3D {
   const [heads, , width] = x.shape as [number, number, number];
+  if (batch === 1) return tf.reshape(x, [1, -1, width]);
   const split = tf.reshape(x, [heads, batch, -1, width]);
   return tf.reshape(tf.transpose(split, [1, 0, 2, 3]), [batch, -1, width]);
 }
 
-/** [K, B * G, C'] to [B, groups, C', N / groups]. */
+/** [K, B * G, C'] to [B, groups, N / groups, C']. */
 function groupsFirst(x: tf.Tensor, batch: number, groups: number): tf.Tensor4D {
   const [heads, , width] = x.shape as [number, number, number];
+  if (batch === 1) return tf.reshape(x, [1, groups, -1, width]);
   const split = tf.reshape(x, [groups, heads / groups, batch, -1, width]); // [groups, K', B, G, C']
-  return tf.reshape(tf.transpose(split, [2, 0, 4, 1, 3]), [batch, groups, width, -1]);
+  return tf.reshape(tf.transpose(split, [2, 0, 1, 3, 4]), [batch, groups, -1, width]);
 }

@@ -60,11 +60,10 @@ export class FullAttention implements Attention {
       const { query, key, value } = this.project(x, step.rotary);
       this.append(cache, gatherHeads(key, step), gatherHeads(value, step));
       const heads = queriesAsHeads(tf.mul(query, this.scale));
-      const grouped = tf.reshape(heads, [batch, numKeyValueHeads, -1, headDim]);
-      const columns = tf.transpose(grouped, [0, 1, 3, 2]) as tf.Tensor4D; // [B, K, H, G]
+      const grouped = tf.reshape(heads, [batch, numKeyValueHeads, -1, headDim]) as tf.Tensor4D; // [B, K, G * L, H]
       const values = cache.part('all', 'value').read<tf.Rank.R4>();
       const keys = cache.part('all', 'key').read<tf.Rank.R4>();
-      const scores = keys.map((block) => blockScores(block, columns)); // [B, N * L, T]
+      const scores = keys.map((block) => blockScores(grouped, block)); // [B, N * L, T]
       const [weights] = softmaxOverBlocks(
         [scores],
         [step.mask('all')],

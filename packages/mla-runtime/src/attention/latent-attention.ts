@@ -1,6 +1,7 @@
 /**
  * Multi-head latent attention with a latent per modality (MHA2MLA-VLM, arXiv 2601.11464; absorption as in DeepSeek-V2).
- * Cached a token: kvLatent c [groups, C / groups] and the rotated key kPe [K, R].
+ * Cached a token: kvLatent c [groups, C / groups] and the rotated key kPe [K, R], head by head where it
+ * stays exact; packed, the heads lie side by side, so that few rotary dims still fill a group.
  *
  * Prefill is naive: k = [kPe | Uk c + bk], v = Uv c + bv are materialised. Decode is absorbed. A
  * key bias common to all tokens shifts every score of a query alike, so softmax cancels it and only
@@ -191,10 +192,7 @@ export class LatentAttention implements Attention {
     return flattenHeads(bias ? tf.sub(keyRope, rotatedBias(bias, this.shape, rotary)) : keyRope);
   }
 
-  /**
-   * Cache latents [B, T, C] and rotated keys [B, T, K * R]. The keys of all heads lie side by side,
-   * so that few rotary dims a head still fill a quantization group.
-   */
+  /** Cache latents [B, T, C] and rotated keys [B, T, K * R]. */
   private append(
     cache: LayerCache,
     segment: Segment,
@@ -204,7 +202,10 @@ export class LatentAttention implements Attention {
     const [batch, tokens, width] = latent.shape;
     const grouped = tf.reshape(latent, [batch, tokens, this.groups, width / this.groups]);
     cache.part(segment, 'kvLatent').append(tf.transpose(grouped, [0, 2, 1, 3]) as tf.Tensor4D);
-    cache.part(segment, 'kPe').append(tf.expandDims(keyRope, 1) as tf.Tensor4D);
+    const keys = cache.part(segment, 'kPe');
+    const parts = keys.exact ? this.shape.numKeyValueHeads : 1;
+    const byPart = tf.reshape(keyRope, [batch, tokens, parts, keyRope.shape[2] / parts]);
+    keys.append(tf.transpose(byPart, [0, 2, 1, 3]));
   }
 
   private absorbedOf(segment: Segment): AbsorbedWeights {

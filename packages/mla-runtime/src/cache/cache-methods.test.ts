@@ -86,8 +86,12 @@ describeBackends('a cache of each method', () => {
         const held = tf.concat(blocks, 2);
         const [, heads, , width] = held.shape;
         const before = tf.slice(held, 0, [1, heads, tokens, width]);
-        exact.layers[0]!.part(segment, part).append(before);
-        tf.dispose([blocks, held, before]);
+        // Packed rotary keys lie side by side, exact ones head by head.
+        const own = part === 'kPe' ? decoder.config.numKeyValueHeads : heads;
+        const rows = tf.reshape(tf.transpose(before, [0, 2, 1, 3]), [1, tokens, own, -1]);
+        const byHead = tf.transpose(rows, [0, 2, 1, 3]);
+        exact.layers[0]!.part(segment, part).append(byHead);
+        tf.dispose([blocks, held, before, rows, byHead]);
       }
     }
     const expected = await decode(decoder, exact);

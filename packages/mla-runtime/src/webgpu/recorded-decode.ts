@@ -345,12 +345,22 @@ function copyCache(
     copyBlocks(latents.read<tf.Rank.R4>(), place, to, device);
     const row = shape.keyHeads * shape.ropeDim;
     copyBlocks(
-      parts.part(segment, 'kPe').read<tf.Rank.R4>(),
+      parts.part(segment, 'kPe').read<tf.Rank.R4>().map(headsSideBySide),
       { ...place, row, start: layout.keys[m]! },
       to,
       device,
     );
   }
+}
+
+/** Rotated keys [1, K, t, R], disposed, as [1, 1, t, K * R]. */
+function headsSideBySide(block: tf.Tensor4D): tf.Tensor4D {
+  const [, , tokens] = block.shape;
+  const rows = tf.tidy(() =>
+    tf.reshape(tf.transpose(block, [0, 2, 1, 3]), [1, 1, tokens, block.size / tokens]),
+  );
+  block.dispose();
+  return rows as tf.Tensor4D;
 }
 
 /** @param blocks [1, heads, t, row]; disposed. */
