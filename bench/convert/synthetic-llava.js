@@ -4,6 +4,9 @@
  * picture size are those of the small trained model, so that its pictures and questions fit.
  *
  *   node bench/convert/synthetic-llava.js OUT --layers 2 [--width 4096 --heads 32 --kv-heads 32 --inner 11008]
+ *
+ * `--vocabulary N` makes the tables longer than the tokenizer's; with `--alike` maps of one width hold
+ * the same values over and over, for files of many layers that are only to be loaded.
  */
 import { copyFile, mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -23,6 +26,8 @@ const { positionals, values } = parseArgs({
     heads: { type: 'string', default: '32' },
     'kv-heads': { type: 'string', default: '32' },
     inner: { type: 'string', default: '11008' },
+    vocabulary: { type: 'string' },
+    alike: { type: 'boolean', default: false },
   },
 });
 const [layers, width, heads, kvHeads, inner] = [
@@ -54,12 +59,16 @@ async function write(folder) {
     num_key_value_heads: kvHeads,
     head_dim: width / heads,
   };
+  const vocabulary = Number(values.vocabulary ?? old.vocab_size);
+  config.text_config.vocab_size = vocabulary;
   const small = await headerOf(join(SMALL, 'model.safetensors'));
   const shapes = new Map();
   for (const [name, { shape }] of small) {
     if (/^language_model\.model\.layers\./.test(name)) continue;
     const wide = /^(language_model|multi_modal_projector)/.test(name);
-    shapes.set(name, wide ? shape.map((size) => (size === old.hidden_size ? width : size)) : shape);
+    const [from, to] = /embed_tokens|lm_head/.test(name) ? [shape[0], vocabulary] : [];
+    const sized = shape.map((size) => (size === from ? to : size));
+    shapes.set(name, wide ? sized.map((size) => (size === old.hidden_size ? width : size)) : sized);
   }
   for (let layer = 0; layer < layers; layer++) addLayer(shapes, layer);
   await writeTensors(join(folder, 'model.safetensors'), shapes);
@@ -109,12 +118,24 @@ async function writeTensors(path, shapes) {
   await file.close();
 }
 
+/** Pieces of maps, by their gain, that `--alike` repeats. */
+const pieces = new Map();
+
 /** Maps of unit gain, norms about 1, uniform from a seed (xorshift), in bf16. */
 function* randomPieces(name, shape, seed) {
   const norm = /norm\d?\.weight$/.test(name) || /layrnorm\.weight$/.test(name);
   const gain = norm ? 0.25 : Math.sqrt(3 / Math.max(1, sizeOf(shape.slice(1))));
+  if (!values.alike) return yield* piecesOf(sizeOf(shape), norm, gain, seed);
+  const key = `${norm} ${gain}`;
+  if (!pieces.has(key)) pieces.set(key, piecesOf(PIECE, norm, gain, seed).next().value);
+  for (let left = 2 * sizeOf(shape); left > 0; left -= 2 * PIECE) {
+    yield pieces.get(key).subarray(0, Math.min(left, 2 * PIECE));
+  }
+}
+
+function* piecesOf(size, norm, gain, seed) {
   let state = Math.imul(seed, 0x9e3779b1) | 1;
-  for (let left = sizeOf(shape); left > 0; ) {
+  for (let left = size; left > 0; ) {
     const floats = new Float32Array(Math.min(PIECE, left));
     for (let i = 0; i < floats.length; i++) {
       state ^= state << 13;
