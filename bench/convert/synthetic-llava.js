@@ -16,6 +16,8 @@ import { parseArgs } from 'node:util';
 const SMALL = fileURLToPath(new URL('../../models/llava/', import.meta.url));
 /** Values made and written at a time: 8 MiB of bf16. */
 const PIECE = 4 * 2 ** 20;
+/** Pieces of maps, by their gain, that `--alike` repeats. */
+const pieces = new Map();
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -117,9 +119,6 @@ async function writeTensors(path, shapes) {
   }
   await file.close();
 }
-
-/** Pieces of maps, by their gain, that `--alike` repeats. */
-const pieces = new Map();
 
 /** Maps of unit gain, norms about 1, uniform from a seed (xorshift), in bf16. */
 function* randomPieces(name, shape, seed) {

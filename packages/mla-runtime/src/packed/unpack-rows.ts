@@ -22,21 +22,57 @@ function unpackCodes(
   to: number,
 ): void {
   const perWord = VALUES_A_WORD[format];
-  const bits = 32 / perWord;
+  const unpackWords = format === 'int4' ? unpackNibbles : unpackBytes;
   let word = row * Math.ceil(inputs / perWord);
   let group = row * Math.ceil(inputs / groupSize);
   for (let start = 0; start < inputs; start += groupSize) {
+    const size = Math.min(groupSize, inputs - start);
+    const whole = Math.floor(size / perWord);
     const scale = scales[group++]!;
-    const end = to + Math.min(start + groupSize, inputs);
-    for (let first = to + start; first < end; first += perWord) {
-      const codes = words[word++]!;
-      const last = Math.min(first + perWord, end);
-      for (let i = first, left = 32 - bits; i < last; i++, left -= bits) {
-        values[i] = ((codes << left) >> (32 - bits)) * scale; // the shift back extends the sign
-      }
+    unpackWords(words, word, whole, scale, values, to + start);
+    word += whole;
+    if (whole * perWord === size) continue;
+    const codes = words[word++]!; // a last word that is not full
+    for (let k = 0; k < size - whole * perWord; k++) {
+      const code = (codes << (32 - (32 / perWord) * (k + 1))) >> (32 - 32 / perWord);
+      values[to + start + whole * perWord + k] = code * scale;
     }
   }
 }
+
+type UnpackWords = (
+  words: Uint32Array,
+  word: number,
+  count: number,
+  scale: number,
+  values: Float32Array,
+  to: number,
+) => void;
+
+/** Codes of `count` words from `word` on; the shift to the right extends their sign. */
+const unpackBytes: UnpackWords = (words, word, count, scale, values, to) => {
+  for (let w = word, o = to; w < word + count; w++, o += 4) {
+    const codes = words[w]! | 0;
+    values[o] = ((codes << 24) >> 24) * scale;
+    values[o + 1] = ((codes << 16) >> 24) * scale;
+    values[o + 2] = ((codes << 8) >> 24) * scale;
+    values[o + 3] = (codes >> 24) * scale;
+  }
+};
+
+const unpackNibbles: UnpackWords = (words, word, count, scale, values, to) => {
+  for (let w = word, o = to; w < word + count; w++, o += 8) {
+    const codes = words[w]! | 0;
+    values[o] = ((codes << 28) >> 28) * scale;
+    values[o + 1] = ((codes << 24) >> 28) * scale;
+    values[o + 2] = ((codes << 20) >> 28) * scale;
+    values[o + 3] = ((codes << 16) >> 28) * scale;
+    values[o + 4] = ((codes << 12) >> 28) * scale;
+    values[o + 5] = ((codes << 8) >> 28) * scale;
+    values[o + 6] = ((codes << 4) >> 28) * scale;
+    values[o + 7] = (codes >> 28) * scale;
+  }
+};
 
 function unpackFloats(
   { format, inputs, words }: PackedWeight,
