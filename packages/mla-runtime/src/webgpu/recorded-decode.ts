@@ -2,7 +2,7 @@
  * Decoding on a WebGPU device with everything recorded: pipelines and bind groups are made once, and
  * a token is one submit of at most 8 dispatches a layer, with nothing allocated on the device and
  * nothing read back but the token. Dense weights are copied, and may be narrowed to f16, int8 or int4;
- * those that were loaded packed are used where they are.
+ * those that were loaded packed are used where they are, so the decoder must outlive the recording.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { Segment } from '../attention/attention';
