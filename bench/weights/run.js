@@ -1,7 +1,7 @@
 /**
  * What weights of fewer bits cost, and what they take.
  *   node bench/weights/run.js quality [--limit 300] [--backend wasm]   answers of the small models
- *   node bench/weights/run.js load [--layers 4,32] [--weights int4] [--backend webgpu]   a 7B-shaped decoder
+ *   node bench/weights/run.js load [--layers 32] [--weights int4] [--backend webgpu]   a 7B-shaped decoder
  * See ../README.md.
  */
 import { spawn } from 'node:child_process';
@@ -26,7 +26,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     limit: { type: 'string', default: '300' },
-    layers: { type: 'string', default: '4,32' },
+    layers: { type: 'string', default: '32' },
     weights: { type: 'string' },
     backend: { type: 'string' },
     data: { type: 'string', default: join(tmpdir(), 'mha2mla-bench') },
