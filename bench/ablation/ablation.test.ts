@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { runProcess } from '../run-process.js';
 import { CellStore } from './cell-store.js';
 import { ablationCells } from './cells.js';
 import { accuracyDifference, nllDifference } from './paired.js';
@@ -10,20 +10,7 @@ import { tablesOf } from './tables.js';
 
 const SCRIPT = fileURLToPath(new URL('./ablation.js', import.meta.url));
 
-function runSmoke(): Promise<{ code: number | null; output: string; log: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [SCRIPT, '--smoke', '--backend', 'wasm']);
-    let [output, log] = ['', ''];
-    child.stdout.on('data', (part) => {
-      output += part;
-    });
-    child.stderr.on('data', (part) => {
-      log += part;
-    });
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, output, log }));
-  });
-}
+const runSmoke = () => runProcess(process.execPath, [SCRIPT, '--smoke', '--backend', 'wasm']);
 
 test('the ablation in small: laws hold, and what is there is not done again', async () => {
   const { code, output, log } = await runSmoke();

@@ -3,12 +3,12 @@
  * what `--dry-run` said of it before, in turn.
  * `node bench/convert/run.js [CASE…] [--repetitions N] [--data FOLDER]`; see ../README.md.
  */
-import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { measuredProcess } from '../measured-process.js';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const ROOT = join(HERE, '../..');
@@ -26,13 +26,6 @@ const CASES = {
   // One latent for all heads, the reference's form.
   'llava-1.5-joint': { shape: [], layers: [2], options: ['--rank', '64', '--samples', '16'] },
 };
-/** Tells, as the process ends, what it took. */
-const USAGE = `data:text/javascript,${encodeURIComponent(
-  `process.on('exit', () => {
-    const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
-    process.stderr.write('usage ' + JSON.stringify({ peakBytes: 1024 * maxRSS, cpuSeconds: (userCPUTime + systemCPUTime) / 1e6 }));
-  });`,
-)}`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -67,33 +60,23 @@ async function runOnce(name, layers, { shape, options }) {
   const out = `${model}-converted`;
   rmSync(out, { recursive: true, force: true });
   if (!existsSync(join(model, 'config.json'))) {
-    await run([join(HERE, 'synthetic-llava.js'), model, '--layers', `${layers}`, ...shape]);
+    await measuredProcess([
+      join(HERE, 'synthetic-llava.js'),
+      model,
+      '--layers',
+      `${layers}`,
+      ...shape,
+    ]);
   }
   const calibration = ['--calibration', join(ROOT, 'models/scenes/calibration.jsonl')];
   const convert = [MAIN, 'convert', model, out, ...options, ...calibration, '--json', '--quiet'];
-  const dry = JSON.parse((await run([...convert, '--dry-run'])).stdout);
-  const real = await run(convert);
+  const dry = JSON.parse((await measuredProcess([...convert, '--dry-run'])).stdout);
+  const real = await measuredProcess(convert);
   const files = readdirSync(out).map((file) => statSync(join(out, file)).size);
   const diskBytes = files.reduce((sum, size) => sum + size, 0);
   rmSync(out, { recursive: true });
   const { seconds, cpuSeconds, peakBytes } = real;
   return { layers, seconds, cpuSeconds, peakBytes, diskBytes, dryRun: dry };
-}
-
-async function run(argv) {
-  const began = performance.now();
-  const child = spawn(process.execPath, ['--import', USAGE, ...argv]);
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (text) => {
-    stdout += text;
-  });
-  child.stderr.on('data', (text) => {
-    stderr += text;
-  });
-  const status = await new Promise((resolve) => child.on('close', resolve));
-  if (status !== 0) throw new Error(`bench/convert: expected status 0, got ${status}: ${stderr}`);
-  const usage = JSON.parse(stderr.slice(stderr.lastIndexOf('usage ') + 6));
-  return { stdout, seconds: (performance.now() - began) / 1000, ...usage };
 }
 
 function print(name, { layers, seconds, cpuSeconds, peakBytes, diskBytes, dryRun }) {

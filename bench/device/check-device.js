@@ -7,12 +7,12 @@
  *   --kernels TEXT     only test files whose path holds it
  *   --contexts 256,…   of the table; default 1024,4096, on a software adapter none
  */
-import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { runProcess } from '../run-process.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SOFTWARE_DRIVER = '/usr/lib/chromium/vk_swiftshader_icd.json';
@@ -53,7 +53,7 @@ async function findDevice(backend) {
     const [own, driver] = name.split(' ');
     const env = driver ? { VK_ICD_FILENAMES: SOFTWARE_DRIVER } : { TEST_ADAPTER: 'default' };
     const describe = [join(ROOT, 'bench/device/describe-device.js'), own];
-    const { code, output, log } = await run(process.execPath, describe, env);
+    const { code, output, log } = await run(describe, env);
     if (code !== 0) missing.push(/Error: (.*)/.exec(log)?.[1] ?? log);
     else {
       const device = { ...JSON.parse(output.trim().split('\n').at(-1)), backend: own, env };
@@ -77,7 +77,7 @@ async function checkParity({ backend, env }) {
   const vitest = [join(ROOT, 'node_modules/vitest/vitest.mjs'), 'run', ...paths];
   const only = ['-t', `\\[${backend}\\]`, '--reporter=json', `--outputFile=${file}`];
   const required = backend === 'wasm' ? {} : { [`REQUIRE_${backend.toUpperCase()}`]: '1' };
-  const { log } = await run(process.execPath, [...vitest, ...only], { ...env, ...required });
+  const { log } = await run([...vitest, ...only], { ...env, ...required });
   if (!existsSync(file))
     throw new Error(`check-device: the tests did not run: ${log.slice(-2000)}`);
   const { testResults } = JSON.parse(readFileSync(file, 'utf8'));
@@ -108,22 +108,11 @@ async function printSpeeds({ backend, env, software }) {
     ...['--contexts', contexts, '--prefill', contexts.split(',')[0], '--rounds', '2'],
     ...['--arms', 'original,joint,groups 4,naive', '--out', join(folder, 'speeds.json')],
   ];
-  const { code, output, log } = await run(process.execPath, bench, env);
+  const { code, output, log } = await run(bench, env);
   if (code !== 0) throw new Error(`check-device: the bench failed: ${log.slice(-2000)}`);
   console.log(output);
 }
 
-function run(command, argv, env) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, argv, { cwd: ROOT, env: { ...process.env, ...env } });
-    let [output, log] = ['', ''];
-    child.stdout.on('data', (part) => {
-      output += part;
-    });
-    child.stderr.on('data', (part) => {
-      log += part;
-    });
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, output, log }));
-  });
+function run(argv, env) {
+  return runProcess(process.execPath, argv, { cwd: ROOT, env: { ...process.env, ...env } });
 }

@@ -4,23 +4,16 @@
  *   node bench/weights/run.js load [--layers 32] [--weights int4] [--backend webgpu]   a 7B-shaped decoder
  * See ../README.md.
  */
-import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { measuredProcess } from '../measured-process.js';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const ROOT = join(HERE, '../..');
 const MAIN = join(ROOT, 'packages/mha2mla/bin/mha2mla.js');
-/** Tells, as the process ends, what it took. */
-const USAGE = `data:text/javascript,${encodeURIComponent(
-  `process.on('exit', () => {
-    const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
-    process.stderr.write('usage ' + JSON.stringify({ peakBytes: 1024 * maxRSS, cpuSeconds: (userCPUTime + systemCPUTime) / 1e6 }));
-  });`,
-)}`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -48,7 +41,13 @@ async function quality() {
     for (const weights of values.weights?.split(',') ?? ['f32', 'f16', 'int8', 'int4']) {
       const argv = ['eval', join(ROOT, 'models', model), join(ROOT, 'models/scenes/test.jsonl')];
       const options = ['--limit', limit, '--weights', weights, '--backend', backend];
-      const { stdout, cpuSeconds } = await run([MAIN, ...argv, ...options, '--json', '--quiet']);
+      const { stdout, cpuSeconds } = await measuredProcess([
+        MAIN,
+        ...argv,
+        ...options,
+        '--json',
+        '--quiet',
+      ]);
       const { accuracy, nll, questions } = JSON.parse(stdout);
       rows.push({ model, weights, backend, questions, accuracy, nll, cpuSeconds });
       const percent = (100 * accuracy).toFixed(1);
@@ -65,11 +64,11 @@ async function load() {
     const model = join(values.data, `alike-${layers}`);
     if (!existsSync(join(model, 'config.json'))) {
       const shape = ['--layers', `${layers}`, '--vocabulary', '32064', '--alike'];
-      await run([join(HERE, '../convert/synthetic-llava.js'), model, ...shape]);
+      await measuredProcess([join(HERE, '../convert/synthetic-llava.js'), model, ...shape]);
     }
     const options = ['--weights', weights, '--backend', backend, '--json', '--quiet'];
     const one = ['--pp', '0', '--tg', '1', '--depth', '0', '--repetitions', '1'];
-    const { peakBytes, cpuSeconds, seconds } = await run([
+    const { peakBytes, cpuSeconds, seconds } = await measuredProcess([
       MAIN,
       'bench',
       model,
@@ -81,20 +80,4 @@ async function load() {
     console.log(`${layers} layers, ${weights}, ${backend}: ${gib} GiB, ${cpuSeconds} CPU s`);
   }
   return rows;
-}
-
-async function run(argv) {
-  const began = performance.now();
-  const child = spawn(process.execPath, ['--import', USAGE, ...argv]);
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (text) => {
-    stdout += text;
-  });
-  child.stderr.on('data', (text) => {
-    stderr += text;
-  });
-  const status = await new Promise((resolve) => child.on('close', resolve));
-  if (status !== 0) throw new Error(`bench/weights: expected status 0, got ${status}: ${stderr}`);
-  const usage = JSON.parse(stderr.slice(stderr.lastIndexOf('usage ') + 6));
-  return { stdout, seconds: (performance.now() - began) / 1000, ...usage };
 }
