@@ -13,6 +13,7 @@ import {
   type Segment,
 } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
+import { spaced } from '../data/spaced';
 import type { LayerWeights } from './layer-weights';
 import { modalityMask } from './modality-mask';
 
@@ -107,9 +108,4 @@ function tokensOf(segment: Segment, { layout }: PrefillStep): number[] {
   const modalities = segment === 'all' ? (['vision', 'text'] as const) : [segment];
   const masks = modalities.map((modality) => modalityMask(layout, modality));
   return [...masks[0]!.keys()].filter((t) => masks.some((mask) => mask[t]));
-}
-
-function spaced(tokens: readonly number[], most: number): readonly number[] {
-  if (tokens.length <= most) return tokens;
-  return Array.from({ length: most }, (_, i) => tokens[Math.floor((i * tokens.length) / most)]!);
 }

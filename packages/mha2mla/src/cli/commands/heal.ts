@@ -90,9 +90,7 @@ async function finish(
   const record = { ...report, options: plan };
   if (adapter) await writeHealedAdapter(source, output, adapter, record);
   else {
-    const processor = await source.family.loadProcessor(source.config, source.store);
-    const { signal } = context;
-    const cache = await refitCache(source, merged, { processor, questions, signal });
+    const cache = await refitCache(source, merged, questions, context.signal);
     await writeHealed(source, output, merged, record, { narrowed, cache });
   }
   await output.finish(scratchPieces(source));
