@@ -6,6 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { isIntegerFormat, VALUES_A_WORD, type WeightFormat } from '../webgpu/weight-format';
 import { PACKED_VALUE } from './packed-value';
+import { programForm, registerWebGpuKernel } from './webgpu-kernel';
 
 const KERNEL = 'PackedMatMul';
 const THREADS = 64;
@@ -32,36 +33,18 @@ export interface PackedPart {
 
 /** @param x [M, inputs]. @returns [M, outputs]; the caller disposes it. */
 export function packedMatMul(x: tf.Tensor2D, part: PackedPart, shape: PackedShape): tf.Tensor2D {
-  registerOnWebGpu();
+  register();
   const { words, scales } = part;
   const inputs = { x, words, ...(scales && { scales }) };
   const { format, groupSize } = shape;
   return tf.engine().runKernel(KERNEL, inputs, { format, groupSize, inputs: shape.inputs });
 }
 
-/** Once, on the first call: importing the package has no effect. */
-function registerOnWebGpu(): void {
-  if (tf.getKernel(KERNEL, 'webgpu')) return;
-  tf.registerKernel({
-    kernelName: KERNEL,
-    backendName: 'webgpu',
-    kernelFunc: ({ inputs, attrs, backend }) => {
-      const { x, words, scales } = inputs;
-      const shape = attrs as unknown as PackedShape;
-      const program = packedMatMulProgram(shape, x!.shape[0]!, words!.shape[0]!);
-      const bound = scales ? [x!, words!, scales] : [x!, words!];
-      return (backend as unknown as WebGpuBackend).runWebGPUProgram(program, bound, 'float32');
-    },
-  });
-}
-
-/** What the kernel uses of the backend, which is no dependency of this package. */
-interface WebGpuBackend {
-  runWebGPUProgram(
-    program: ReturnType<typeof packedMatMulProgram>,
-    inputs: tf.TensorInfo[],
-    dtype: 'float32',
-  ): tf.TensorInfo;
+function register(): void {
+  registerWebGpuKernel(KERNEL, ({ x, words, scales }, attrs) => ({
+    program: packedMatMulProgram(attrs as unknown as PackedShape, x!.shape[0]!, words!.shape[0]!),
+    inputs: scales ? [x!, words!, scales] : [x!, words!],
+  }));
 }
 
 /** The program for M rows of x; numbers of rows and outputs come from the shapes of each run. */
@@ -74,13 +57,8 @@ export function packedMatMulProgram(shape: PackedShape, M: number, O: number) {
   const variableNames = scaled ? ['x', 'words', 'scales'] : ['x', 'words'];
   return {
     outputShape: [M, O],
-    variableNames,
-    variableComponents: variableNames.map(() => 1),
-    outputComponent: 1,
+    ...programForm(variableNames, groups, THREADS),
     shaderKey: `packedMatMul ${format} ${inputs} ${scaled ? groupSize : ''} ${few ? rows : 'tiles'}`,
-    workgroupSize: [THREADS, 1, 1] as [number, number, number],
-    dispatchLayout: { x: [0] },
-    dispatch: [groups, 1, 1] as [number, number, number],
     getUserCode: () => accessors(shape) + (few ? fewRows(shape, rows) : tiles(shape)),
   };
 }

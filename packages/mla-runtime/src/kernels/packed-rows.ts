@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { isIntegerFormat, VALUES_A_WORD } from '../webgpu/weight-format';
 import type { PackedPart, PackedShape } from './packed-mat-mul';
 import { PACKED_VALUE } from './packed-value';
+import { programForm, registerWebGpuKernel } from './webgpu-kernel';
 
 const KERNEL = 'PackedRows';
 const THREADS = 64;
@@ -17,38 +18,20 @@ export function packedRows(
   { first, words, scales }: PackedPart & { first: number },
   { format, groupSize, inputs: width }: PackedShape,
 ): tf.Tensor2D {
-  registerOnWebGpu();
+  register();
   const inputs = { ids, words, ...(scales && { scales }) };
   return tf.engine().runKernel(KERNEL, inputs, { format, groupSize, first, inputs: width });
 }
 
-/** Once, on the first call: importing the package has no effect. */
-function registerOnWebGpu(): void {
-  if (tf.getKernel(KERNEL, 'webgpu')) return;
-  tf.registerKernel({
-    kernelName: KERNEL,
-    backendName: 'webgpu',
-    kernelFunc: ({ inputs, attrs, backend }) => {
-      const { ids, words, scales } = inputs;
-      const { first, ...shape } = attrs as unknown as PackedShape & { first: number };
-      return (backend as unknown as WebGpuBackend).runWebGPUProgram(
-        packedRowsProgram(shape, ids!.shape[0]!),
-        scales ? [ids!, words!, scales] : [ids!, words!],
-        'float32',
-        [{ type: 'int32', data: [first] }],
-      );
-    },
+function register(): void {
+  registerWebGpuKernel(KERNEL, ({ ids, words, scales }, attrs) => {
+    const { first, ...shape } = attrs as unknown as PackedShape & { first: number };
+    return {
+      program: packedRowsProgram(shape, ids!.shape[0]!),
+      inputs: scales ? [ids!, words!, scales] : [ids!, words!],
+      uniforms: [{ type: 'int32', data: [first] }],
+    };
   });
-}
-
-/** What the kernel uses of the backend, which is no dependency of this package. */
-interface WebGpuBackend {
-  runWebGPUProgram(
-    program: ReturnType<typeof packedRowsProgram>,
-    inputs: tf.TensorInfo[],
-    dtype: 'float32',
-    uniforms: { type: 'int32'; data: number[] }[],
-  ): tf.TensorInfo;
 }
 
 /** The program for n rows. */
@@ -60,14 +43,9 @@ export function packedRowsProgram({ format, inputs, groupSize }: PackedShape, n:
   const scale = `* scales[row * ${Math.ceil(inputs / groupSize)} + i / ${groupSize}]`;
   return {
     outputShape: [n, inputs],
-    variableNames,
-    variableComponents: variableNames.map(() => 1),
-    outputComponent: 1,
+    ...programForm(variableNames, Math.ceil((n * inputs) / THREADS), THREADS),
     uniforms: 'first : i32,',
     shaderKey: `packedRows ${format} ${inputs} ${scaled ? groupSize : ''}`,
-    workgroupSize: [THREADS, 1, 1] as [number, number, number],
-    dispatchLayout: { x: [0] },
-    dispatch: [Math.ceil((n * inputs) / THREADS), 1, 1] as [number, number, number],
     size: true,
     getUserCode: () => /* wgsl */ `
 fn value(word : u32, k : u32) -> f32 { ${PACKED_VALUE[format]} }

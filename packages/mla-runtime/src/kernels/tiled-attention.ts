@@ -4,6 +4,7 @@
  * arXiv 2205.14135). No score leaves the workgroup, where the composed form writes blocks of them.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { programForm, registerWebGpuKernel } from './webgpu-kernel';
 
 const KERNEL = 'TiledAttention';
 const QUERIES = 8;
@@ -36,47 +37,29 @@ export function isTiledAttention({ query, values }: TiledAttentionInputs): boole
 
 /** @returns [B, L, N * V]; the caller disposes it. */
 export function tiledAttention(inputs: TiledAttentionInputs, scale: number): tf.Tensor3D {
-  registerOnWebGpu();
+  register();
   const present = Object.entries(inputs).filter(([, tensor]) => tensor !== undefined);
   const named = Object.fromEntries(present) as tf.NamedTensorMap;
   return tf.engine().runKernel(KERNEL, named, { scale }) as tf.Tensor3D;
 }
 
-/** Once, on the first call: importing the package has no effect. */
-function registerOnWebGpu(): void {
-  if (tf.getKernel(KERNEL, 'webgpu')) return;
-  tf.registerKernel({
-    kernelName: KERNEL,
-    backendName: 'webgpu',
-    kernelFunc: ({ inputs, attrs, backend }) => {
-      const names = ['query', 'keys', 'values', 'padding', 'branches'].filter((n) => inputs[n]);
-      const program = tiledAttentionProgram(
+function register(): void {
+  registerWebGpuKernel(KERNEL, (inputs, attrs) => {
+    const names = ['query', 'keys', 'values', 'padding', 'branches'].filter((n) => inputs[n]);
+    const { scale } = attrs as { scale: number };
+    return {
+      program: tiledAttentionProgram(
         names,
         inputs.query!.shape as Shape,
         inputs.values!.shape as Shape,
-      );
-      const { scale } = attrs as { scale: number };
-      return (backend as unknown as WebGpuBackend).runWebGPUProgram(
-        program,
-        names.map((name) => inputs[name]!),
-        'float32',
-        [{ type: 'float32', data: [scale] }],
-      );
-    },
+      ),
+      inputs: names.map((name) => inputs[name]!),
+      uniforms: [{ type: 'float32', data: [scale] }],
+    };
   });
 }
 
 type Shape = [number, number, number, number];
-
-/** What the kernel uses of the backend, which is no dependency of this package. */
-interface WebGpuBackend {
-  runWebGPUProgram(
-    program: ReturnType<typeof tiledAttentionProgram>,
-    inputs: tf.TensorInfo[],
-    dtype: 'float32',
-    uniforms: { type: 'float32'; data: number[] }[],
-  ): tf.TensorInfo;
-}
 
 /**
  * @param variableNames of the inputs, in the order of their bindings.
@@ -93,14 +76,9 @@ export function tiledAttentionProgram(
   const has = (name: string) => variableNames.includes(name);
   return {
     outputShape: [B, L, N * V],
-    variableNames,
-    variableComponents: variableNames.map(() => 1),
-    outputComponent: 1,
+    ...programForm(variableNames, groups, THREADS),
     uniforms: 'scale : f32,',
     shaderKey: `tiledAttention ${N} ${H} ${K} ${V}`,
-    workgroupSize: [THREADS, 1, 1] as [number, number, number],
-    dispatchLayout: { x: [0] },
-    dispatch: [groups, 1, 1] as [number, number, number],
     getUserCode: () => /* wgsl */ `
 var<workgroup> tile_query : array<f32, ${QUERIES * H}>;
 var<workgroup> tile : array<f32, ${TILE * Math.max(H, V)}>; // keys, then values

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { packedMatMul } from '../kernels/packed-mat-mul';
 import { packedRows } from '../kernels/packed-rows';
 import { submitPending, throwFailure, watchDevice } from '../webgpu/device-failure';
-import { isIntegerFormat, VALUES_A_WORD } from '../webgpu/weight-format';
+import { rowSizes } from '../webgpu/weight-format';
 import type { MatrixShape, PackedMatrix } from './packed-matrix';
 
 /** Some rows of a matrix, in buffers that fit into a binding. */
@@ -32,10 +32,9 @@ export function deviceMatrix(
   shape: MatrixShape,
   largestBytes = bindingBytes(device),
 ): DeviceMatrix {
-  const { format, inputs, outputs, groupSize } = shape;
-  const rowWords = Math.ceil(inputs / VALUES_A_WORD[format]);
-  const rowScales = isIntegerFormat(format) ? Math.ceil(inputs / groupSize) : 0;
-  const widths = rowScales > 0 ? [rowWords, rowScales] : [rowWords];
+  const { outputs } = shape;
+  const row = rowSizes(shape);
+  const widths = row.scales > 0 ? [row.words, row.scales] : [row.words];
   watchDevice(device);
   const most = Math.max(1, Math.floor(largestBytes / (4 * Math.max(...widths))));
   const parts: DevicePart[] = [];
@@ -46,7 +45,7 @@ export function deviceMatrix(
     ...shape,
     device,
     parts,
-    sizeBytes: 4 * outputs * (rowWords + rowScales),
+    sizeBytes: 4 * outputs * (row.words + row.scales),
     async write(first, rows) {
       const sources = [rows.words, rows.scales];
       for (const part of parts) {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { isIntegerFormat, type PackedWeight, VALUES_A_WORD } from '../webgpu/weight-format';
+import { type PackedWeight, rowSizes } from '../webgpu/weight-format';
 import type { MatrixShape, PackedMatrix } from './packed-matrix';
 import { unpackRows } from './unpack-rows';
 
@@ -8,13 +8,12 @@ const BLOCK = 2 ** 21;
 
 /** A packed matrix in arrays; a product unpacks blocks of rows, one after another. */
 export function hostMatrix(shape: MatrixShape): PackedMatrix {
-  const { format, inputs, outputs, groupSize } = shape;
-  const rowWords = Math.ceil(inputs / VALUES_A_WORD[format]);
-  const rowScales = isIntegerFormat(format) ? Math.ceil(inputs / groupSize) : 0;
+  const { inputs, outputs } = shape;
+  const row = rowSizes(shape);
   let weight: PackedWeight | undefined = {
     ...shape,
-    words: new Uint32Array(outputs * rowWords),
-    scales: new Float32Array(outputs * rowScales),
+    words: new Uint32Array(outputs * row.words),
+    scales: new Float32Array(outputs * row.scales),
   };
   const present = (): PackedWeight => {
     if (!weight) throw new Error('hostMatrix: the matrix must not be disposed, got one that is.');
@@ -22,10 +21,10 @@ export function hostMatrix(shape: MatrixShape): PackedMatrix {
   };
   return {
     ...shape,
-    sizeBytes: 4 * outputs * (rowWords + rowScales),
+    sizeBytes: 4 * outputs * (row.words + row.scales),
     async write(first, rows) {
-      present().words.set(rows.words, first * rowWords);
-      present().scales.set(rows.scales, first * rowScales);
+      present().words.set(rows.words, first * row.words);
+      present().scales.set(rows.scales, first * row.scales);
     },
     multiply: (x) => multiply(present(), x),
     rows: (ids) => tf.tensor2d(unpackRows(present(), ids), [ids.length, inputs]),

@@ -5,12 +5,7 @@
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { currentDevice } from '../webgpu/device-failure';
-import {
-  isIntegerFormat,
-  type PackedWeight,
-  VALUES_A_WORD,
-  type WeightFormat,
-} from '../webgpu/weight-format';
+import { type PackedWeight, rowSizes, type WeightFormat } from '../webgpu/weight-format';
 import { deviceMatrix } from './device-matrix';
 import { hostMatrix } from './host-matrix';
 
@@ -47,8 +42,8 @@ export function packedMatrix(shape: MatrixShape): PackedMatrix {
 /** Bytes of a matrix in packed form. */
 export function packedBytes(
   [outputs, inputs]: readonly [number, number],
-  { format, groupSize }: WeightPacking,
+  packing: WeightPacking,
 ): number {
-  const scales = isIntegerFormat(format) ? Math.ceil(inputs / groupSize) : 0;
-  return 4 * outputs * (Math.ceil(inputs / VALUES_A_WORD[format]) + scales);
+  const { words, scales } = rowSizes({ ...packing, inputs });
+  return 4 * outputs * (words + scales);
 }

@@ -22,6 +22,18 @@ export interface PackedWeight {
 /** Values that a word holds. */
 export const VALUES_A_WORD: Record<WeightFormat, number> = { f32: 1, f16: 2, int8: 4, int4: 8 };
 
+/** Words and scales of a row. */
+export function rowSizes({
+  format,
+  inputs,
+  groupSize,
+}: Pick<PackedWeight, 'format' | 'inputs' | 'groupSize'>): { words: number; scales: number } {
+  return {
+    words: Math.ceil(inputs / VALUES_A_WORD[format]),
+    scales: isIntegerFormat(format) ? Math.ceil(inputs / groupSize) : 0,
+  };
+}
+
 /** The largest code: int8 from -127, int4 from -7, so that a scale fits both signs. */
 const LARGEST = { int8: 127, int4: 7 };
 
