@@ -1,6 +1,7 @@
 /**
- * The native backend in tests, that of a GPU where it is installed. It comes by scripts/tfjs-node/install.sh and is not in the lock file:
- * where it is missing its tests are skipped, and fail where REQUIRE_TENSORFLOW=1 asks for it.
+ * The native backend in tests, that of a GPU where it is installed. It comes by
+ * scripts/tfjs-node/install.sh and is not in the lock file: where it is missing its tests are
+ * skipped, and fail where REQUIRE_TENSORFLOW=1 asks for it.
  */
 import { createRequire } from 'node:module';
 import util from 'node:util';
@@ -10,8 +11,8 @@ const require = createRequire(import.meta.url);
 
 /** Why tests of the backend cannot run here; `undefined` when they can, or must. */
 export function tensorFlowMissing(): string | undefined {
-  if (process.env.REQUIRE_TENSORFLOW === '1' || isInstalled(NAME) || isInstalled(GPU))
-    return undefined;
+  const isThere = isInstalled(NAME) || isInstalled(GPU);
+  if (process.env.REQUIRE_TENSORFLOW === '1' || isThere) return undefined;
   return `${NAME} is not installed, see scripts/tfjs-node`;
 }
 
