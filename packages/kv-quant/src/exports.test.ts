@@ -3,6 +3,7 @@ import * as api from './index';
 
 test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
+    'AFFINE_WGSL',
     'PackedTensor',
     'QuantizedCache',
     'bytesPerToken',

@@ -23,3 +23,4 @@ export {
 } from './quantized-cache';
 export { slicePacked } from './slice-packed';
 export type { ChannelBand, StaticSpec } from './static-spec';
+export { AFFINE_WGSL } from './webgpu/affine-wgsl';

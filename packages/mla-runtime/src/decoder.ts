@@ -13,6 +13,7 @@ import type { Projection } from './projection';
 import { rmsNorm } from './rms-norm';
 import { type DecoderPrefillOptions, runPrefill } from './run-prefill';
 import type { PrefillStep } from './step';
+import { forgetRecording } from './webgpu/shared-recording';
 import { withoutPadding } from './without-padding';
 
 export interface DecoderParts {
@@ -142,9 +143,11 @@ export class Decoder {
   /** Forget what was derived from projections. Call it after changing or training one. */
   refresh(): void {
     for (const layer of this.layers) layer.attention.refresh();
+    forgetRecording(this);
   }
 
   dispose(): void {
+    forgetRecording(this);
     for (const layer of this.layers) layer.dispose();
     this.parts.lmHead.dispose();
     this.parts.embedTokens.dispose();

@@ -7,12 +7,12 @@ import type { CacheOptions } from './cache/cache-options';
 import { DecoderCache } from './cache/decoder-cache';
 import { sequencePositions } from './cache/segment-tokens';
 import { ContextFullError } from './context-full-error';
+import { type DecodedBy, openDecodePath } from './decode-path';
 import type { Decoder } from './decoder';
 import { type PrefillInputs, prefillLogits } from './prefill-logits';
 import { checkSamplingOptions, type SamplingOptions, sampleToken } from './sample';
 import { seededRandom } from './seeded-random';
 import { PADDING } from './token-layout';
-import { readAndDispose } from './webgpu/device-failure';
 import { yieldToEventLoop } from './yield-to-event-loop';
 
 export interface GenerateInputs extends PrefillInputs {
@@ -35,6 +35,11 @@ export interface GenerateOptions extends SamplingOptions {
   seed?: number;
   /** Prompt tokens that a layer takes at once. Default 512. */
   pieceLength?: number;
+  /**
+   * Whether steps are recorded on webgpu where they can be: fused programs in one submit, over copies
+   * of the cache and of dense weights. Default true.
+   */
+  recorded?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: { phase: 'prefill'; loaded: number; total: number }) => void;
 }
@@ -45,6 +50,8 @@ export interface GenerateStep {
   /** Logits that chose them, [B * vocabulary]. */
   logits: Float32Array;
   cache: DecoderCache;
+  /** How they were computed; `undefined` of the first, which the prefill gives. */
+  decodedBy?: DecodedBy;
 }
 
 /**
@@ -58,13 +65,14 @@ export async function* generate(
   inputs: GenerateInputs,
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerateStep> {
-  const { eosTokenIds = [], promptIds = [], signal } = options;
+  const { eosTokenIds = [], promptIds = [], signal, recorded = true } = options;
   const { batch } = inputs.layout;
   const maxTokens = checkInputs(inputs, options);
   const draws = drawsOfRows(batch, options);
   for (const own of draws) checkSamplingOptions(own);
   const given = options.cache instanceof DecoderCache ? options.cache : undefined;
   const cache = given ?? decoder.createCache(batch, options.cache as CacheOptions | undefined);
+  const path = openDecodePath(decoder, cache, { maxTokens: maxTokens - 1, recorded });
   const stopped = new Uint8Array(batch);
   const said = Array.from({ length: batch }, (_, row) => new Set(Array.from(promptIds[row] ?? [])));
   try {
@@ -72,19 +80,21 @@ export async function* generate(
     for (let produced = 1; produced <= maxTokens; produced++) {
       const chosen = chooseTokens(logits, said, draws);
       const tokens = chosen.map((token, row) => (stopped[row] ? -1 : token));
-      yield { tokens, logits, cache };
+      yield { tokens, logits, cache, decodedBy: path.decodedBy };
       for (let row = 0; row < batch; row++) {
         said[row]!.add(chosen[row]!);
         if (eosTokenIds.includes(chosen[row]!)) stopped[row] = 1;
       }
       if (produced === maxTokens || stopped.every((flag) => flag === 1)) return;
       signal?.throwIfAborted();
-      logits = await decodeLogits(decoder, inputs, chosen, produced - 1, cache);
+      const positions = inputs.nextPositions.map((position) => position + produced - 1);
+      logits = await path.logits(chosen, positions);
       await yieldToEventLoop();
       signal?.throwIfAborted();
     }
   } finally {
     if (!given) cache.dispose();
+    path.close();
   }
 }
 
@@ -135,15 +145,4 @@ function chooseTokens(
     const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
     return sampleToken(own, draws[row], tokens);
   });
-}
-
-async function decodeLogits(
-  decoder: Decoder,
-  { nextPositions }: GenerateInputs,
-  tokens: Int32Array,
-  offset: number,
-  cache: DecoderCache,
-): Promise<Float32Array> {
-  const positions = nextPositions.map((position) => position + offset);
-  return readAndDispose(decoder.decode(tokens, positions, cache));
 }

@@ -22,6 +22,7 @@ export {
 export { DecoderCache, type DecoderCacheBytes } from './cache/decoder-cache';
 export { type BackendName, chooseBackend } from './choose-backend';
 export { ContextFullError } from './context-full-error';
+export type { DecodedBy } from './decode-path';
 export { type DecodeStep, decodeStep } from './decode-step';
 export { Decoder, type DecoderParts } from './decoder';
 export { checkDecoderConfig, type DecoderConfig, type MlaConfig } from './decoder-config';

@@ -19,15 +19,29 @@ export interface DecoderCacheBytes {
   exact: number;
   /** Of each token its place in the sequence and kept rotary positions, once for all layers. */
   positions: number;
+  /** A copy that a recorded step works on, with room for what comes; allocated alone. */
+  copies: number;
   total: number;
+}
+
+/** Who decodes over a copy, and holds the vectors of the newest tokens until they are asked for. */
+export interface CacheBorrower {
+  /** Append the vectors that the cache lacks. */
+  settle(): void;
+  /** Bytes of the copy. */
+  readonly sizeBytes: number;
 }
 
 /** Bytes of a number in an array of the host. */
 const HOST_NUMBER = 8;
 
 export class DecoderCache {
+  /** Counts the changes to which tokens are cached. */
+  revision = 0;
+  private borrower: CacheBorrower | undefined;
+
   private constructor(
-    readonly layers: readonly LayerCache[],
+    private readonly ownLayers: readonly LayerCache[],
     private readonly slots: ReadonlyMap<Segment, SlotTable>,
     /** Tokens of each row so far, padding left out. */
     readonly lengths: Int32Array,
@@ -66,6 +80,25 @@ export class DecoderCache {
     return this.lengths.length;
   }
 
+  /** What each layer holds of all tokens. */
+  get layers(): readonly LayerCache[] {
+    this.borrower?.settle();
+    return this.ownLayers;
+  }
+
+  /** Have the newest tokens' vectors held by a borrower, until {@link giveBack}. */
+  lend(borrower: CacheBorrower): void {
+    this.borrower?.settle();
+    this.borrower = borrower;
+  }
+
+  /** Take back what a borrower holds, if it is still this cache's. */
+  giveBack(borrower: CacheBorrower): void {
+    if (this.borrower !== borrower) return;
+    borrower.settle();
+    this.borrower = undefined;
+  }
+
   /** A second cache with the same tokens, to go on in another way. The caller disposes it. */
   fork(): DecoderCache {
     return new DecoderCache(
@@ -93,6 +126,7 @@ export class DecoderCache {
         `DecoderCache: further tokens must have ${this.batch} rows, got ${layout.batch}.`,
       );
     }
+    this.revision++;
     if (this.keepsAngles) this.angles.append(positionIds, layout);
     const positions = sequencePositions(layout, this.lengths);
     for (const [segment, table] of this.slots) {
@@ -121,9 +155,11 @@ export class DecoderCache {
         `DecoderCache: rewind must keep 0 to ${this.lengths.join(', ')} tokens of the rows, got ${kept.join(', ')}.`,
       );
     }
+    const { layers } = this; // whole, before slots go
+    this.revision++;
     for (const [segment, table] of this.slots) {
       table.rewind(kept);
-      for (const layer of this.layers) layer.rewind(segment, table.length);
+      for (const layer of layers) layer.rewind(segment, table.length);
     }
     this.angles.rewind(kept);
     this.lengths.set(kept);
@@ -131,7 +167,10 @@ export class DecoderCache {
 
   /** Take over what a fork of this cache holds; the fork is spent. */
   restore(fork: DecoderCache): void {
-    for (const [index, layer] of this.layers.entries()) layer.restore(fork.layers[index]!);
+    const { layers } = fork;
+    this.borrower = undefined;
+    this.revision++;
+    for (const [index, layer] of this.ownLayers.entries()) layer.restore(layers[index]!);
     for (const [segment, table] of this.slots) table.restore(fork.slotTable(segment));
     this.angles.restore(fork.angles);
     this.lengths.set(fork.lengths);
@@ -139,8 +178,8 @@ export class DecoderCache {
 
   /** Bytes that the cached vectors take on this backend, padding of a batch included. */
   get allocatedBytes(): number {
-    const { codes, params, exact } = this.bytes.allocated;
-    return codes + params + exact + this.angles.allocatedBytes;
+    const { codes, params, exact, copies } = this.bytes.allocated;
+    return codes + params + exact + copies + this.angles.allocatedBytes;
   }
 
   /** Bytes by the format, and as they are held, each by what they are for. */
@@ -148,20 +187,30 @@ export class DecoderCache {
     const slots = [...this.slots.values()].reduce((sum, { length }) => sum + length, 0);
     const places = slots * this.batch + this.angles.count;
     const parts = this.layers.flatMap((layer) => layer.bytes);
-    const count = (form: 'nominal' | 'allocated', positions: number): DecoderCacheBytes => {
+    const count = (
+      form: 'nominal' | 'allocated',
+      positions: number,
+      copies = 0,
+    ): DecoderCacheBytes => {
       const sum = (kind: 'codes' | 'params' | 'exact') =>
         parts.reduce((total, part) => total + part[form][kind], 0);
       const [codes, params, exact] = [sum('codes'), sum('params'), sum('exact')];
-      return { codes, params, exact, positions, total: codes + params + exact + positions };
+      const total = codes + params + exact + positions + copies;
+      return { codes, params, exact, positions, copies, total };
     };
     return {
       nominal: count('nominal', 4 * places),
-      allocated: count('allocated', HOST_NUMBER * places + this.angles.allocatedBytes),
+      allocated: count(
+        'allocated',
+        HOST_NUMBER * places + this.angles.allocatedBytes,
+        this.borrower?.sizeBytes,
+      ),
     };
   }
 
   dispose(): void {
-    for (const layer of this.layers) layer.dispose();
+    this.borrower = undefined;
+    for (const layer of this.ownLayers) layer.dispose();
     for (const table of this.slots.values()) table.dispose();
     this.angles.dispose();
   }

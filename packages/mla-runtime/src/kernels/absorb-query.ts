@@ -2,7 +2,7 @@
  * The query of a token, ready for the cache: per head and segment a = Ukᵀ q_nope and, where the
  * segments' key biases differ, their part of the score; and q_rope, turned. One thread an element.
  */
-import { type LatentShape, latentKey, queryLayout } from '../webgpu/latent-shape';
+import { type HeadWidths, latentKey, queryLayout } from '../webgpu/latent-shape';
 import { ENTRY, GROUP, type WgslProgram } from '../webgpu/wgsl-program';
 
 export interface AbsorbQueryOptions {
@@ -17,7 +17,7 @@ export interface AbsorbQueryOptions {
  * dims each segment's up weight [K, P, width] that has a width, and each key bias [K, P] that there
  * is; then, where there are rope dims, angles [cos of all pairs | sin of all pairs] and pairs [K, R / 2].
  */
-export function absorbQuery(shape: LatentShape, options: AbsorbQueryOptions): WgslProgram {
+export function absorbQuery(shape: HeadWidths, options: AbsorbQueryOptions): WgslProgram {
   const { heads, keyHeads, ropeDim, nopeDim, widths } = shape;
   const { scale, keyBias } = options;
   const layout = queryLayout(shape);
@@ -94,7 +94,7 @@ fn main(${ENTRY}) {
   query[e] = sum * ${scale};
 }`;
   return {
-    key: `absorbQuery ${latentKey({ ...shape, capacities: [] })} ${scale} ${keyBias}`,
+    key: `absorbQuery ${latentKey(shape)} ${scale} ${keyBias}`,
     code,
     groups: Math.ceil(layout.size / 64),
   };

@@ -1,7 +1,15 @@
+import { type AffineSpec, type QuantSpec, quantize } from '@mha2mla/kv-quant';
 import { describeWebGpu, expectClose, gaussian, openWebGpu } from '@mha2mla/testing';
+import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
 import { runWgsl } from '../testing/run-wgsl';
-import { type LatentShape, latentLayout } from '../webgpu/latent-shape';
+import {
+  type LatentRoom,
+  type LatentShape,
+  latentLayout,
+  placeWords,
+} from '../webgpu/latent-shape';
+import { F32_FORM, type VectorForm, vectorForm } from '../webgpu/vector-form';
 import { STEP_WORDS } from '../webgpu/wgsl-program';
 import { appendLatent } from './append-latent';
 
@@ -13,8 +21,11 @@ const SHAPE: LatentShape = {
   nopeDim: 4,
   valueDim: 8,
   widths: [3, 5],
-  capacities: [4, 6],
+  latentForms: [F32_FORM, F32_FORM],
+  keyForms: [F32_FORM, F32_FORM],
+  tail: 'none',
 };
+const ROOM: LatentRoom = { capacities: [4, 6], tails: [0, 0], firsts: [0, 0] };
 
 describeWebGpu('appendLatent', () => {
   test.each<[string, Partial<LatentShape>, number]>([
@@ -26,8 +37,9 @@ describeWebGpu('appendLatent', () => {
   ])('writes one token and nothing else: %s', async (_, change, slot) => {
     const { device } = await openWebGpu();
     const shape = { ...SHAPE, ...change };
-    const { heads, keyHeads, groups, ropeDim, nopeDim, widths, capacities } = shape;
-    const layout = latentLayout(shape);
+    const { heads, keyHeads, groups, ropeDim, nopeDim, widths } = shape;
+    const { capacities } = ROOM;
+    const layout = latentLayout(shape, ROOM);
     const query = heads * (ropeDim + nopeDim);
     const projected = gaussian(query + keyHeads * ropeDim + groups * widths[1]!, 1);
     const angles = Float32Array.of(0.6, 0.28, 0, 1, 0.8, 0.96, 1, 0); // cos and sin of 4 pairs
@@ -54,14 +66,76 @@ describeWebGpu('appendLatent', () => {
       }
     }
     const step = new Uint32Array(STEP_WORDS);
-    step[4] = slot;
-    const inputs = ropeDim > 0 ? [projected, angles, pairs] : [projected];
-    const cache = await runWgsl(device, appendLatent(shape), before, inputs, { step });
+    step.set([slot, slot], 8);
+    const inputs = [projected, ...(ropeDim > 0 ? [angles, pairs] : [])];
+    const place = placeWords(shape, ROOM);
+    const cache = await runWgsl(device, appendLatent(shape), before, inputs, { place, step });
     expectClose(cache, expected, { abs: 1e-6 }); // a product and a sum in f32
   });
 });
 
-test('its key differs with the room of the cache', () => {
-  const keys = [SHAPE, { ...SHAPE, capacities: [4, 7] }].map((shape) => appendLatent(shape).key);
-  expect(keys[0]).not.toBe(keys[1]);
+/** Where codes of a token lie: in one word, and the odd end of the next; of one group each. */
+const PACKED: LatentShape = { ...SHAPE, widths: [3, 37], groups: 1 };
+const AFFINE = [2, 3, 4, 8].map(
+  (bits) => ({ method: 'affine', bits, groupSize: 10 }) as AffineSpec,
+);
+
+describeWebGpu('appendLatent into packed vectors', () => {
+  test.each<{ spec: QuantSpec }>(
+    [...AFFINE, { method: 'half' } as const].map((spec) => ({ spec })),
+  )('gives the words of kv-quant: $spec', async ({ spec }) => {
+    const { device } = await openWebGpu();
+    const form = vectorForm(spec)!;
+    const shape = { ...PACKED, latentForms: [F32_FORM, form], tail: 'window' as const };
+    const room = { capacities: [4, 6], tails: [0, 8], firsts: [0, 1] };
+    const layout = latentLayout(shape, room);
+    const projected = new Float32Array(32 + 8 + 37);
+    const [width, leaving] = [37, 4];
+    for (const [row, values] of HARD_ROWS.entries()) {
+      const before = new Float32Array(layout.size);
+      before.set(values, layout.tailLatents[1]! + (leaving - 1) * width);
+      const step = new Uint32Array(STEP_WORDS);
+      step.set([7, leaving], 8);
+      const found = await runWgsl(
+        device,
+        appendLatent(shape),
+        before,
+        [projected, new Float32Array(8), Uint32Array.of(0, 1, 3, 2)],
+        { place: placeWords(shape, room), step },
+      );
+      const words = new Int32Array(found.buffer);
+      const x = tf.tensor2d(values, [1, width]);
+      const packed = quantize(x, spec);
+      const codes = await packed.codes.data();
+      const params = (await packed.params?.data()) ?? [];
+      const at = (start: number, count: number) => [
+        ...words.subarray(start + leaving * count, start + (leaving + 1) * count),
+      ];
+      expect(at(layout.latents[1]!, codes.length), `row ${row}`).toEqual([...codes]);
+      expect(at(layout.latentParams[1]!, params.length), `row ${row}`).toEqual([...params]);
+      x.dispose();
+      packed.dispose();
+    }
+  });
+});
+
+/** Rows of 37: of every size, on borders of codes, equal, subnormal, not finite. */
+const HARD_ROWS = [
+  ...[1e-30, 1e-6, 1, 3e4].map((size, i) => gaussian(37, i).map((value) => size * value)),
+  Float32Array.from({ length: 37 }, (_, c) => c / 2),
+  Float32Array.from({ length: 37 }, (_, c) => (c % 3) * 1e-42),
+  new Float32Array(37).fill(-0.7),
+  gaussian(37, 9).fill(Number.NaN, 4, 5).fill(Number.POSITIVE_INFINITY, 20, 21),
+];
+
+test('its key differs with the forms that the cache stores', () => {
+  const half: VectorForm = { method: 'half', bits: 16, groupSize: 0 };
+  const shapes: LatentShape[] = [
+    SHAPE,
+    { ...SHAPE, latentForms: [F32_FORM, half] },
+    { ...SHAPE, keyForms: [F32_FORM, half] },
+    { ...SHAPE, tail: 'kept' },
+    { ...SHAPE, tail: 'window' },
+  ];
+  expect(new Set(shapes.map((shape) => appendLatent(shape).key)).size).toBe(shapes.length);
 });

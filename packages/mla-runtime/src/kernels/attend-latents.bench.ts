@@ -6,7 +6,8 @@ import { gaussian, openWebGpu } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { bench, describe } from 'vitest';
 import { runWgsl } from '../testing/run-wgsl';
-import { type LatentShape, latentLayout, queryLayout } from '../webgpu/latent-shape';
+import { type LatentShape, latentLayout, placeWords, queryLayout } from '../webgpu/latent-shape';
+import { F32_FORM } from '../webgpu/vector-form';
 import { STEP_WORDS } from '../webgpu/wgsl-program';
 import { attendLatents, CHUNK, mostChunks, partialSize } from './attend-latents';
 
@@ -19,19 +20,22 @@ const SHAPE: LatentShape = {
   nopeDim: 8,
   valueDim: 16,
   widths: [WIDTH, WIDTH],
-  capacities: [TOKENS, TOKENS],
+  latentForms: [F32_FORM, F32_FORM],
+  keyForms: [F32_FORM, F32_FORM],
+  tail: 'none',
 };
+const ROOM = { capacities: [TOKENS, TOKENS], tails: [0, 0], firsts: [0, 0] };
 
 describe(`${HEADS} heads over 2 x ${TOKENS} latents of ${WIDTH}`, async () => {
   const { device } = await openWebGpu();
   await tf.setBackend('webgpu');
-  const cache = gaussian(latentLayout(SHAPE).size, 1);
+  const cache = gaussian(latentLayout(SHAPE, ROOM).size, 1);
   const query = gaussian(queryLayout(SHAPE).size, 2);
   const step = new Uint32Array(STEP_WORDS);
   const chunks = TOKENS / CHUNK;
-  step.set([TOKENS, TOKENS, chunks, chunks]);
-  const partials = new Float32Array(mostChunks(SHAPE) * HEADS * partialSize(SHAPE));
-  const options = { step, groups: 2 * chunks * HEADS };
+  step.set([TOKENS, TOKENS, 0, 0, chunks, 0, chunks, 0]);
+  const partials = new Float32Array(mostChunks(ROOM) * HEADS * partialSize(SHAPE));
+  const options = { place: placeWords(SHAPE, ROOM), step, groups: 2 * chunks * HEADS };
   bench(`attendLatents, 1 dispatch, ${cache.byteLength / 1024} KiB, upload included`, async () => {
     await runWgsl(device, attendLatents(SHAPE), partials, [query, cache], options);
   });

@@ -6,7 +6,14 @@ import { absorbedAttention } from '../attention/absorbed-attention';
 import { absorbWeights, disposeAbsorbed } from '../attention/absorbed-weights';
 import { denseProjection } from '../dense-projection';
 import { runWgsl } from '../testing/run-wgsl';
-import { type LatentShape, latentLayout, queryLayout } from '../webgpu/latent-shape';
+import {
+  type LatentRoom,
+  type LatentShape,
+  latentLayout,
+  placeWords,
+  queryLayout,
+} from '../webgpu/latent-shape';
+import { F32_FORM, type VectorForm } from '../webgpu/vector-form';
 import { STEP_WORDS } from '../webgpu/wgsl-program';
 import { absorbQuery } from './absorb-query';
 import { attendLatents, CHUNK, mostChunks, partialSize } from './attend-latents';
@@ -20,13 +27,22 @@ const SHAPE: LatentShape = {
   nopeDim: 4,
   valueDim: 8,
   widths: [12, 10],
-  capacities: [300, 600],
+  latentForms: [F32_FORM, F32_FORM],
+  keyForms: [F32_FORM, F32_FORM],
+  tail: 'none',
 };
+const roomOf = (...capacities: number[]): LatentRoom => ({
+  capacities,
+  tails: capacities.map(() => 0),
+  firsts: capacities.map(() => 0),
+});
+const ROOM = roomOf(300, 600);
 const SCALE = 1 / Math.sqrt(8);
 
 interface Case {
   name: string;
   shape?: Partial<LatentShape>;
+  room?: LatentRoom;
   lengths: number[];
   /** Which segments have biases of keys and of values. */
   bias?: boolean[];
@@ -43,7 +59,7 @@ const CASES: Case[] = [
   { name: 'scores of hundreds, over chunks', lengths: [300, 300], spread: 60 },
   { name: 'biases', lengths: [30, 2], bias: [true, true] },
   { name: 'a bias of vision alone', lengths: [3, 20], bias: [true, false] },
-  { name: 'one segment', shape: { widths: [12], capacities: [40] }, lengths: [33] },
+  { name: 'one segment', shape: { widths: [12] }, room: roomOf(40), lengths: [33] },
   { name: 'no rope dims', shape: { ropeDim: 0, nopeDim: 8 }, lengths: [9, 9] },
   { name: 'no nope dims', shape: { ropeDim: 8, nopeDim: 0 }, lengths: [9, 9], bias: [true, true] },
   { name: 'latents of width 0', shape: { widths: [0, 0] }, lengths: [4, 4], bias: [true, true] },
@@ -54,15 +70,16 @@ const CASES: Case[] = [
   },
   {
     name: '20,000 tokens',
-    shape: { widths: [4, 4], capacities: [4096, 16_384], valueDim: 2 },
+    shape: { widths: [4, 4], valueDim: 2 },
+    room: roomOf(4096, 16_384),
     lengths: [4000, 16_000],
   },
 ];
 
 /** Random weights, a query and a cache whose rows beyond its lengths are NaN. */
-function randomCase({ shape: change = {}, lengths, bias = [], spread = 1 }: Case) {
+function randomCase({ shape: change = {}, room = ROOM, lengths, bias = [], spread = 1 }: Case) {
   const shape = { ...SHAPE, ...change };
-  const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths, capacities } = shape;
+  const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
   const up = (width: number, size: number, seed: number, hasBias: boolean | undefined) =>
     denseProjection(
       tf.tensor2d(gaussian(width * size, seed), [width, size]),
@@ -76,18 +93,18 @@ function randomCase({ shape: change = {}, lengths, bias = [], spread = 1 }: Case
     const keys = gaussian(length * keyHeads * ropeDim, 10 * m + 6);
     return { upK, upV, latents, keys, length };
   });
-  const layout = latentLayout(shape);
+  const layout = latentLayout(shape, room);
   const cache = new Float32Array(layout.size).fill(Number.NaN);
   for (const [m, { latents, keys, length }] of segments.entries()) {
     const row = length * widths[m]!;
     for (let g = 0; g < groups; g++) {
-      const to = layout.latents[m]! + g * capacities[m]! * widths[m]!;
+      const to = layout.latents[m]! + g * room.capacities[m]! * widths[m]!;
       cache.set(latents.subarray(g * row, (g + 1) * row), to);
     }
     cache.set(keys, layout.keys[m]!);
   }
   const projected = gaussian(heads * (ropeDim + nopeDim), 99).map((value) => spread * value);
-  return { shape, segments, cache, projected };
+  return { shape, room, segments, cache, projected };
 }
 
 /** Every pair unturned: cos 1, sin 0. */
@@ -96,7 +113,7 @@ const ANGLES = Float32Array.from([1, 1, 1, 1, 0, 0, 0, 0]);
 describeWebGpu('absorbed decode', () => {
   test.each(CASES)('equals the composed ops: $name', async (given) => {
     const { device } = await openWebGpu();
-    const { shape, segments, cache, projected } = randomCase(given);
+    const { shape, room, segments, cache, projected } = randomCase(given);
     const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
     await tf.setBackend('wasm');
     const commonKeyBias = segments.at(-1)!.upK.bias;
@@ -150,14 +167,17 @@ describeWebGpu('absorbed decode', () => {
     const chunks = segments.map(({ length }) => Math.ceil(length / CHUNK));
     const step = new Uint32Array(STEP_WORDS);
     step.set(segments.map(({ length }) => length));
-    step.set(chunks, 2);
+    step.set(
+      chunks.flatMap((own) => [own, 0]),
+      4,
+    );
     const count = chunks.reduce((sum, own) => sum + own, 0);
     const partials = await runWgsl(
       device,
       attendLatents(shape),
-      new Float32Array(mostChunks(shape) * heads * partialSize(shape)).fill(Number.NaN),
+      new Float32Array(mostChunks(room) * heads * partialSize(shape)).fill(Number.NaN),
       [query, cache],
-      { step, groups: count * heads },
+      { place: placeWords(shape, room), step, groups: count * heads },
     );
     const valueBias = weights.map((own) => own.valueBias !== undefined);
     const output = await runWgsl(
@@ -214,8 +234,12 @@ test('the keys of programs differ where a baked size does', () => {
   distinct(shapes.map((shape) => attendLatents(shape).key));
   distinct(shapes.map((shape) => expandValues(shape, keyBias).key));
   distinct(shapes.map((shape) => absorbQuery(shape, { scale: 1, keyBias }).key));
-  const other = { ...SHAPE, capacities: [301, 600] };
-  distinct([attendLatents(SHAPE).key, attendLatents(other).key]);
+  const half: VectorForm = { method: 'half', bits: 16, groupSize: 0 };
+  distinct(
+    [SHAPE, { ...SHAPE, latentForms: [half, half] }, { ...SHAPE, tail: 'window' as const }].map(
+      (shape) => attendLatents(shape).key,
+    ),
+  );
   distinct(
     [absorbQuery(SHAPE, { scale: 2, keyBias }), absorbQuery(SHAPE, { scale: 1, keyBias })].map(
       ({ key }) => key,

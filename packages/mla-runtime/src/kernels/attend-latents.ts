@@ -1,74 +1,90 @@
 /**
  * Absorbed decode attention of one token over the cached latents of all segments (FORMULAS F7), in
- * its first half: a workgroup takes a head and a chunk of a segment's tokens and gives a partial
- * softmax, z = Σ exp(s − m) c, its mass l = Σ exp(s − m) and its maximum m. `expandValues` merges
- * them. Long contexts have more chunks, so that the device stays busy; no score leaves a workgroup.
- * Reads each latent twice, rows beyond a segment's length never.
+ * its first half: a workgroup takes a head and a chunk of a segment's tokens, stored or of the exact
+ * window, and gives a partial softmax, z = Σ exp(s − m) c, its mass l = Σ exp(s − m) and its maximum
+ * m. `expandValues` merges them. Long contexts have more chunks, so that the device stays busy; no
+ * score leaves a workgroup. Reads each latent twice, in the form that it is stored in, and rows beyond
+ * a segment's length never.
  */
-import { type LatentShape, latentKey, latentLayout, queryLayout } from '../webgpu/latent-shape';
+import { AFFINE_WGSL } from '@mha2mla/kv-quant';
+import {
+  type HeadWidths,
+  type LatentRoom,
+  type LatentShape,
+  PLACE,
+  queryLayout,
+  storedKey,
+} from '../webgpu/latent-shape';
+import { F32_FORM, paramWords, storedWords } from '../webgpu/vector-form';
 import { ENTRY, GROUP, STEP, type WgslProgram } from '../webgpu/wgsl-program';
+import { readStored } from './read-stored';
 
 /** Tokens of a chunk: their scores take 1 KiB of shared memory. */
 export const CHUNK = 256;
 const THREADS = 64;
 
 /** Elements of a partial result: the widest latent, mass and maximum. */
-export function partialSize({ widths }: LatentShape): number {
+export function partialSize({ widths }: HeadWidths): number {
   return Math.max(...widths) + 2;
 }
 
 /** Partial results that a full cache has, [chunks of all segments, N, partialSize]. */
-export function mostChunks({ capacities }: LatentShape): number {
-  return capacities.reduce((sum, capacity) => sum + Math.ceil(capacity / CHUNK), 0);
+export function mostChunks({ capacities, tails }: LatentRoom): number {
+  return [...capacities, ...tails].reduce((sum, count) => sum + Math.ceil(count / CHUNK), 0);
 }
 
 /**
  * Bindings: partials [chunks, N, partialSize], query (see `queryLayout`), cache (see
- * `latentLayout`), the step. `groups` are those of one chunk.
+ * `latentLayout`), the place, the step. `groups` are those of one chunk.
  */
 export function attendLatents(shape: LatentShape): WgslProgram {
-  const { heads, keyHeads, groups, ropeDim, widths, capacities } = shape;
+  const { heads, widths } = shape;
   const query = queryLayout(shape);
-  const cache = latentLayout(shape);
   const size = partialSize(shape);
   const widest = Math.max(...widths);
-  const perSegment = (value: (m: number) => number) =>
-    `select(${value(widths.length - 1)}u, ${value(0)}u, segment == 0u)`;
+  const runs = widths.flatMap((_, m) => [
+    { run: 2 * m, code: readRun(shape, m, false) },
+    ...(shape.tail === 'window' ? [{ run: 2 * m + 1, code: readRun(shape, m, true) }] : []),
+  ]);
+  const perRun = (call: string) =>
+    runs.map(({ run }) => `case ${run}u: { return ${call.replaceAll('#', `${run}`)}; }`).join(' ');
   const code = /* wgsl */ `
-${STEP}
+${STEP}${PLACE}
+${AFFINE_WGSL}
 @group(0) @binding(0) var<storage, read_write> partials : array<f32>;
 @group(0) @binding(1) var<storage, read> query : array<f32>;
-@group(0) @binding(2) var<storage, read> cache : array<f32>;
-@group(0) @binding(3) var<uniform> step : Step;
+@group(0) @binding(2) var<storage, read> cache : array<u32>;
+@group(0) @binding(3) var<uniform> place : Place;
+@group(0) @binding(4) var<uniform> step : Step;
 
 var<workgroup> score : array<f32, ${CHUNK}>;
 var<workgroup> fold : array<f32, ${THREADS}>;
+${runs.map(({ code }) => code).join('')}
+fn score_of(run : u32, h : u32, t : u32) -> f32 { switch run { ${perRun('score#(h, t)')} default: { return 0.0; } } }
+fn latent_of(run : u32, h : u32, t : u32, c : u32) -> f32 { switch run { ${perRun('latent#(h, t, c)')} default: { return 0.0; } } }
 
 @compute @workgroup_size(${THREADS})
 fn main(${ENTRY}) {
   ${GROUP}
   let h = group % ${heads}u;
   let chunk = group / ${heads}u;
-  if (chunk >= step.chunks.x + step.chunks.y) { return; }
-  let segment = select(1u, 0u, chunk < step.chunks.x);
-  let start = (chunk - segment * step.chunks.x) * ${CHUNK}u;
-  let count = min(step.lengths[segment] - start, ${CHUNK}u);
-  let width = ${perSegment((m) => widths[m]!)};
-  let a = ${perSegment((m) => query.absorbed[m]!)} + h * width;
-  let rope = ${query.rope}u + h * ${ropeDim}u;
-  let capacity = ${perSegment((m) => capacities[m]!)};
-  let latents = ${perSegment((m) => cache.latents[m]!)} +
-    (h * ${groups}u / ${heads}u * capacity + start) * width;
-  let keys = ${perSegment((m) => cache.keys[m]!)} +
-    (start * ${keyHeads}u + h * ${keyHeads}u / ${heads}u) * ${ropeDim}u;
+  var run = 0u;
+  var start = chunk; // in chunks of the run
+  while (run < 4u && start >= step.chunks[run]) {
+    start -= step.chunks[run];
+    run++;
+  }
+  if (run == 4u) { return; }
+  start *= ${CHUNK}u;
+  let segment = run / 2u;
+  let length = select(step.window[segment], step.stored[segment], run % 2u == 0u);
+  let count = min(length - start, ${CHUNK}u);
+  let width = select(${widths.at(-1)}u, ${widths[0]}u, segment == 0u);
+  let bias = query[${query.bias}u + h * ${widths.length}u + segment];
 
   var most = -3.0e38;
   for (var t = thread; t < count; t += ${THREADS}u) {
-    var s = query[${query.bias}u + h * ${widths.length}u + segment];
-    for (var c = 0u; c < width; c++) { s += query[a + c] * cache[latents + t * width + c]; }
-    for (var r = 0u; r < ${ropeDim}u; r++) {
-      s += query[rope + r] * cache[keys + t * ${keyHeads * ropeDim}u + r];
-    }
+    let s = bias + score_of(run, h, start + t);
     score[t] = s;
     most = max(most, s);
   }
@@ -81,7 +97,7 @@ fn main(${ENTRY}) {
   let to = (chunk * ${heads}u + h) * ${size}u;
   for (var c = thread; c < width; c += ${THREADS}u) {
     var z = 0.0;
-    for (var t = 0u; t < count; t++) { z += score[t] * cache[latents + t * width + c]; }
+    for (var t = 0u; t < count; t++) { z += score[t] * latent_of(run, h, start + t, c); }
     partials[to + c] = z;
   }
   if (thread == 0u) {
@@ -91,5 +107,37 @@ fn main(${ENTRY}) {
     partials[to + ${widest + 1}u] = most;
   }
 }`;
-  return { key: `attendLatents ${latentKey(shape)}`, code, groups: heads };
+  return { key: `attendLatents ${storedKey(shape)}`, code, groups: heads };
+}
+
+/** `score<run>(h, t)` and `latent<run>(h, t, c)` of token t of a segment's stored tokens or window. */
+function readRun(shape: LatentShape, m: number, window: boolean): string {
+  const { heads, keyHeads, groups, ropeDim, widths } = shape;
+  const query = queryLayout(shape);
+  const [width, keyWidth] = [widths[m]!, keyHeads * ropeDim];
+  const form = { latent: shape.latentForms[m]!, key: shape.keyForms[m]! };
+  if (window) form.latent = form.key = F32_FORM;
+  const run = 2 * m + (window ? 1 : 0);
+  const row = window ? `(t + step.stored[${m}] - place.first[${m}])` : 't';
+  const area = (part: string) => `place.${window ? 'tail_' : ''}${part}[${m}]`;
+  const capacity = window ? `place.tail[${m}]` : `place.capacity[${m}]`;
+  const vector = (part: string, words: number, head: string) =>
+    words === 0 ? '0u' : `${area(part)} + (${head}${row}) * ${words}u`;
+  const group = `h * ${groups}u / ${heads}u * ${capacity} + `;
+  const latent = [
+    vector('latents', storedWords(form.latent, width), group),
+    vector('latent_params', paramWords(form.latent, width), group),
+  ].join(', ');
+  const key = [
+    vector('keys', storedWords(form.key, keyWidth), ''),
+    vector('key_params', paramWords(form.key, keyWidth), ''),
+  ].join(', ');
+  const ofKey = `h * ${keyHeads}u / ${heads}u * ${ropeDim}u`;
+  return /* wgsl */ `${readStored(`latents${run}`, form.latent)}${readStored(`keys${run}`, form.key)}
+fn latent${run}(h : u32, t : u32, c : u32) -> f32 { return latents${run}_at(${latent}, c); }
+fn score${run}(h : u32, t : u32) -> f32 {
+  return latents${run}_dot(${latent}, ${query.absorbed[m]}u + h * ${width}u, 0u, ${width}u)
+    + keys${run}_dot(${key}, ${query.rope}u + h * ${ropeDim}u, ${ofKey}, ${ropeDim}u);
+}
+`;
 }

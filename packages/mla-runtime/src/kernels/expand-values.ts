@@ -3,7 +3,7 @@
  * log-sum-exp and apply the value projections, o = Σ_m (Uv_m z_m + bv_m w_m). A workgroup a head;
  * latents are merged 64 at a time in shared memory, so any width does.
  */
-import { type LatentShape, latentKey } from '../webgpu/latent-shape';
+import { type HeadWidths, latentKey } from '../webgpu/latent-shape';
 import { ENTRY, GROUP, STEP, type WgslProgram } from '../webgpu/wgsl-program';
 import { partialSize } from './attend-latents';
 
@@ -14,7 +14,7 @@ const THREADS = 64;
  * that has a width, each value bias [N, V] that there is, the step. Zeros where nothing is cached.
  * @param valueBias whether each segment has one.
  */
-export function expandValues(shape: LatentShape, valueBias: readonly boolean[]): WgslProgram {
+export function expandValues(shape: HeadWidths, valueBias: readonly boolean[]): WgslProgram {
   const { heads, keyHeads, valueDim, widths } = shape;
   const perKey = heads / keyHeads;
   const size = partialSize(shape);
@@ -28,7 +28,7 @@ export function expandValues(shape: LatentShape, valueBias: readonly boolean[]):
     (name, i) => `@group(0) @binding(${i + 2}) var<storage, read> ${name} : array<f32>;`,
   );
   const segments = widths.map((width, m) => {
-    const [from, to] = m === 0 ? ['0u', 'step.chunks.x'] : ['step.chunks.x', 'chunks'];
+    const [from, to] = m === 0 ? ['0u', 'first'] : ['first', 'chunks'];
     return /* wgsl */ `
   for (var base = 0u; base < ${width}u; base += ${THREADS}u) {
     let c = base + thread;
@@ -79,7 +79,8 @@ fn main(${ENTRY}) {
   if (group >= ${heads}u) { return; }
   let h = group;
   let k = h / ${perKey}u;
-  let chunks = step.chunks.x + step.chunks.y;
+  let first = step.chunks.x + step.chunks.y; // chunks of the first segment
+  let chunks = first + step.chunks.z + step.chunks.w;
   var most = -3.0e38;
   for (var s = 0u; s < chunks; s++) { most = max(most, partials[place(s, h) + ${widest + 1}u]); }
   var total = 0.0;
@@ -93,7 +94,7 @@ fn main(${ENTRY}) {
   }
 }`;
   return {
-    key: `expandValues ${latentKey({ ...shape, capacities: [] })} ${valueBias}`,
+    key: `expandValues ${latentKey(shape)} ${valueBias}`,
     code,
     groups: heads,
   };

@@ -8,7 +8,7 @@ import { NO_TOKEN, pickToken } from './pick-token';
 async function pick(logits: Float32Array, topK = 1, temperature = 1, uniform = 0) {
   const { device } = await openWebGpu();
   const step = new Uint32Array(STEP_WORDS);
-  new Float32Array(step.buffer).set([temperature, uniform], 5);
+  new Float32Array(step.buffer).set([temperature, uniform], 10);
   const program = pickToken(logits.length, topK);
   const options = topK > 1 ? { step } : {};
   const [token] = await runWgsl(device, program, new Uint32Array(1), [logits], options);

@@ -3,6 +3,8 @@ import { bindGroupOf, dispatchOf, pipelineOf, type WgslProgram } from '../webgpu
 type Values = Float32Array | Uint32Array | Int32Array;
 
 export interface RunWgslOptions {
+  /** The words of the place, for programs that read a cache. */
+  place?: Uint32Array;
   /** The words of the step, for programs that read it. */
   step?: Uint32Array;
   /** Workgroups, where the program does not say. */
@@ -19,7 +21,7 @@ export async function runWgsl(
   program: WgslProgram,
   output: Values,
   inputs: readonly Values[],
-  { step, groups = program.groups }: RunWgslOptions = {},
+  { place, step, groups = program.groups }: RunWgslOptions = {},
 ): Promise<Float32Array> {
   const own: GPUBuffer[] = [];
   const upload = (values: Values, usage: number) => {
@@ -31,6 +33,7 @@ export async function runWgsl(
   const { STORAGE, COPY_DST, COPY_SRC, UNIFORM, MAP_READ } = GPUBufferUsage;
   const result = upload(output, STORAGE | COPY_DST | COPY_SRC);
   const buffers = [result, ...inputs.map((values) => upload(values, STORAGE | COPY_DST))];
+  if (place) buffers.push(upload(place, UNIFORM | COPY_DST));
   if (step) buffers.push(upload(step, UNIFORM | COPY_DST));
   const pipeline = pipelineOf(device, program);
   const encoder = device.createCommandEncoder();

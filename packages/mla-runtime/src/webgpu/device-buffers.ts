@@ -4,6 +4,7 @@ type Words = Float32Array | Uint32Array | Int32Array;
 
 export class DeviceBuffers {
   private readonly own: GPUBuffer[] = [];
+  private disposed = false;
 
   constructor(readonly device: GPUDevice) {}
 
@@ -27,6 +28,14 @@ export class DeviceBuffers {
     return buffer;
   }
 
+  /** A uniform that holds these words. */
+  uniform(words: Uint32Array): GPUBuffer {
+    const { UNIFORM, COPY_DST } = GPUBufferUsage;
+    const buffer = this.create(words.byteLength, UNIFORM | COPY_DST);
+    this.device.queue.writeBuffer(buffer, 0, words as Uint32Array<ArrayBuffer>);
+    return buffer;
+  }
+
   create(size: number, usage: GPUBufferUsageFlags): GPUBuffer {
     const buffer = this.device.createBuffer({ size, usage });
     this.own.push(buffer);
@@ -37,7 +46,12 @@ export class DeviceBuffers {
     return this.own.reduce((sum, { size }) => sum + size, 0);
   }
 
+  get isDisposed(): boolean {
+    return this.disposed;
+  }
+
   dispose(): void {
+    this.disposed = true;
     for (const buffer of this.own) buffer.destroy();
     this.own.length = 0;
   }

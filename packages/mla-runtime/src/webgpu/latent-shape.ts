@@ -1,10 +1,13 @@
 /**
  * Widths of one layer's latent attention on the device, and where its cache lies: one flat buffer of
- * f32, of one row, [latents of each segment | rotated keys of each segment], where
- *   latents of segment m: [groups, capacity m, width m], keys: [capacity m, K, R].
+ * 32-bit words, of one row. Each segment stores latents [groups, capacity, words] and rotated keys
+ * [capacity, words] as the cache does, with the words of their params apart, and has a tail of the
+ * newest tokens in f32, latents [groups, tail, width] and keys [tail, K * R].
  */
+import { formKey, paramWords, storedWords, type VectorForm } from './vector-form';
 
-export interface LatentShape {
+/** Widths of the heads and of what they share. */
+export interface HeadWidths {
   heads: number;
   keyHeads: number;
   groups: number;
@@ -13,34 +16,92 @@ export interface LatentShape {
   valueDim: number;
   /** Of a group's latent, per segment: one, or vision and text. New tokens go to the last. */
   widths: readonly number[];
-  /** Tokens that each segment has room for. */
-  capacities: readonly number[];
 }
 
+export interface LatentShape extends HeadWidths {
+  /** How a group's latent and the keys of all heads are stored, per segment. */
+  latentForms: readonly VectorForm[];
+  keyForms: readonly VectorForm[];
+  /**
+   * What tails are for. `none`: there are none, a new token is stored at once. `kept`: a new token is
+   * stored at once, and kept exact to be given back. `window`: the newest tokens are exact, and
+   * stored once they are no more among those.
+   */
+  tail: 'none' | 'kept' | 'window';
+}
+
+/** How many tokens a recorded cache has room for, per segment. */
+export interface LatentRoom {
+  /** Tokens that are stored. */
+  capacities: readonly number[];
+  /** Tokens of the tails. */
+  tails: readonly number[];
+  /** The token that a tail begins with. */
+  firsts: readonly number[];
+}
+
+/** First word of each part, per segment. */
 export interface LatentLayout {
-  /** First element of each segment's latents and keys. */
   latents: number[];
+  latentParams: number[];
   keys: number[];
+  keyParams: number[];
+  tailLatents: number[];
+  tailKeys: number[];
   size: number;
 }
 
-export function latentLayout(shape: LatentShape): LatentLayout {
-  const { groups, keyHeads, ropeDim, widths, capacities } = shape;
+export function latentLayout(shape: LatentShape, room: LatentRoom): LatentLayout {
+  const { groups, keyHeads, ropeDim, widths, latentForms, keyForms } = shape;
+  const keyWidth = keyHeads * ropeDim;
   let size = 0;
-  const place = (count: number) => {
-    size += count;
-    return size - count;
+  const place = (tokens: readonly number[], words: (m: number) => number) =>
+    tokens.map((count, m) => {
+      const start = size;
+      size += count * words(m);
+      return start;
+    });
+  const { capacities, tails } = room;
+  const layout = {
+    latents: place(capacities, (m) => groups * storedWords(latentForms[m]!, widths[m]!)),
+    latentParams: place(capacities, (m) => groups * paramWords(latentForms[m]!, widths[m]!)),
+    keys: place(capacities, (m) => storedWords(keyForms[m]!, keyWidth)),
+    keyParams: place(capacities, (m) => paramWords(keyForms[m]!, keyWidth)),
+    tailLatents: place(tails, (m) => groups * widths[m]!),
+    tailKeys: place(tails, () => keyWidth),
   };
-  const latents = capacities.map((capacity, m) => place(groups * capacity * widths[m]!));
-  const keys = capacities.map((capacity) => place(capacity * keyHeads * ropeDim));
-  return { latents, keys, size };
+  return { ...layout, size };
+}
+
+/** The layout as a uniform: it changes with a conversation, the programs do not. */
+export const PLACE = /* wgsl */ `
+struct Place { // per segment
+  capacity : vec2<u32>,
+  tail : vec2<u32>,
+  first : vec2<u32>, // the token that the tail begins with
+  latents : vec2<u32>,
+  latent_params : vec2<u32>,
+  keys : vec2<u32>,
+  key_params : vec2<u32>,
+  tail_latents : vec2<u32>,
+  tail_keys : vec2<u32>,
+}`;
+
+/** The words of {@link PLACE}. */
+export function placeWords(shape: LatentShape, room: LatentRoom): Uint32Array {
+  const layout = latentLayout(shape, room);
+  const { latents, latentParams, keys, keyParams, tailLatents, tailKeys } = layout;
+  const { capacities, tails, firsts } = room;
+  const parts = [capacities, tails, firsts];
+  parts.push(latents, latentParams, keys, keyParams, tailLatents, tailKeys);
+  return Uint32Array.from(parts.flatMap(([first, last = 0]) => [first!, last]));
 }
 
 /**
  * Elements of the absorbed query, [a of each segment: N, width | rope: N, R | bias: N, segments], all
  * of them scaled.
  */
-export function queryLayout({ heads, ropeDim, widths }: LatentShape) {
+export function queryLayout({ heads, ropeDim, widths }: HeadWidths) {
   let size = 0;
   const place = (count: number) => {
     size += count;
@@ -53,9 +114,13 @@ export function queryLayout({ heads, ropeDim, widths }: LatentShape) {
 }
 
 /** The sizes that a source depends on, as a part of its key. */
-export function latentKey(shape: LatentShape): string {
-  const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths, capacities } = shape;
-  return [heads, keyHeads, groups, ropeDim, nopeDim, valueDim, ...widths, '-', ...capacities].join(
-    ' ',
-  );
+export function latentKey(shape: HeadWidths): string {
+  const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
+  return [heads, keyHeads, groups, ropeDim, nopeDim, valueDim, ...widths].join(' ');
+}
+
+/** The same of a source that reads or writes the cache. */
+export function storedKey(shape: LatentShape): string {
+  const forms = [...shape.latentForms, ...shape.keyForms].map(formKey);
+  return [latentKey(shape), shape.tail, ...forms].join(' ');
 }

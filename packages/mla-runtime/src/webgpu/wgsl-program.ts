@@ -14,17 +14,20 @@ export interface WgslProgram {
 /** Most workgroups of one dimension, of every device. */
 const MAX_GROUPS = 65535;
 
-/** What a step changes, the last binding of programs that read it; 8 words. */
-export const STEP_WORDS = 8;
+/** What a step changes, the last binding of programs that read it; 12 words. */
+export const STEP_WORDS = 12;
 export const STEP = /* wgsl */ `
 struct Step {
-  lengths : vec2<u32>, // tokens of each segment, the new one counted
-  chunks : vec2<u32>,  // chunks of each segment's tokens
-  slot : u32,          // of the new token, in the last segment
+  stored : vec2<u32>, // tokens of each segment that are stored, the new one counted
+  window : vec2<u32>, // tokens of each segment after those, which are exact
+  chunks : vec4<u32>, // chunks of tokens: stored and window of the first segment, of the last
+  slot : u32,         // of the new token, in the last segment
+  packed : u32,       // the token to be stored; NOTHING if there is none
   temperature : f32,
   uniform_number : f32,
-  unused : u32,
 }`;
+/** Of a step that stores no token. */
+export const NOTHING = 0xffffffff;
 
 /** Parameters of every entry point, and the number of its workgroup, which may lie on two axes. */
 export const ENTRY = /* wgsl */ `

@@ -5,6 +5,7 @@
 import {
   type CacheOptions,
   ContextFullError,
+  type DecodedBy,
   type DecoderCache,
   type GenerateInputs,
   type GenerateOptions,
@@ -110,6 +111,7 @@ export class ChatSession {
     const eosTokenIds = [...model.config.eosTokenIds, ...stopTokenIds];
     const text = new AnswerText(this.processor, stop, emit);
     const said: number[] = [];
+    let path: DecodedBy | undefined;
     let finishReason: ReplyResult['finishReason'] = 'length';
     if (cached > 0) this.cache.rewind([cached]);
     else this.clear();
@@ -121,7 +123,8 @@ export class ChatSession {
       const { contextWindow } = this;
       const promptIds = [inputs.inputIds];
       const all = { ...options, eosTokenIds, promptIds, contextWindow, cache, signal };
-      for await (const { tokens } of generate(model.decoder, rest, all)) {
+      for await (const { tokens, decodedBy } of generate(model.decoder, rest, all)) {
+        path = decodedBy;
         times.push(performance.now());
         said.push(tokens[0]!);
         if (!eosTokenIds.includes(tokens[0]!) && text.push(tokens[0]!)) continue;
@@ -144,7 +147,11 @@ export class ChatSession {
       text: text.whole,
       finishReason,
       usage: { inputTokens: length, cachedInputTokens: cached, outputTokens: said.length },
-      stats: { ...speeds(started, times, length - cached), ...this.usage() },
+      stats: {
+        ...speeds(started, times, length - cached),
+        ...(path && { decodedBy: path }),
+        ...this.usage(),
+      },
     };
   }
 

@@ -1,4 +1,5 @@
 /** An answer on its way: a promise of the whole, and an async iterable of its parts. */
+import type { DecodedBy } from '@mha2mla/mla-runtime';
 
 export interface ReplyPart {
   text: string;
@@ -11,6 +12,8 @@ export interface ReplyStats {
   prefillTokensPerSecond: number;
   /** 0 where no second token has come. */
   decodeTokensPerSecond: number;
+  /** How tokens after the first were computed; absent where there are none. */
+  decodedBy?: DecodedBy;
   /** What the cache holds now. */
   cachedTokens: { vision: number; text: number };
   cacheBytesAllocated: number;

@@ -54,6 +54,7 @@ interface Flags
   repetitionPenalty?: number;
   stop?: string[];
   stats?: boolean;
+  recorded: boolean;
 }
 
 type ShownAnswer = Omit<Answer, 'cachedTokens'> & { cacheBytes: number };
@@ -83,8 +84,10 @@ export const addGenerate: AddCommand = (program, contextOf, { stdin, stdout }) =
         await withModel(source, flags, context, async (model) => {
           const session = new ChatSession(model, processor, { cache });
           const { seed, temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop } = flags;
+          const { recorded } = flags;
           const options = {
             ...{ seed, temperature, topK, topP, minP, repetitionPenalty, maxTokens, stop, signal },
+            recorded,
             onProgress: terminal.progress,
             emit: json ? () => {} : (text: string) => terminal.write(shown(text)),
           };
@@ -134,6 +137,7 @@ function addGenerateOptions(command: Command): Command {
     )
     .option('--repetition-penalty <x>', 'divide the logits of tokens that were said', positive())
     .option('--stop <text>', 'end where the answer says this; may be given several times', collect)
+    .option('--no-recorded', 'decode op by op on webgpu too')
     .option('--stats', 'speed, memory and cache bytes on standard error');
 }
 
@@ -168,12 +172,12 @@ function storedBytes({ vision, text }: Answer['cachedTokens'], bytes: CacheBytes
 
 function describe(answer: ShownAnswer): string {
   const rate = (value: number) => value.toFixed(1);
-  const { timeToFirstTokenMs: first } = answer;
+  const { timeToFirstTokenMs: first, decodedBy } = answer;
   return [
     `${answer.tokens} tokens (${answer.finishReason})`,
     ...(first === undefined ? [] : [`first after ${first.toFixed(0)} ms`]),
     `prefill ${rate(answer.prefillTokensPerSecond)} tokens/s`,
-    `decode ${rate(answer.decodeTokensPerSecond)} tokens/s`,
+    `decode ${rate(answer.decodeTokensPerSecond)} tokens/s${decodedBy ? ` (${decodedBy})` : ''}`,
     `cache ${answer.cacheBytes} bytes (${answer.cacheBytesAllocated} held)`,
     `peak memory ${(answer.peakMemoryBytes / 2 ** 20).toFixed(1)} MiB`,
   ].join(', ');

@@ -1,0 +1,297 @@
+/** A recorded step in generation: the tokens and the cache of the composed one, wherever it is taken. */
+import { describeWebGpu, expectClose, expectNoLeak, gaussian, openWebGpu } from '@mha2mla/testing';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect, test, vi } from 'vitest';
+import type { CacheOptions } from './cache/cache-options';
+import type { DecoderCache } from './cache/decoder-cache';
+import { openDecodePath } from './decode-path';
+import type { Decoder } from './decoder';
+import { type GenerateInputs, type GenerateOptions, generate } from './generate';
+import { loadDecoder } from './load-decoder';
+import {
+  type RandomDecoderOptions,
+  randomConfig,
+  randomWeights,
+  readerOf,
+} from './random-weights.reference';
+import { TEXT as T, textLayout, VISION as V } from './token-layout';
+
+const KINDS = [T, V, V, V, T, V, T];
+
+async function load(options: RandomDecoderOptions): Promise<Decoder> {
+  const config = randomConfig(options);
+  return loadDecoder(config, readerOf(randomWeights(config, options, gaussian)));
+}
+
+/** A prompt, or a further turn behind `start` tokens. */
+function inputsOf(decoder: Decoder, kinds = KINDS, start = 0): GenerateInputs {
+  const length = kinds.length;
+  const axes = decoder.config.mropeSection ? 3 : 1;
+  const ids = kinds.map((_, t) => (5 * (t + start) + 3) % 19);
+  return {
+    inputsEmbeds: decoder.embed(Int32Array.from(ids), [1, length]),
+    layout: { batch: 1, length, kinds: Uint8Array.from(kinds) },
+    positionIds: Int32Array.from({ length: axes * length }, (_, i) => start + (i % length)),
+    nextPositions: new Int32Array(axes).fill(start + length),
+  };
+}
+
+interface Run {
+  tokens: number[];
+  logits: Float32Array[];
+  /** Of each step but the first. */
+  decodedBy: (string | undefined)[];
+}
+
+async function run(
+  decoder: Decoder,
+  options: GenerateOptions,
+  inputs = inputsOf(decoder),
+  look: (cache: DecoderCache) => void = () => {},
+): Promise<Run> {
+  const found: Run = { tokens: [], logits: [], decodedBy: [] };
+  for await (const { tokens, logits, cache, decodedBy } of generate(decoder, inputs, options)) {
+    found.tokens.push(tokens[0]!);
+    found.logits.push(logits);
+    found.decodedBy.push(decodedBy);
+    look(cache);
+  }
+  inputs.inputsEmbeds.dispose();
+  expect(found.decodedBy.shift()).toBeUndefined();
+  return found;
+}
+
+/** All that a cache holds, as f32. */
+async function vectorsOf(decoder: Decoder, cache: DecoderCache): Promise<number[]> {
+  const values: number[] = [];
+  for (const [i, layer] of cache.layers.entries()) {
+    for (const segment of decoder.layers[i]!.attention.segments) {
+      for (const name of ['kvLatent', 'kPe']) {
+        for (const part of layer.part(segment, name).read()) {
+          values.push(...(await part.data()));
+          part.dispose();
+        }
+      }
+    }
+  }
+  return values;
+}
+
+const DECOUPLED = { decoupled: true };
+/** Whose rotary keys may be packed. */
+const NO_BIAS = { ...DECOUPLED, without: ['k_r_proj'] };
+const SHARED = { groups: 2, numKeyValueHeads: 4, without: ['k_r_proj'] };
+const FORMS: [string, RandomDecoderOptions, CacheOptions?][] = [
+  ['a latent a modality, M-RoPE', { ...DECOUPLED, mropeSection: [2, 1, 1] }],
+  ['a shared latent in groups', { groups: 2, numKeyValueHeads: 4 }],
+  ['codes of 4 bits, keys of 8', NO_BIAS, { kvBits: 4, groupSize: 5 }],
+  ['codes of 2 bits, and a window', NO_BIAS, { kvBits: 2, residualLength: 3 }],
+  ['codes of 3 bits of a shared latent in groups', SHARED, { kvBits: 3, groupSize: 4 }],
+  ['halves, and a window longer than the text', NO_BIAS, { kvBits: 16, residualLength: 20 }],
+  [
+    'bits by layer and by modality, and a window',
+    NO_BIAS,
+    {
+      layers: { 0: {}, 1: { kvBits: { vision: 4, text: 8 }, ropeBits: 4 } },
+      residualLength: 2,
+      blockLength: 3,
+    },
+  ],
+];
+
+describeWebGpu('a recorded decode path', () => {
+  test.each(FORMS)(
+    'says what op by op says, greedy and drawn, and leaves the same cache: %s',
+    async (_, options, stored) => {
+      const decoder = await load(options);
+      for (const draw of [{}, { temperature: 1, topP: 0.9, repetitionPenalty: 1.3, seed: 5 }]) {
+        const caches = [true, false].map(() => decoder.createCache(1, stored));
+        const runs: Run[] = [];
+        for (const [i, cache] of caches.entries()) {
+          runs.push(await run(decoder, { ...draw, maxTokens: 6, recorded: i === 0, cache }));
+        }
+        expect(runs[0]!.tokens).toEqual(runs[1]!.tokens);
+        expect(runs[0]!.decodedBy).toEqual(new Array(5).fill('recorded'));
+        expect(runs[1]!.decodedBy).toEqual(new Array(5).fill('composed'));
+        // Float32 through two layers, sums in another order; logits of size 3.
+        for (const [step, logits] of runs[0]!.logits.entries()) {
+          expectClose(logits, runs[1]!.logits[step]!, { abs: 1e-5 });
+        }
+        const [own, other] = caches as [DecoderCache, DecoderCache];
+        expect([...own.lengths]).toEqual([...other.lengths]);
+        expectClose(await vectorsOf(decoder, own), await vectorsOf(decoder, other), { abs: 1e-5 });
+        expect(own.bytes).toEqual(other.bytes);
+        for (const cache of caches) cache.dispose();
+      }
+      decoder.dispose();
+    },
+    120_000,
+  );
+
+  test('a cache can be looked at, forked, rewound and gone on from at any time', async () => {
+    const decoder = await load(DECOUPLED);
+    await expectNoLeak(async () => {
+      const all: unknown[][] = [];
+      for (const recorded of [true, false]) {
+        const cache = decoder.createCache(1);
+        const seen: unknown[] = [];
+        let fork: DecoderCache | undefined;
+        const look = () => {
+          const { nominal, allocated } = cache.bytes;
+          seen.push(nominal, [...cache.lengths], allocated.exact, allocated.codes);
+          if (seen.length === 12) fork = cache.fork();
+          if (seen.length === 16) cache.rewind([KINDS.length + 1]); // of the tokens behind it nothing is left
+        };
+        const options = { recorded, cache };
+        const first = await run(decoder, { ...options, maxTokens: 6 }, inputsOf(decoder), look);
+        expect(cache.bytes.allocated.copies).toBe(0);
+        cache.rewind([KINDS.length + 2]);
+        const more = [T, V, T];
+        const second = await run(
+          decoder,
+          { ...options, maxTokens: 4 },
+          inputsOf(decoder, more, KINDS.length + 2),
+        );
+        const third = await run(
+          decoder,
+          { maxTokens: 4, recorded, cache: fork! },
+          inputsOf(decoder, more, fork!.lengths[0]!),
+        );
+        all.push([...seen, first.tokens, second.tokens, third.tokens]);
+        cache.dispose();
+        fork!.dispose();
+      }
+      expect(all[0]).toEqual(all[1]);
+      decoder.refresh();
+    });
+    decoder.dispose();
+  }, 120_000);
+
+  test('bytes tell of the copy that a step works on', async () => {
+    const decoder = await load(DECOUPLED);
+    const copies: number[] = [];
+    await run(decoder, { maxTokens: 4 }, inputsOf(decoder), ({ bytes, allocatedBytes }) => {
+      copies.push(bytes.allocated.copies);
+      expect(allocatedBytes).toBeGreaterThanOrEqual(bytes.allocated.copies);
+    });
+    expect(copies[0]).toBe(0);
+    expect(copies[1]).toBeGreaterThan(2 * 10 * 16 * 4); // two layers, 10 tokens of 12 + 4 floats at least
+    decoder.dispose();
+  });
+
+  test('goes on where its room is full', async () => {
+    const decoder = await load(DECOUPLED);
+    const expected = await run(decoder, { maxTokens: 6, recorded: false });
+    const cache = decoder.createCache(1);
+    const inputs = inputsOf(decoder);
+    for await (const _ of generate(decoder, inputs, { maxTokens: 1, cache })) break;
+    const path = openDecodePath(decoder, cache, { maxTokens: 5, recorded: true, room: 2 });
+    for (const [i, logits] of expected.logits.slice(1).entries()) {
+      const positions = inputs.nextPositions.map((position) => position + i);
+      const found = await path.logits(Int32Array.of(expected.tokens[i]!), positions);
+      expect(path.decodedBy).toBe('recorded');
+      expectClose(found, logits, { abs: 1e-5 });
+    }
+    path.close();
+    inputs.inputsEmbeds.dispose();
+    cache.dispose();
+    decoder.dispose();
+  });
+
+  test('takes up other weights', async () => {
+    const decoder = await load(DECOUPLED);
+    const before = await run(decoder, { maxTokens: 4 });
+    const layer = decoder.layers[1]!;
+    const name = 'mlp.up_proj';
+    const old = layer.projections.get(name)!;
+    const zeros: typeof old = {
+      ...old,
+      weight: () => tf.zeros([old.inFeatures, old.outFeatures]),
+      apply: (x) => tf.zeros([...x.shape.slice(0, -1), old.outFeatures]),
+    };
+    layer.setProjection(name, zeros);
+    const after = await run(decoder, { maxTokens: 4 });
+    const composed = await run(decoder, { maxTokens: 4, recorded: false });
+    for (const [i, logits] of after.logits.entries()) {
+      expectClose(logits, composed.logits[i]!, { abs: 1e-5 });
+    }
+    expect(after.logits[1]).not.toEqual(before.logits[1]);
+    decoder.dispose();
+  });
+
+  test('an abort leaves what was decoded; a step that fails, the cache as it was', async () => {
+    const decoder = await load(DECOUPLED);
+    const cache = decoder.createCache(1);
+    const controller = new AbortController();
+    const inputs = inputsOf(decoder);
+    const steps = generate(decoder, inputs, { cache, signal: controller.signal });
+    for (let i = 0; i < 3; i++) await steps.next();
+    controller.abort(new Error('enough'));
+    await expect(steps.next()).rejects.toThrow('enough');
+    expect([...cache.lengths]).toEqual([KINDS.length + 2]);
+    expect(cache.layers[0]!.part('text', 'kvLatent').length).toBe(5);
+    inputs.inputsEmbeds.dispose();
+    cache.dispose();
+    decoder.dispose();
+  });
+
+  test.each<[string, RandomDecoderOptions, CacheOptions?]>([
+    ['keys and values', { form: 'original' }],
+    ['a fitted zero point', DECOUPLED, { kvBits: 4, kvMethod: 'hqq' }],
+    ['scales over tokens', DECOUPLED, { kvBits: 4, kvMethod: 'kivi' }],
+    ['packed rotary keys with a bias', DECOUPLED, { kvBits: 4 }],
+  ])('is left where there are no programs: %s', async (_, options, stored) => {
+    const decoder = await load(options);
+    const { decodedBy } = await run(decoder, { maxTokens: 3, cache: stored });
+    expect(decodedBy).toEqual(['composed', 'composed']);
+    decoder.dispose();
+  });
+
+  test('is left where memory for the weights is out, and not tried again', async () => {
+    const decoder = await load(DECOUPLED);
+    const { device } = await openWebGpu();
+    const scopes = vi.spyOn(device, 'popErrorScope');
+    scopes.mockResolvedValueOnce(new GPUOutOfMemoryError('none left'));
+    for (let i = 0; i < 2; i++) {
+      const { decodedBy } = await run(decoder, { maxTokens: 2 });
+      expect(decodedBy).toEqual(['composed']);
+    }
+    expect(scopes).toHaveBeenCalledTimes(1);
+    scopes.mockRestore();
+    decoder.dispose();
+  });
+
+  test('is left for several rows', async () => {
+    const decoder = await load(DECOUPLED);
+    const inputs = {
+      inputsEmbeds: decoder.embed(Int32Array.of(1, 2, 3, 4), [2, 2]),
+      layout: textLayout(2, 2),
+      positionIds: Int32Array.of(0, 1, 0, 1),
+      nextPositions: Int32Array.of(2, 2),
+    };
+    const { decodedBy } = await run(decoder, { maxTokens: 2 }, inputs);
+    expect(decodedBy).toEqual(['composed']);
+    decoder.dispose();
+  });
+});
+
+test('on another backend steps are composed', async () => {
+  await tf.setBackend('wasm');
+  const decoder = await load(DECOUPLED);
+  const { decodedBy } = await run(decoder, { maxTokens: 3 });
+  expect(decodedBy).toEqual(['composed', 'composed']);
+  decoder.dispose();
+});
+
+describeWebGpu('a device that is lost in a recorded step', () => {
+  test('is an error, never zeros', async () => {
+    const decoder = await load(DECOUPLED);
+    const inputs = inputsOf(decoder);
+    const steps = generate(decoder, inputs);
+    await steps.next();
+    expect((await steps.next()).value?.decodedBy).toBe('recorded');
+    const { device } = await openWebGpu();
+    device.destroy();
+    await expect(steps.next()).rejects.toThrow(/device lost/);
+  });
+});

@@ -1,0 +1,53 @@
+/** Packing of a vector in WGSL, word by word, as kv-quant packs it. */
+import type { VectorForm } from '../webgpu/vector-form';
+
+/**
+ * `name_word(g, j)`: word j of the codes of vector g, and of affine `name_param(g, i)`: the params
+ * of its group i; by `name_value(g, c)`. A word computes the params of its groups anew, which is
+ * cheaper than to wait for another thread.
+ */
+export function packStored(
+  name: string,
+  { method, bits, groupSize }: VectorForm,
+  width: number,
+): string {
+  const word = `fn ${name}_word(g : u32, j : u32) -> u32`;
+  if (method === 'f32') {
+    return `${word} { return bitcast<u32>(${name}_value(g, j)); }`;
+  }
+  if (method === 'half') {
+    return /* wgsl */ `
+fn ${name}_half(g : u32, c : u32) -> u32 {
+  if (c >= ${width}u) { return 0u; }
+  return half_nearest(bitcast<u32>(${name}_value(g, c)));
+}
+${word} { return ${name}_half(g, 2u * j) | (${name}_half(g, 2u * j + 1u) << 16u); }`;
+  }
+  const levels = `${2 ** bits - 1}.0`;
+  return /* wgsl */ `
+fn ${name}_param(g : u32, i : u32) -> u32 {
+  var least = 0xffffffffu;
+  var most = 0u;
+  for (var c = i * ${groupSize}u; c < min((i + 1u) * ${groupSize}u, ${width}u); c++) {
+    let bits = bitcast<u32>(${name}_value(g, c));
+    if (!is_finite(bits)) { return NAN_PARAM; }
+    least = min(least, sortable(bits));
+    most = max(most, sortable(bits));
+  }
+  return affine_param(least, most, ${levels});
+}
+${word} {
+  let bit = j * 32u;
+  let first = bit / ${bits}u;
+  let end = min((bit + 31u) / ${bits}u + 1u, ${width}u);
+  var word = 0u;
+  var param = 0u;
+  for (var c = first; c < end; c++) {
+    if (c == first || c % ${groupSize}u == 0u) { param = ${name}_param(g, c / ${groupSize}u); }
+    let code = affine_code(${name}_value(g, c), param, ${levels});
+    if (c * ${bits}u >= bit) { word |= code << (c * ${bits}u - bit); }
+    else { word |= code >> (bit - c * ${bits}u); }
+  }
+  return word;
+}`;
+}

@@ -1,0 +1,58 @@
+/** Reading of a stored vector in WGSL, codes turned into values in registers. */
+import type { VectorForm } from '../webgpu/vector-form';
+
+/**
+ * `name_at(codes, params, c)`: channel c of the vector whose words begin there in `cache`.
+ * `name_dot(codes, params, q, begin, count)`: Σ query[q + i] * channel begin + i; a word of codes and
+ * one of params is read once.
+ */
+export function readStored(name: string, { method, bits, groupSize }: VectorForm): string {
+  const at = `fn ${name}_at(codes : u32, params : u32, c : u32) -> f32`;
+  const dot = `fn ${name}_dot(codes : u32, params : u32, q : u32, begin : u32, count : u32) -> f32`;
+  const plainDot = /* wgsl */ `
+${dot} {
+  var sum = 0.0;
+  for (var i = 0u; i < count; i++) { sum += query[q + i] * ${name}_at(codes, params, begin + i); }
+  return sum;
+}`;
+  if (method === 'f32') {
+    return /* wgsl */ `
+${at} { return bitcast<f32>(cache[codes + c]); }${plainDot}`;
+  }
+  if (method === 'half') {
+    return /* wgsl */ `
+${at} { return half_value((cache[codes + c / 2u] >> (c % 2u * 16u)) & 0xffffu); }${plainDot}`;
+  }
+  const mask = `${2 ** bits - 1}u`;
+  const anyAt = /* wgsl */ `
+${at} {
+  let bit = c * ${bits}u;
+  let shift = bit % 32u;
+  var code = cache[codes + bit / 32u] >> shift;
+  ${32 % bits === 0 ? '' : `if (shift > ${32 - bits}u) { code |= cache[codes + bit / 32u + 1u] << (32u - shift); }`}
+  return affine_value(code & ${mask}, cache[params + c / ${groupSize}u]);
+}`;
+  if (32 % bits !== 0) return anyAt + plainDot;
+  const perWord = 32 / bits;
+  return /* wgsl */ `${anyAt}
+${dot} {
+  var sum = 0.0;
+  var word = 0u;
+  var scale = 0.0;
+  var zero = 0.0;
+  for (var i = 0u; i < count; i++) {
+    let c = begin + i;
+    if (i == 0u || c % ${perWord}u == 0u) {
+      word = cache[codes + c / ${perWord}u] >> (c % ${perWord}u * ${bits}u);
+    }
+    if (i == 0u || c % ${groupSize}u == 0u) {
+      let param = cache[params + c / ${groupSize}u];
+      scale = half_value(param & 0xffffu);
+      zero = half_value(param >> 16u);
+    }
+    sum += query[q + i] * (f32(word & ${mask}) * scale + zero);
+    word >>= ${bits}u;
+  }
+  return sum;
+}`;
+}

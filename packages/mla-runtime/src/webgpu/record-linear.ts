@@ -1,0 +1,76 @@
+/** Linear maps and the gated MLP as dispatches of a recorded step, over the buffers of their weights. */
+import { type MatVecShape, matVec } from '../kernels/mat-vec';
+import type { Projection } from '../projection';
+import type { DeviceBuffers } from './device-buffers';
+import { type Dispatch, dispatchOfProgram } from './dispatch';
+import { floats } from './floats';
+import type { WeightFormat } from './weight-format';
+import { weightParts } from './weight-parts';
+
+export interface WeightOptions {
+  weights: WeightFormat;
+  /** Inputs that share a scale, of int8 and int4. */
+  groupSize: number;
+}
+
+/** A linear map, or several of one input side by side, biases included; a dispatch a part of it. */
+export async function recordLinear(
+  buffers: DeviceBuffers,
+  from: Projection | readonly Projection[],
+  options: WeightOptions,
+  part: Partial<MatVecShape>,
+  y: GPUBuffer,
+  x: GPUBuffer,
+  rest: readonly GPUBuffer[],
+): Promise<Dispatch[]> {
+  const maps = (Array.isArray(from) ? from : [from]) as readonly Projection[];
+  const inputs = maps[0]!.inFeatures;
+  const { parts, ...packing } = await weightParts(buffers, maps, options);
+  const bias = maps.some((map) => map.bias) ? [buffers.upload(await joinedBias(maps))] : [];
+  const shape = { inputs, ...packing, bias: bias.length > 0, ...part };
+  return parts.map(({ first, outputs, buffers: weight }) =>
+    dispatchOfProgram(buffers.device, matVec({ ...shape, first, outputs }), [
+      y,
+      x,
+      ...weight,
+      ...bias,
+      ...rest,
+    ]),
+  );
+}
+
+/** silu(gate x) * up x, of a normed x. */
+export async function recordGated(
+  buffers: DeviceBuffers,
+  [gate, up]: readonly [Projection, Projection],
+  options: WeightOptions,
+  inputs: number,
+  normEps: number,
+  [y, x, gain]: readonly [GPUBuffer, GPUBuffer, GPUBuffer],
+): Promise<Dispatch[]> {
+  if (gate.bias || up.bias) {
+    throw new TypeError('recordLayer: gate_proj and up_proj must have no bias, got one.');
+  }
+  const { parts, ...packing } = await weightParts(buffers, [gate], options);
+  const second = await weightParts(buffers, [up], options);
+  const alike = second.format === packing.format && second.groupSize === packing.groupSize;
+  if (!alike) {
+    throw new TypeError(
+      `recordLayer: gate_proj and up_proj must be kept alike, got ${packing.format} and ${second.format}.`,
+    );
+  }
+  return parts.map(({ first, outputs, buffers: weight }, i) => {
+    const program = matVec({ inputs, first, outputs, ...packing, gated: true, normEps });
+    const bound = [y, x, ...weight, ...second.parts[i]!.buffers, gain];
+    return dispatchOfProgram(buffers.device, program, bound);
+  });
+}
+
+async function joinedBias(maps: readonly Projection[]): Promise<Float32Array> {
+  const parts = await Promise.all(
+    maps.map(async ({ bias, outFeatures }) =>
+      bias ? floats(bias) : new Float32Array(outFeatures),
+    ),
+  );
+  return Float32Array.from(parts.flatMap((part) => [...part]));
+}

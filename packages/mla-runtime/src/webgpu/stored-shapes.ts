@@ -1,0 +1,49 @@
+import type { Segment } from '../attention/attention';
+import type { DecoderCache } from '../cache/decoder-cache';
+import type { Decoder } from '../decoder';
+import type { LatentShape } from './latent-shape';
+import { headWidths } from './record-layer';
+import { type VectorForm, vectorForm } from './vector-form';
+
+/**
+ * Widths of each layer's attention and how its cache stores.
+ * @throws RangeError for a cache of several rows, or one that stores as no program reads.
+ */
+export function storedShapes(
+  decoder: Decoder,
+  cache: DecoderCache,
+  segments: readonly Segment[],
+): { shapes: LatentShape[]; residualLength: number } {
+  if (cache.batch !== 1) {
+    throw new RangeError(`RecordedDecode: the cache must have one row, got ${cache.batch}.`);
+  }
+  const parts = decoder.layers.map((_, i) =>
+    segments.map((segment) => ({
+      latents: cache.layers[i]!.part(segment, 'kvLatent'),
+      keys: cache.layers[i]!.part(segment, 'kPe'),
+    })),
+  );
+  const all = parts.flat().flatMap(({ latents, keys }) => [latents, keys]);
+  const residualLength = Math.max(...all.map((part) => part.residualLength));
+  const codes = all.some((part) => !part.exact);
+  const tail = !codes ? 'none' : residualLength > 0 ? 'window' : 'kept';
+  const shapes = decoder.layers.map((layer, i): LatentShape => {
+    const widths = headWidths(decoder.config, layer, i);
+    const biased = layer.attention.projections.get('k_r_proj')?.bias !== undefined;
+    if (widths.ropeDim > 0 && biased && parts[i]!.some(({ keys }) => !keys.exact)) {
+      throw new RangeError(
+        'RecordedDecode: rotary keys with a bias must be kept in f32, got packed ones. Decode with Decoder.decode.',
+      );
+    }
+    const formsOf = (part: 'latents' | 'keys') =>
+      parts[i]!.map(({ [part]: { spec } }) => vectorForm(spec) ?? refuse(spec!.method));
+    return { ...widths, latentForms: formsOf('latents'), keyForms: formsOf('keys'), tail };
+  });
+  return { shapes, residualLength };
+}
+
+function refuse(method: string): VectorForm {
+  throw new RangeError(
+    `RecordedDecode: the cache must keep f32, halves or affine codes of a token's channels, got method=${method}. Decode with Decoder.decode.`,
+  );
+}
