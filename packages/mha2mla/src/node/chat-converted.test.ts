@@ -43,6 +43,7 @@ beforeAll(async () => {
   await convertModel(source, output, { strategy: 'high', rank: 16, init: 'weights' });
   store = memoryStore(output.files);
   processor = await llava.loadProcessor(source.config, source.store);
+  await source.store.close?.();
   image = await readPicture(fixture('models/scenes/images/test-000.png'));
 }, TIMEOUT_MS);
 
@@ -90,7 +91,6 @@ describe('a conversation with a converted model [wasm]', () => {
         expect(later.cachedInputTokens).toBeGreaterThanOrEqual(one!.inputTokens);
       }
       expect(new Set(turns.map(({ decodedBy }) => decodedBy))).toEqual(new Set(['composed']));
-      // The rows of a session are what one that is told the same again says.
       expect(saidIn(await converse(model, cache))).toEqual(saidIn(turns));
       if (!cache) {
         const session = new ChatSession(model, processor);
