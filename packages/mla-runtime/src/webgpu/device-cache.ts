@@ -148,7 +148,7 @@ export class DeviceCache {
       if (part instanceof PackedTensor) {
         copyTokens(part.codes, [0, count], buffer, areas.stored, token, device);
         if (part.params) copyTokens(part.params, [0, count], buffer, areas.params, token, device);
-      } else {
+      } else if (part.size > 0) {
         const cut = Math.min(Math.max(stored - token, 0), count);
         const rows = part.shape[1] === heads ? part : keysSideBySide(part as tf.Tensor4D);
         copyTokens(rows, [0, cut], buffer, areas.stored, token, device);
@@ -184,5 +184,6 @@ function keysSideBySide(keys: tf.Tensor4D): tf.Tensor4D {
 function keysByHead(keys: tf.Tensor4D, heads: number): tf.Tensor4D {
   const [, , tokens, width] = keys.shape;
   const shape: [number, number, number, number] = [1, tokens, heads, width / heads];
+  if (width === 0) return tf.zeros([1, heads, tokens, 0]);
   return tf.tidy(() => tf.transpose(tf.reshape(keys, shape), [0, 2, 1, 3]));
 }
