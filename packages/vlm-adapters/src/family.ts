@@ -7,6 +7,7 @@ import type { FileStore, ModelConfig } from '@mha2mla/checkpoint';
 import type { DecoderConfig, Projection, WeightReader } from '@mha2mla/mla-runtime';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import type { MediaInputs, ModelInputs, Processor } from './model-inputs';
+import type { EncodeSteps } from './vision/encode-steps';
 
 export interface VlmConfig {
   readonly decoder: DecoderConfig;
@@ -35,6 +36,8 @@ export type VisionFeatures = {
 export interface VisionEncoder {
   /** Encode what `inputs` has; the caller disposes the features. */
   encode(inputs: MediaInputs, options?: EncodeOptions): VisionFeatures;
+  /** The same with pauses, in which it can be given up. Default: `encode`, without any. */
+  encodeSteps?(inputs: MediaInputs, options?: EncodeOptions): EncodeSteps<VisionFeatures>;
   /**
    * Its linear maps by our names, read at each call: an entry can be replaced, such as by an adapter
    * around it. `dispose` disposes those that stand here. Default: none that could be adapted.

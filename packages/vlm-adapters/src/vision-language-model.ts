@@ -13,13 +13,14 @@ import {
 } from '@mha2mla/mla-runtime';
 import type * as tf from '@tensorflow/tfjs-core';
 import { type AssertFitsOptions, assertFits } from './assert-fits';
-import { embedInputs } from './embed-inputs';
+import { embedInputs, embedInputsPaused } from './embed-inputs';
 import { assertComplete } from './expected-tensors';
 import type { EncodeOptions, VisionEncoder, VlmConfig, VlmFamily } from './family';
 import { loadOwned } from './load-owned';
 import type { ModelInputs } from './model-inputs';
 import type { VlmSource } from './open-vlm';
 import { prepareInputs } from './prepare-inputs';
+import type { RunStepsOptions } from './vision/encode-steps';
 
 export class VisionLanguageModel {
   private constructor(
@@ -55,6 +56,12 @@ export class VisionLanguageModel {
   embed(inputs: ModelInputs, options?: EncodeOptions): tf.Tensor3D {
     const embedTokens = this.decoder.embed.bind(this.decoder);
     return embedInputs(this.config, embedTokens, this.vision, inputs, options);
+  }
+
+  /** The same, handing the thread back between the layers of the vision encoder. */
+  embedPaused(inputs: ModelInputs, options?: RunStepsOptions): Promise<tf.Tensor3D> {
+    const embedTokens = this.decoder.embed.bind(this.decoder);
+    return embedInputsPaused(this.config, embedTokens, this.vision, inputs, options);
   }
 
   /** Continue a batch of prompts, token by token; stops at the model's end tokens by default. */

@@ -75,8 +75,8 @@ describe.each(['llava', 'llava_next', 'qwen2_5_vl'])('%s', (folder) => {
   beforeAll(async () => {
     loaded = await load(folder);
     const { vision } = loaded.model;
-    const encode = vision.encode.bind(vision);
-    vision.encode = (...given) => {
+    const encode = vision.encodeSteps!.bind(vision);
+    vision.encodeSteps = (...given) => {
       encoded++;
       return encode(...given);
     };
@@ -176,11 +176,11 @@ describe('a reply', () => {
       const left = session.reply(sample);
       for await (const _ of left) break;
       expect((await left).finishReason).toBe('abort');
-      for (const phase of ['before', 'prefill', 'decode']) {
+      for (const phase of ['before', 'vision', 'prefill', 'decode']) {
         const controller = new AbortController();
         const stop = () => controller.abort(new Error(phase));
         if (phase === 'before') stop();
-        const onProgress = () => phase === 'prefill' && stop();
+        const onProgress = (progress: { phase: string }) => progress.phase === phase && stop();
         const { signal } = controller;
         const reply = session.reply(sample, { signal, onProgress });
         const read = async () => {

@@ -16,16 +16,22 @@ import type { ModelInputs, Processor, ProcessorSample } from '../model-inputs';
 import { prepareInputs } from '../prepare-inputs';
 import { createStopTexts } from '../text/stop-texts';
 import { createTokenStream } from '../text/token-stream';
+import { unlessAborted } from '../unless-aborted';
 import type { VisionLanguageModel } from '../vision-language-model';
 import { commonLength, firstTokens, type HeldTokens, heldTokens } from './held-tokens';
 import { type Reply, type ReplyPart, type ReplyResult, startReply } from './reply';
 
 export interface ReplyOptions
-  extends Omit<GenerateOptions, 'cache' | 'contextWindow' | 'eosTokenIds' | 'promptIds'> {
+  extends Omit<
+    GenerateOptions,
+    'cache' | 'contextWindow' | 'eosTokenIds' | 'promptIds' | 'onProgress'
+  > {
   /** Texts that end the answer, and are not part of it. */
   stop?: readonly string[];
   /** Ids that end the answer beside the model's own. */
   stopTokenIds?: readonly number[];
+  /** Called after each layer of the vision encoder, then of the prefill. */
+  onProgress?: (progress: { phase: 'vision' | 'prefill'; loaded: number; total: number }) => void;
 }
 
 export interface ChatOptions {
@@ -34,7 +40,7 @@ export interface ChatOptions {
 }
 
 /** What a session needs of a model. */
-export type ChatModel = Pick<VisionLanguageModel, 'family' | 'config' | 'decoder' | 'embed'>;
+export type ChatModel = Pick<VisionLanguageModel, 'family' | 'config' | 'decoder' | 'embedPaused'>;
 
 const NOTHING: HeldTokens = { ids: [], media: [] };
 
@@ -64,19 +70,28 @@ export class ChatSession {
   }
 
   /**
-   * Answer a conversation; replies of a session come one after another.
+   * Answer a conversation; replies of a session come one after another. One that is given up while it
+   * waits ends at once.
    * @param sample the whole conversation, its pictures and videos included.
    * @returns at once. It rejects with the signal's reason when that aborts, with a `ContextFullError`
    *   before any work where the conversation does not fit.
    */
-  reply(sample: ProcessorSample, options: ReplyOptions = {}): Reply {
+  reply(sample: ProcessorSample | Promise<ProcessorSample>, options: ReplyOptions = {}): Reply {
+    const { last } = this;
     const reply = startReply(async (emit, stopping) => {
-      await this.last;
+      const { signal } = options;
+      try {
+        const turn = unlessAborted(Promise.all([sample, last]), stopping);
+        [sample] = await unlessAborted(turn, signal);
+      } catch (error) {
+        if (!stopping.aborted || signal?.aborted) throw error;
+        return this.nothing();
+      }
       return this.answer(sample, options, emit, stopping);
     });
     this.replies.add(reply);
     const forget = () => this.replies.delete(reply);
-    this.last = reply.then(forget, forget);
+    this.last = Promise.allSettled([last, reply]).then(forget);
     return reply;
   }
 
@@ -93,7 +108,7 @@ export class ChatSession {
 
   private async answer(
     sample: ProcessorSample,
-    { stop = [], stopTokenIds = [], signal: outer, ...options }: ReplyOptions,
+    { stop = [], stopTokenIds = [], signal: outer, onProgress, ...options }: ReplyOptions,
     emit: (part: ReplyPart) => void,
     stopping: AbortSignal,
   ): Promise<ReplyResult> {
@@ -113,17 +128,20 @@ export class ChatSession {
     const said: number[] = [];
     let path: DecodedBy | undefined;
     let finishReason: ReplyResult['finishReason'] = 'length';
-    if (cached > 0) this.cache.rewind([cached]);
-    else this.clear();
+    if (cached > 0) {
+      this.cache.rewind([cached]);
+      this.held = firstTokens(this.held, cached);
+    } else this.clear();
     const { cache } = this;
     let rest: GenerateInputs | undefined;
     try {
-      rest = this.rest(sample, inputs, now, cached);
       const signal = outer ? AbortSignal.any([outer, stopping]) : stopping;
+      rest = await this.rest(sample, inputs, now, cached, { signal, onProgress });
       const { contextWindow } = this;
       const promptIds = [inputs.inputIds];
-      const all = { ...options, eosTokenIds, promptIds, contextWindow, cache, signal };
-      for await (const { tokens, decodedBy } of generate(model.decoder, rest, all)) {
+      const own = { eosTokenIds, promptIds, contextWindow, cache, signal, onProgress };
+      const steps = generate(model.decoder, rest, { ...options, ...own });
+      for await (const { tokens, decodedBy } of steps) {
         path = decodedBy;
         times.push(performance.now());
         said.push(tokens[0]!);
@@ -156,12 +174,13 @@ export class ChatSession {
   }
 
   /** What the cache lacks of a conversation, embedded; the caller disposes `inputsEmbeds`. */
-  private rest(
+  private async rest(
     { images, videos = [] }: ProcessorSample,
     inputs: ModelInputs,
     { media }: HeldTokens,
     cached: number,
-  ): GenerateInputs {
+    options: Pick<ReplyOptions, 'signal' | 'onProgress'>,
+  ): Promise<GenerateInputs> {
     const { family, config } = this.model;
     const { length } = inputs;
     const { positionIds, nextPositions } = prepareInputs(family, config, inputs);
@@ -176,8 +195,9 @@ export class ChatSession {
     };
     const own = cached === 0 ? inputs : this.processor.processMedia(others);
     const vision = new Set(config.visionTokenIds);
+    const embedded = { ...own, ...shape, inputIds, attentionMask };
     return {
-      inputsEmbeds: this.model.embed({ ...own, ...shape, inputIds, attentionMask }),
+      inputsEmbeds: await this.model.embedPaused(embedded, options),
       layout: tokenLayout(inputIds, attentionMask, [1, shape.length], (id) => vision.has(id)),
       positionIds: positionIds.filter((_, i) => i % length >= cached),
       nextPositions,
@@ -187,6 +207,17 @@ export class ChatSession {
   private clear(): void {
     this.cache.dispose();
     this.cache = this.model.decoder.createCache(1, this.options.cache);
+    this.held = NOTHING;
+  }
+
+  /** Of a reply that was stopped before its turn. */
+  private nothing(): ReplyResult {
+    return {
+      text: '',
+      finishReason: 'abort',
+      usage: { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 },
+      stats: { ...speeds(0, [], 0), ...this.usage() },
+    };
   }
 
   private usage() {

@@ -10,6 +10,7 @@ import { MAX_IMAGE_SIDE } from '../image/rgb-image';
 import { loadProjectedTower } from '../llava-shared/projected-tower';
 import { loadOwned } from '../load-owned';
 import type { MediaInputs } from '../model-inputs';
+import { visionEncoder } from '../vision/vision-encoder';
 import { featureOrder } from './feature-order';
 import type { LlavaNextConfig } from './llava-next-config';
 import { type PictureTiling, pictureTiling } from './picture-tiling';
@@ -23,23 +24,25 @@ export function loadLlavaNextVision(
   return loadOwned(async (own) => {
     const tower = own(await loadProjectedTower(config, weights));
     const newline = own(tf.tensor2d(await weights.read('image_newline', [width]), [1, width]));
-    return {
+    return visionEncoder({
       projections: tower.projections,
-      encode: (inputs, options) =>
-        tf.tidy(() => {
-          const tilings = tilingsOf(inputs, config);
-          const [pixels, crops] = realCrops(inputs, tilings);
-          const projected = tower.encode(pixels, crops, options);
+      *encodeSteps(inputs, options) {
+        const tilings = tilingsOf(inputs, config);
+        const [pixels, crops] = realCrops(inputs, tilings);
+        const projected = yield* tower.encodeSteps(pixels, crops, options);
+        const features = tf.tidy(() => {
           const rows = tf.concat([tf.reshape(projected, [-1, width]), newline]); // [crops * patches + 1, D]
-          const features = tf.gather(rows, tf.tensor1d(featureOrder(tilings), 'int32'));
-          options?.observe?.('vision_features', features);
-          return { images: features as tf.Tensor2D };
-        }),
+          return tf.gather(rows, tf.tensor1d(featureOrder(tilings), 'int32')) as tf.Tensor2D;
+        });
+        projected.dispose();
+        options?.observe?.('vision_features', features);
+        return { images: features };
+      },
       dispose() {
         tower.dispose();
         newline.dispose();
       },
-    };
+    });
   });
 }
 

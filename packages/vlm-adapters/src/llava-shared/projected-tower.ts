@@ -5,6 +5,7 @@ import type { EncodeOptions } from '../family';
 import { loadOwned } from '../load-owned';
 import { clipTensors } from '../vision/clip-tensors';
 import { ClipVisionTower } from '../vision/clip-vision-tower';
+import type { EncodeSteps } from '../vision/encode-steps';
 import type { LlavaConfig } from './llava-config';
 
 const TOWER = 'vision_tower';
@@ -13,9 +14,13 @@ const PROJECTOR = 'multi_modal_projector';
 export interface ProjectedTower {
   /**
    * @param pixels [squares, 3, imageSize, imageSize], normalised.
-   * @returns [squares, patches, D]; the caller disposes it.
+   * @returns [squares, patches, D], layer by layer; the caller disposes it.
    */
-  encode(pixels: Float32Array, squares: number, options?: EncodeOptions): tf.Tensor3D;
+  encodeSteps(
+    pixels: Float32Array,
+    squares: number,
+    options?: EncodeOptions,
+  ): EncodeSteps<tf.Tensor3D>;
   /** See `VisionEncoder`. */
   readonly projections: Map<string, Projection>;
   dispose(): void;
@@ -47,17 +52,17 @@ export function loadProjectedTower(
     const apply = (layer: number, x: tf.Tensor) => projections.get(layers[layer]!)!.apply(x);
     return {
       projections,
-      encode: (pixels, squares, { observe } = {}) =>
-        tf.tidy(() => {
-          const patches = tower.encode(
-            pixels,
-            squares,
-            observe && ((name, tensor) => observe(`vision.${name}`, tensor)),
-          );
-          const projected = apply(1, projectorAct(apply(0, patches)));
-          observe?.('projector_out', projected);
-          return projected as tf.Tensor3D;
-        }),
+      *encodeSteps(pixels, squares, { observe } = {}) {
+        const patches = yield* tower.encodeSteps(
+          pixels,
+          squares,
+          observe && ((name, tensor) => observe(`vision.${name}`, tensor)),
+        );
+        const projected = tf.tidy(() => apply(1, projectorAct(apply(0, patches))) as tf.Tensor3D);
+        patches.dispose();
+        observe?.('projector_out', projected);
+        return projected;
+      },
       dispose: () => tower.dispose(),
     };
   });

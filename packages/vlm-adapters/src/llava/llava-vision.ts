@@ -5,6 +5,7 @@ import type { VisionEncoder } from '../family';
 import type { LlavaConfig } from '../llava-shared/llava-config';
 import { loadProjectedTower } from '../llava-shared/projected-tower';
 import type { MediaInputs } from '../model-inputs';
+import { visionEncoder } from '../vision/vision-encoder';
 
 /** Load tower and projector. The caller disposes the encoder. */
 export async function loadLlavaVision(
@@ -12,18 +13,18 @@ export async function loadLlavaVision(
   weights: WeightReader,
 ): Promise<VisionEncoder> {
   const tower = await loadProjectedTower(config, weights);
-  return {
+  return visionEncoder({
     projections: tower.projections,
-    encode: (inputs, options) =>
-      tf.tidy(() => {
-        const [pictures, pixels] = picturesOf(inputs, config.clip.imageSize);
-        const projected = tower.encode(pixels, pictures, options);
-        const features = tf.reshape(projected, [-1, config.decoder.hiddenSize]) as tf.Tensor2D;
-        options?.observe?.('vision_features', features);
-        return { images: features };
-      }),
+    *encodeSteps(inputs, options) {
+      const [pictures, pixels] = picturesOf(inputs, config.clip.imageSize);
+      const projected = yield* tower.encodeSteps(pixels, pictures, options);
+      const features: tf.Tensor2D = tf.reshape(projected, [-1, config.decoder.hiddenSize]);
+      projected.dispose();
+      options?.observe?.('vision_features', features);
+      return { images: features };
+    },
     dispose: () => tower.dispose(),
-  };
+  });
 }
 
 /** Number and values of the pictures of a batch. @throws RangeError when their shape is another. */

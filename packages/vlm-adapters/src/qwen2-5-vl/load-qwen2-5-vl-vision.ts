@@ -3,6 +3,8 @@ import type { WeightReader } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
 import type { EncodeOptions, VisionEncoder, VisionFeatures } from '../family';
 import type { PixelValues } from '../model-inputs';
+import type { EncodeSteps } from '../vision/encode-steps';
+import { visionEncoder } from '../vision/vision-encoder';
 import { mediaGrids } from './media-grids';
 import type { Qwen25VlConfig } from './qwen2-5-vl-config';
 import { Qwen25VlTower } from './qwen2-5-vl-tower';
@@ -13,33 +15,39 @@ export async function loadQwen25VlVision(
   weights: WeightReader,
 ): Promise<VisionEncoder> {
   const tower = await Qwen25VlTower.load(vision, weights, decoder.hiddenSize);
-  const encode = (
+  function* encode(
     kind: 'image' | 'video',
     pixels: PixelValues,
     thw: Int32Array | undefined,
     { observe }: EncodeOptions,
-  ) => {
+  ): EncodeSteps<tf.Tensor2D> {
     const prefix = kind === 'video' ? 'video_' : '';
     const grids = mediaGrids(vision, kind, thw, pixels);
     const named =
       observe && ((name: string, x: tf.Tensor) => observe(`${prefix}vision.${name}`, x));
-    const features = tower.encode(pixels.data, grids, named);
+    const features = yield* tower.encodeSteps(pixels.data, grids, named);
     observe?.(`${prefix}vision_features`, features);
     return features;
-  };
-  return {
+  }
+  return visionEncoder({
     projections: tower.projections,
-    encode(inputs, options = {}) {
+    *encodeSteps(inputs, options = {}) {
       const { pixelValues, imageGridThw, pixelValuesVideos, videoGridThw } = inputs;
-      return tf.tidy(() => {
-        const features: VisionFeatures = {};
-        if (pixelValues) features.images = encode('image', pixelValues, imageGridThw, options);
-        if (pixelValuesVideos) {
-          features.videos = encode('video', pixelValuesVideos, videoGridThw, options);
+      const features: VisionFeatures = {};
+      let isWhole = false;
+      try {
+        if (pixelValues) {
+          features.images = yield* encode('image', pixelValues, imageGridThw, options);
         }
+        if (pixelValuesVideos) {
+          features.videos = yield* encode('video', pixelValuesVideos, videoGridThw, options);
+        }
+        isWhole = true;
         return features;
-      });
+      } finally {
+        if (!isWhole) tf.dispose(features);
+      }
     },
     dispose: () => tower.dispose(),
-  };
+  });
 }

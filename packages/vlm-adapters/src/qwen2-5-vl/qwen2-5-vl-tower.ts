@@ -14,6 +14,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import { loadOwned } from '../load-owned';
 import { activation } from '../vision/activations';
+import { type EncodeSteps, runAtOnce } from '../vision/encode-steps';
 import type { Qwen25VisionConfig } from './qwen2-5-vl-config';
 import { segmentAttention } from './segment-attention';
 import { type Grid, visionLayout } from './vision-layout';
@@ -102,26 +103,41 @@ export class Qwen25VlTower {
    * @returns [tokens, width of the language model], row by row; the caller disposes it.
    */
   encode(pixels: Float32Array, grids: readonly Grid[], observe?: Observe): tf.Tensor2D {
+    return tf.tidy(() => runAtOnce(this.encodeSteps(pixels, grids, observe)));
+  }
+
+  /** The same, block by block. */
+  *encodeSteps(
+    pixels: Float32Array,
+    grids: readonly Grid[],
+    observe?: Observe,
+  ): EncodeSteps<tf.Tensor2D> {
     const { spatialMergeSize, windowSide, fullAttentionBlocks, rotaryFrequencies } = this.config;
     const layout = visionLayout(grids, { mergeSize: spatialMergeSize, windowSide });
-    return tf.tidy(() => {
+    const total = this.parts.blocks.length;
+    const angles = visionAngles(layout.coordinates, rotaryFrequencies);
+    let hidden = tf.tidy(() => {
       const patches = tf.tensor2d(pixels, [
         layout.coordinates.length / 2,
         patchValues(this.config),
       ]);
       const embedded = this.parts.patchEmbed.apply(patches) as tf.Tensor2D;
       observe?.('patch_embed', embedded);
-      const angles = visionAngles(layout.coordinates, rotaryFrequencies);
-      let hidden = this.reorder(embedded, layout.unitOrder);
-      for (const i of this.parts.blocks.keys()) {
+      return this.reorder(embedded, layout.unitOrder);
+    });
+    try {
+      for (let i = 0; i < total; i++) {
         const segments = fullAttentionBlocks.includes(i) ? layout.pictures : layout.windows;
         const next = this.runBlock(i, hidden, angles, segments);
         hidden.dispose();
         hidden = next;
         observe?.(`block.${i}`, hidden);
+        yield { loaded: i + 1, total };
       }
-      return this.merge(hidden, layout.unitOrder);
-    });
+      return tf.tidy(() => this.merge(hidden, layout.unitOrder));
+    } finally {
+      tf.dispose([hidden, angles.cos, angles.sin]);
+    }
   }
 
   dispose(): void {

@@ -11,6 +11,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import { loadOwned } from '../load-owned';
 import type { ClipConfig } from './clip-config';
+import { type EncodeSteps, runAtOnce } from './encode-steps';
 import { type LayerNorm, loadLayerNorm } from './layer-norm';
 import { patchify } from './patchify';
 import { selfAttention } from './self-attention';
@@ -95,23 +96,40 @@ export class ClipVisionTower {
    * @returns [pictures, patches (+ 1 with the class token), D]; the caller disposes it.
    */
   encode(pixels: Float32Array, pictures: number, observe?: Observe): tf.Tensor3D {
+    return tf.tidy(() => runAtOnce(this.encodeSteps(pixels, pictures, observe)));
+  }
+
+  /** The same, layer by layer. */
+  *encodeSteps(
+    pixels: Float32Array,
+    pictures: number,
+    observe?: Observe,
+  ): EncodeSteps<tf.Tensor3D> {
     const { featureLayers, dropClassToken } = this.config;
-    return tf.tidy(() => {
+    const total = observe ? this.layers.length : featureLayers;
+    const pictured = (rows: tf.Tensor): tf.Tensor3D =>
+      tf.reshape(rows, [pictures, rows.shape[0]! / pictures, -1]);
+    let rows = tf.tidy(() => {
       const embedded = this.embed(pixels, pictures);
       observe?.('pre_layrnorm', embedded);
-      const [, tokens, width] = embedded.shape;
-      const pictured = (rows: tf.Tensor): tf.Tensor3D =>
-        tf.reshape(rows, [pictures, tokens, width]);
-      let rows: tf.Tensor2D = tf.reshape(embedded, [pictures * tokens, width]);
-      let feature = rows;
-      const last = observe ? this.layers.length : featureLayers;
-      for (let i = 0; i < last; i++) {
-        rows = this.runLayer(this.layers[i]!, rows, pictures);
-        observe?.(`layer.${i}`, pictured(rows));
-        if (i + 1 === featureLayers) feature = rows;
-      }
-      return dropClassToken ? tf.slice(pictured(feature), [0, 1, 0]) : pictured(feature);
+      return tf.reshape(embedded, [-1, embedded.shape[2]]) as tf.Tensor2D;
     });
+    let feature = rows;
+    try {
+      for (let i = 0; i < total; i++) {
+        const next = this.runLayer(this.layers[i]!, rows, pictures);
+        if (i < featureLayers) feature = next;
+        if (rows !== feature) rows.dispose();
+        rows = next;
+        tf.tidy(() => observe?.(`layer.${i}`, pictured(rows)));
+        yield { loaded: i + 1, total };
+      }
+      return tf.tidy(() =>
+        dropClassToken ? tf.slice(pictured(feature), [0, 1, 0]) : pictured(feature),
+      );
+    } finally {
+      tf.dispose([rows, feature]);
+    }
   }
 
   dispose(): void {
