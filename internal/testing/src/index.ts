@@ -6,5 +6,6 @@ export { joinSafetensors, splitSafetensors } from './fuzz/safetensors-parts';
 export { expectNoLeak } from './no-leak';
 export { gaussian } from './random';
 export { type FixtureTensor, readSafetensors } from './read-safetensors';
+export { type FileServer, serveFiles } from './serve-files';
 export { tensorFlowMissing } from './tensorflow';
 export { nameDriver, openWebGpu, type TestWebGpu, webGpuMissing } from './webgpu';

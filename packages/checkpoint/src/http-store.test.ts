@@ -57,8 +57,8 @@ function getWith(answer: Handler): void {
   handler = (request, response, file) =>
     (request.method === 'HEAD' ? ranges : answer)(request, response, file);
 }
-async function opened() {
-  const source = await httpStore(base).open('bytes');
+async function opened(retries = 0) {
+  const source = await httpStore(base, { retries }).open('bytes');
   if (source === undefined) throw new Error('bytes must be there');
   return source;
 }
@@ -145,6 +145,69 @@ describe('httpStore', () => {
     const source = await opened();
     getWith(answer);
     await expect(source.read(1, 3)).rejects.toMatchObject({ name: 'CheckpointError', code });
+  });
+
+  /** Sends a share of what is asked for, then breaks off. */
+  const cutAt =
+    (share: number, isClean: boolean): Handler =>
+    (request, response, file) => {
+      const [, start, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range!)!.map(Number);
+      const asked = file.subarray(start, last! + 1);
+      const range = `bytes ${start}-${last}/${file.length}`;
+      const length = isClean ? {} : { 'content-length': asked.length };
+      response.writeHead(206, { etag: '"v1"', 'content-range': range, ...length });
+      response.write(asked.subarray(0, Math.ceil(share * asked.length)));
+      if (isClean || share === 1) return void response.end();
+      setTimeout(() => response.destroy(), 5);
+    };
+
+  it.each([true, false])(
+    'responses that are cut are gone on from, cleanly or not',
+    async (isClean) => {
+      const source = await opened(2);
+      getWith(cutAt(0.6, isClean));
+      expect(await source.read(100, 900)).toEqual(BYTES.subarray(100, 900));
+      const ranges = seen.filter(({ method }) => method === 'GET').map(({ headers }) => headers);
+      expect(ranges.slice(0, 3).map(({ range }) => range)).toEqual([
+        'bytes=100-899',
+        'bytes=580-899',
+        'bytes=772-899',
+      ]);
+      expect(ranges.every((headers) => headers['if-range'] === '"v1"')).toBe(true);
+    },
+  );
+
+  it('a file that changes while it is resumed is refused, and so is one that stays cut', async () => {
+    const source = await opened(2);
+    let calls = 0;
+    getWith((request, response, file) => {
+      if (++calls === 1) return cutAt(0.6, true)(request, response, file);
+      response.writeHead(200, { etag: '"v2"' });
+      response.end(file);
+    });
+    await expect(source.read(100, 900)).rejects.toMatchObject({ code: 'source-changed' });
+    for (const [isClean, code] of [
+      [true, 'short-read'],
+      [false, 'io'],
+    ] as const) {
+      calls = 0;
+      getWith((request, response, file) => {
+        calls++;
+        cutAt(0, isClean)(request, response, file);
+      });
+      await expect(source.read(1, 3)).rejects.toMatchObject({ code });
+      expect(calls).toBe(3);
+    }
+  });
+
+  it('abort is heard between two attempts', async () => {
+    const source = await opened(5);
+    const controller = new AbortController();
+    getWith((_, response) => {
+      response.destroy();
+      setTimeout(() => controller.abort(new Error('enough')), 20);
+    });
+    await expect(source.read(1, 3, controller.signal)).rejects.toThrow('enough');
   });
 
   it('a size that cannot be known is refused', async () => {

@@ -42,6 +42,21 @@ export { type OpenVlmOptions, openVlm, type VlmSource } from './open-vlm';
 export { prepareInputs } from './prepare-inputs';
 export type { VideoPositions } from './qwen2-5-vl/mrope-media';
 export { createQwen25Vl, type Qwen25VlOptions, qwen25Vl } from './qwen2-5-vl/qwen2-5-vl-family';
+export { chatCompletions } from './runtime/chat-completions';
+export type { ChatImage, ChatMessage, ChatPart, DecodeImage } from './runtime/chat-message';
+export type { CompletionPart, CompletionRequest } from './runtime/completion-request';
+export { connectModel } from './runtime/connect-model';
+export { type LoadModelOptions, loadModel } from './runtime/load-model';
+export type {
+  ChatRequestOptions,
+  LoadProgress,
+  Model,
+  ModelOptions,
+  ModelSource,
+} from './runtime/model';
+export { ModelError, type ModelErrorCode } from './runtime/model-error';
+export { type ServeModelOptions, serveModel } from './runtime/serve-model';
+export type { Endpoint } from './runtime/worker-protocol';
 export { sequentialPositions } from './sequential-positions';
 export type { ChatTemplate, RenderedPrompt } from './text/chat-template';
 export { loadTextFiles, type TextFiles } from './text/load-text-files';

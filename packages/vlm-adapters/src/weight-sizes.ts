@@ -42,6 +42,15 @@ export function weightSizes(
   return sizes;
 }
 
+/** Bytes that a checkpoint stores of the weights that a model loads. */
+export function storedBytes(source: VlmSource): number {
+  const { weights, checkpoint } = source;
+  const stored = [...shapesOf(source).keys()].map((name) => weights.storedName(name)!);
+  return stored
+    .map((name) => checkpoint.tensors.get(name)!)
+    .reduce((sum, { start, end }) => sum + end - start, 0);
+}
+
 /** Linear maps and the table of embeddings; tables of positions are added as they are. */
 function isMatrix(name: string, shape: readonly number[]): boolean {
   return shape.length === 2 && /\.weight$/.test(name) && !/position_embedding/.test(name);

@@ -1,0 +1,55 @@
+/**
+ * What passes between a page and the worker that its models run in. Each request has a number, may be
+ * answered by any number of `progress` and `part`, and ends in exactly one `result`, `error` or
+ * `abort`.
+ */
+import type { BackendName } from '@mha2mla/mla-runtime';
+import type { ReplyResult } from '../chat/reply';
+import type { ChatMessage } from './chat-message';
+import type { ErrorForm } from './error-form';
+import type { ChatRequestOptions, ModelOptions, ModelSource } from './model';
+
+type Unsent = 'signal' | 'onProgress';
+
+export type ToWorker =
+  | { type: 'load'; id: number; source: ModelSource; options: Omit<ModelOptions, Unsent> }
+  | {
+      type: 'chat';
+      id: number;
+      /** The number of the request that loaded it. */
+      model: number;
+      messages: readonly ChatMessage[];
+      options: Omit<ChatRequestOptions, Unsent>;
+    }
+  | { type: 'dispose'; id: number; model: number }
+  /** Give up a request: it ends in `abort`. */
+  | { type: 'abort'; id: number }
+  /** End an answer: it ends in a `result`. */
+  | { type: 'stop'; id: number };
+
+export interface Loaded {
+  backend: BackendName;
+  contextWindow: number;
+}
+
+export interface Answered {
+  reply: ReplyResult;
+  contextUsage: number;
+}
+
+export type FromWorker = { id: number } & (
+  | { type: 'progress'; progress: { phase: string; loaded: number; total: number } }
+  | { type: 'part'; text: string }
+  | { type: 'result'; value: Loaded | Answered | undefined }
+  | { type: 'error'; error: ErrorForm }
+  | { type: 'abort' }
+);
+
+/** A worker, what a worker sees of its page, or one end of a `MessageChannel`. */
+export interface Endpoint {
+  postMessage(message: unknown): void;
+  addEventListener(type: string, listener: (event: Event) => void): void;
+  removeEventListener(type: string, listener: (event: Event) => void): void;
+  /** Of a port. */
+  start?(): void;
+}
