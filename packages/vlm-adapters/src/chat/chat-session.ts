@@ -14,10 +14,9 @@ import {
 } from '@mha2mla/mla-runtime';
 import type { ModelInputs, Processor, ProcessorSample } from '../model-inputs';
 import { prepareInputs } from '../prepare-inputs';
-import { createStopTexts } from '../text/stop-texts';
-import { createTokenStream } from '../text/token-stream';
 import { unlessAborted } from '../unless-aborted';
 import type { VisionLanguageModel } from '../vision-language-model';
+import { AnswerText } from './answer-text';
 import { commonLength, firstTokens, type HeldTokens, heldTokens } from './held-tokens';
 import { type Reply, type ReplyPart, type ReplyResult, startReply } from './reply';
 
@@ -226,40 +225,6 @@ export class ChatSession {
       cachedTokens: { vision: vision.length, text: this.contextUsage - vision.length },
       cacheBytesAllocated: this.cache.allocatedBytes,
     };
-  }
-}
-
-/** Text of an answer's tokens, up to a stop text. */
-class AnswerText {
-  whole = '';
-  private readonly stream: ReturnType<typeof createTokenStream>;
-  private readonly stops: ReturnType<typeof createStopTexts>;
-  private isOpen = true;
-
-  constructor(
-    { tokenizer }: Processor,
-    stop: readonly string[],
-    private readonly emit: (part: ReplyPart) => void,
-  ) {
-    this.stream = createTokenStream(tokenizer);
-    this.stops = createStopTexts(stop);
-  }
-
-  /** @returns whether no stop text has come. */
-  push(token: number): boolean {
-    this.say(this.stream.push(token), false);
-    return this.isOpen;
-  }
-
-  end(): void {
-    if (this.isOpen) this.say(this.stream.flush(), true);
-  }
-
-  private say(piece: string, isLast: boolean): void {
-    const { text, stopped } = this.stops.push(piece, isLast);
-    this.whole += text;
-    this.isOpen = !stopped;
-    if (text !== '') this.emit({ text });
   }
 }
 
