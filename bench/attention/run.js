@@ -4,13 +4,11 @@
  * process of its own; they are asked by turns. What results/attention.json holds of a shape, backend
  * and context is not measured again, unless an arm is new or `--fresh` is given.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { startAsked } from '../asked-process.js';
 import { PIECE, SHAPES } from './shapes.js';
 import { tablesOf } from './tables.js';
 
@@ -146,31 +144,12 @@ function median(list) {
 }
 
 /** @returns the process of an arm, ready to be asked. */
-async function start(shape, name, backend) {
+function start(shape, name, backend) {
   const [command, argv] =
     name === 'pytorch'
       ? [flags.python, [`${HERE}arm.py`, JSON.stringify(SHAPES[shape]), flags.threads]]
       : [process.execPath, [`${HERE}arm.js`, shape, name, ...placeOf(name, backend)]];
-  const env = { TF_NUM_INTRAOP_THREADS: flags.threads, OMP_NUM_THREADS: flags.threads };
-  const child = spawn(command, argv, {
-    env: { ...process.env, ...env },
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const failed = once(child, 'exit').then(() => ({ done: true }));
-  const next = async () => {
-    const { done, value } = await Promise.race([lines.next(), failed]);
-    if (done) throw new Error(`attention: the arm ${name} of ${shape} on ${backend} ended.`);
-    return value;
-  };
-  await next();
-  return {
-    child,
-    ask: async (request) => {
-      child.stdin.write(`${JSON.stringify(request)}\n`);
-      return JSON.parse(await next());
-    },
-  };
+  return startAsked(`${name} of ${shape} on ${backend}`, command, argv, flags.threads);
 }
 
 /** What an arm runs on. */
