@@ -22,7 +22,7 @@ export async function openRuntimeArm(shape, groups) {
   const { attention } = layer;
   const bare = standIns(attention);
   const cache = DecoderCache.create(1, 1, attention.segments, {}, false);
-  const x = tf.tensor3d(noise(shape.hiddenSize, SEEDS.input), [1, 1, shape.hiddenSize]);
+  const x = tf.tensor2d(noise(shape.hiddenSize, SEEDS.input), [1, shape.hiddenSize]);
   let filled = 0;
   return {
     fill(context) {

@@ -14,6 +14,7 @@ test('the package exports these names and no others', () => {
     'halfValues',
     'nearestHalf',
     'quantize',
+    'registerHostKernel',
     'slicePacked',
     'walshHadamardInPlace',
   ]);

@@ -5,6 +5,7 @@ export { dequantize } from './dequantize';
 export { type FitStaticOptions, fitStatic } from './fit-static';
 export { hadamardBlocks, walshHadamardInPlace } from './kernels/hadamard';
 export { halfValues, nearestHalf } from './kernels/half-float';
+export { type HostKernel, type HostWork, registerHostKernel } from './kernels/host-kernel';
 export { PackedTensor } from './packed-tensor';
 export type {
   AffineSpec,

@@ -109,7 +109,7 @@ export class QuantizedCache {
       const fresh = this.window ? tf.concat([this.window, x], x.rank - 2) : x; // [..., w + t, C]
       const ready = this.readyOf(tokensOf(fresh));
       this.seal(fresh, ready);
-      return sliceTokens(fresh, ready, tokensOf(fresh));
+      return ready < tokensOf(fresh) ? sliceTokens(fresh, ready, tokensOf(fresh)) : undefined;
     });
     this.setWindow(kept);
   }
@@ -180,7 +180,9 @@ export class QuantizedCache {
       // A block that a rewind cut within a group of tokens takes no more.
       const open = last && filled < this.blockLength && filled % this.unit === 0 ? last : undefined;
       const size = Math.min(this.blockLength - tokensOf(open), count - start);
-      const part = sliceTokens(x, start, start + size);
+      // All of x need not be shared where it is copied next.
+      const copied = size === tokensOf(x) && (open || this.spec);
+      const part = copied ? x : sliceTokens(x, start, start + size);
       const fresh = this.spec ? quantize(part, this.spec) : part;
       if (open) this.blocks.pop();
       this.blocks.push(keepPart(open ? concatTokens(open, fresh) : fresh));
@@ -205,10 +207,10 @@ export class QuantizedCache {
     return JOINED_BLOCKS * 4 * block.size <= JOINED_BYTES;
   }
 
-  private setWindow(window: tf.Tensor): void {
+  private setWindow(window: tf.Tensor | undefined): void {
     this.window?.dispose();
-    this.window = tokensOf(window) > 0 ? tf.keep(window) : undefined;
-    if (!this.window) window.dispose();
+    this.window = window && tokensOf(window) > 0 ? tf.keep(window) : undefined;
+    if (!this.window) window?.dispose();
   }
 
   private checkShape(x: tf.Tensor): void {

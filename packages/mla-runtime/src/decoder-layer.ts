@@ -1,6 +1,7 @@
 /** One layer of the decoder: x + attention(norm(x)), then x + mlp(norm(x)). */
 import * as tf from '@tensorflow/tfjs-core';
 import type { Attention, PrefillOptions } from './attention/attention';
+import { rowsOf, tokensLike } from './attention/views';
 import type { LayerCache } from './cache/layer-cache';
 import type { DecodeStep } from './decode-step';
 import { gatedMlp } from './gated-mlp';
@@ -69,12 +70,15 @@ export class DecoderLayer {
 
   /** Run all tokens of a prompt, [B, L, D] to [B, L, D]. The caller disposes the result. */
   prefill(x: tf.Tensor3D, step: PrefillStep, options?: PrefillOptions): tf.Tensor3D {
-    return this.run(x, (input) => this.attention.prefill(input, step, options));
+    return tf.tidy(() => this.run(x, (input) => this.attention.prefill(input, step, options)));
   }
 
   /** Run new tokens over a cache, [B, L, D] to [B, L, D]. The caller disposes the result. */
   decode(x: tf.Tensor3D, step: DecodeStep, cache: LayerCache): tf.Tensor3D {
-    return this.run(x, (input) => this.attention.decode(input, step, cache));
+    return tf.tidy(() => {
+      const rows = this.run(rowsOf(x), (input) => this.attention.decode(input, step, cache));
+      return tokensLike(x, rows);
+    });
   }
 
   dispose(): void {
@@ -84,14 +88,12 @@ export class DecoderLayer {
     tf.dispose(Object.values(norms));
   }
 
-  private run(x: tf.Tensor3D, attend: (input: tf.Tensor3D) => tf.Tensor3D): tf.Tensor3D {
+  private run<T extends tf.Tensor>(x: T, attend: (input: T) => T): T {
     const { norms, mlp, rmsNormEps } = this.parts;
-    return tf.tidy(() => {
-      const input = rmsNorm(x, norms.input_layernorm, rmsNormEps);
-      const attended = tf.add(x, attend(input)) as tf.Tensor3D;
-      const fed = gatedMlp(rmsNorm(attended, norms.post_attention_layernorm, rmsNormEps), mlp);
-      return tf.add(attended, fed) as tf.Tensor3D;
-    });
+    const input = rmsNorm(x, norms.input_layernorm, rmsNormEps);
+    const attended = tf.add(x, attend(input)) as T;
+    const fed = gatedMlp(rmsNorm(attended, norms.post_attention_layernorm, rmsNormEps), mlp);
+    return tf.add(attended, fed) as T;
   }
 }
 

@@ -176,7 +176,8 @@ describeBackends('a decoder equals float64 loops', () => {
   test.each([undefined, 16, 8, 4] as const)(
     'over a cache of %s bits, decode reads what was stored, whatever the blocks',
     async (kvBits) => {
-      const given = randomCase({ decoupled: true });
+      // Of one layer: what a second stores hangs on the sums of the first, and a code may flip.
+      const given = randomCase({ decoupled: true, numHiddenLayers: 1 });
       const decoder = await loadDecoder(given.config, readerOf(given.weights));
       const options = { kvBits, groupSize: 8 };
       const whole = await decode(decoder, given, PROMPT, options);
@@ -185,7 +186,7 @@ describeBackends('a decoder equals float64 loops', () => {
         expectClose(cut, whole, { abs: 2e-6 }); // sums in another order
       }
       const exact = oracle(given).logits.slice((PROMPT - 1) * given.config.vocabSize);
-      // Errors of the latents (size 3, step 3 * 2 / (2^bits - 1)) through two layers, measured.
+      // Errors of the latents (size 3, step 3 * 2 / (2^bits - 1)) measured.
       const loss = { 16: 0.01, 8: 0.1, 4: 1 }[kvBits ?? 16];
       expectClose(whole, exact, { abs: kvBits === undefined ? F32.abs : loss });
       decoder.dispose();

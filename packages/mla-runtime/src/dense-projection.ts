@@ -48,7 +48,7 @@ function project(x: tf.Tensor, weight: tf.Tensor2D): tf.Tensor {
     return tf.zeros([...x.shape.slice(0, -1), outFeatures]);
   }
   const product = tf.customGrad((input) => ({
-    value: tf.matMul(input as tf.Tensor2D, weight),
+    value: stackedMatMul(input as tf.Tensor2D, weight),
     gradFunc: (dy: tf.Tensor) => stackedMatMul(dy, weight, false, true),
   }));
   if (x.rank === 2) return product(x);

@@ -1,5 +1,11 @@
 /** Root mean square normalisation, x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019). */
+import { registerHostKernel } from '@mha2mla/kv-quant';
 import * as tf from '@tensorflow/tfjs-core';
+import { takesHostVectors } from './kernels/host-vectors';
+
+const KERNEL = 'RmsNorm';
+/** Values at which a loop takes as long as the ops: four rows of 4096. */
+const MOST = 16384;
 
 /**
  * Normalise over the last dimension, with a gradient of its own: of n = x / sqrt(mean(x^2) + eps),
@@ -9,6 +15,7 @@ import * as tf from '@tensorflow/tfjs-core';
  * @returns [..., D]; the caller disposes it.
  */
 export function rmsNorm<T extends tf.Tensor>(x: T, weight: tf.Tensor1D, eps: number): T {
+  if (takesHostVectors(x.size, MOST)) return normaliseOnHost(x, weight, eps);
   const trained = weight instanceof tf.Variable;
   const norm = tf.customGrad((...args) => {
     const [x, save] = [args[0] as tf.Tensor, args.at(-1) as unknown as tf.GradSaveFunc];
@@ -27,4 +34,20 @@ export function rmsNorm<T extends tf.Tensor>(x: T, weight: tf.Tensor1D, eps: num
     return { value: tf.mul(normal, weight), gradFunc };
   });
   return tf.tidy(() => (trained ? norm(x, weight) : norm(x)) as T);
+}
+
+function normaliseOnHost<T extends tf.Tensor>(x: T, weight: tf.Tensor1D, eps: number): T {
+  registerHostKernel(KERNEL, ({ x: input }, attrs) => ({
+    outputs: [{ shape: input!.shape, dtype: 'float32' }],
+    run({ x, weight }, [y]) {
+      const width = weight!.length;
+      for (let start = 0; start < x!.length; start += width) {
+        let squares = 0;
+        for (let i = start; i < start + width; i++) squares += x![i]! * x![i]!;
+        const scale = 1 / Math.sqrt(squares / width + (attrs.eps as number));
+        for (let i = 0; i < width; i++) y![start + i] = x![start + i]! * scale * weight![i]!;
+      }
+    },
+  }));
+  return (tf.engine().runKernel(KERNEL, { x, weight }, { eps }) as T[])[0]!;
 }

@@ -4,10 +4,11 @@
  *   score = a·c + (bk_m − bk_text)·q_nope + q_rope·kPe,  output = Σ_m Uv_m (Σ p c) + bv_m Σ p.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import type { AbsorbedWeights } from './absorbed-weights';
 import { blockScores } from './block-scores';
-import { joinScores, softmaxOverBlocks } from './softmax-over-blocks';
+import { blockSums } from './block-sums';
+import { addOffset, softmaxOverBlocks } from './softmax-over-blocks';
+import { reshaped } from './views';
 
 /** What is cached of one segment, block by block; the blocks of latents and keys may end apart. */
 export interface CachedLatents {
@@ -24,27 +25,25 @@ export interface CachedLatents {
 }
 
 /**
- * @param queryNope [B, 1, N, P], scaled; with L queries a row N is N * L, of {@link queriesAsHeads}.
- * @param queryRope [B, 1, N, R], rotated and scaled.
+ * @param queryNope [B, K, G, P], scaled; with L queries a row G is G * L, of {@link queriesAsHeads}.
+ * @param queryRope [B, K, G, R], rotated and scaled.
  * @param segments one or more, none of them empty.
- * @returns [B, N, V]; the caller disposes it.
+ * @returns [B, N, V], for one row [K, G, V]; the caller disposes it.
  */
 export function absorbedAttention(
   queryNope: tf.Tensor4D,
   queryRope: tf.Tensor4D,
   segments: readonly CachedLatents[],
-  numKeyValueHeads: number,
 ): tf.Tensor3D {
   return tf.tidy(() => {
     const weights = softmaxOverBlocks(
-      segments.map((segment) => [
-        segmentScores(segment, queryNope, ropeFor(segment, queryRope, numKeyValueHeads)),
-      ]),
-      segments.map(({ offset }) => offset),
+      segments.map((segment) => segmentScores(segment, queryNope, ropeFor(segment, queryRope))),
       segments.map(({ latents }) => latents.map(({ shape }) => shape[2])),
     );
-    const outputs = segments.map((segment, i) => segmentValues(segment, weights[i]!));
-    return tf.addN(outputs) as tf.Tensor3D;
+    const outputs = segments.map(({ latents, weights: { expandValue } }, i) =>
+      expandValue(blockSums(weights[i]!, latents), weights[i]!),
+    );
+    return (outputs.length === 1 ? outputs[0]! : tf.addN(outputs)) as tf.Tensor3D;
   });
 }
 
@@ -53,45 +52,32 @@ export function absorbedAttention(
  * [B, 1, N, K * R], zero where a query and a key belong to different heads. The zeros cost less than
  * taking such keys apart.
  */
-function ropeFor(
-  { keys }: CachedLatents,
-  queryRope: tf.Tensor4D,
-  numKeyValueHeads: number,
-): tf.Tensor4D | undefined {
+function ropeFor({ keys }: CachedLatents, queryRope: tf.Tensor4D): tf.Tensor4D | undefined {
   if (queryRope.size === 0) return undefined;
-  const [batch, , heads, width] = queryRope.shape;
-  const byKey = tf.reshape(queryRope, [batch, numKeyValueHeads, -1, width]) as tf.Tensor4D; // [B, K, G, R]
-  if (keys[0]!.shape[1] === numKeyValueHeads) return byKey;
-  const rows = tf.reshape(byKey, [batch, numKeyValueHeads, -1, 1, width]);
-  const own = tf.reshape(tf.eye(numKeyValueHeads), [1, numKeyValueHeads, 1, numKeyValueHeads, 1]);
-  return tf.reshape(tf.mul(rows, own), [batch, 1, heads, numKeyValueHeads * width]);
+  const [batch, keyHeads, perKey, width] = queryRope.shape;
+  if (keys[0]!.shape[1] === keyHeads) return queryRope;
+  const rows = tf.reshape(queryRope, [batch, keyHeads, perKey, 1, width]);
+  const own = tf.reshape(tf.eye(keyHeads), [1, keyHeads, 1, keyHeads, 1]);
+  return tf.reshape(tf.mul(rows, own), [batch, 1, keyHeads * perKey, keyHeads * width]);
 }
 
-/** Scores [B, N, T] of a segment. */
+/** Scores of a segment, [B, groups, N / groups, T]. */
 function segmentScores(
-  { latents, keys, weights }: CachedLatents,
+  { latents, keys, offset, weights }: CachedLatents,
   queryNope: tf.Tensor4D,
   rope: tf.Tensor4D | undefined,
-): tf.Tensor3D {
-  const [batch, , heads] = queryNope.shape;
-  const { query, bias } = weights.absorbQuery(queryNope);
-  const terms: tf.Tensor3D[] = [];
-  if (query) terms.push(joinScores(latents.map((latent) => blockScores(query, latent))));
-  if (rope) terms.push(joinScores(keys.map((block) => blockScores(rope, block))));
+): tf.Tensor4D {
+  const [batch, keyHeads, perKey] = queryNope.shape;
+  const heads = keyHeads * perKey;
+  const [, groups] = latents[0]!.shape;
   const tokens = latents.reduce((sum, { shape }) => sum + shape[2], 0);
-  const score = terms.length > 0 ? tf.addN(terms) : tf.zeros<tf.Rank.R3>([batch, heads, tokens]);
-  return bias ? tf.add(score, bias) : score;
-}
-
-/** [B, N, V]: the part of the output that a segment's tokens give. */
-function segmentValues(
-  { latents, weights }: CachedLatents,
-  shares: readonly tf.Tensor3D[],
-): tf.Tensor {
-  const [batch, groups] = latents[0]!.shape;
-  const sums = shares.map((share, i) => {
-    const byGroup = tf.reshape(share, [batch, groups, -1, share.shape[2]]); // [B, groups, N / groups, T]
-    return stackedMatMul(byGroup, latents[i]!); // [B, groups, N / groups, C / groups]
-  });
-  return weights.expandValue(tf.addN(sums) as tf.Tensor4D, shares);
+  const shape: [number, number, number, number] = [batch, groups, heads / groups, tokens];
+  const { query, bias } = weights.absorbQuery(queryNope);
+  const terms: tf.Tensor[] = [];
+  if (query) terms.push(blockScores(query, latents));
+  if (rope) terms.push(reshaped(blockScores(rope, keys), shape));
+  if (terms.length === 0) terms.push(tf.zeros(shape));
+  if (bias) terms.push(tf.reshape(bias, [batch, groups, -1, 1]));
+  const scores = terms.reduce((sum, term) => tf.add(sum, term)) as tf.Tensor4D;
+  return offset ? addOffset(scores, offset) : scores;
 }

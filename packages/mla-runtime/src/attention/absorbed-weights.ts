@@ -11,19 +11,19 @@ import type { HeadShape } from './head-shape';
 export interface AbsorbedQuery {
   /** [B, groups, N / groups, C / groups]; absent when there are no nope dims or no latent. */
   query?: tf.Tensor4D;
-  /** [B, N, 1], added to every score of the segment; absent when it would be zero. */
+  /** Of N heads, added to every score of the segment; absent when it would be zero. */
   bias?: tf.Tensor3D;
 }
 
 export interface AbsorbedWeights {
-  /** @param queryNope [B, 1, N, P], scaled; N is N * L for L queries a row, head by head. */
+  /** @param queryNope [B, K, G, P], scaled; G is G * L for L queries a row, head by head. */
   absorbQuery(queryNope: tf.Tensor4D): AbsorbedQuery;
   /**
    * @param sum weighted latents [B, groups, N / groups, C / groups].
-   * @param shares the weights of the segment's tokens, per block [B, N, T].
-   * @returns [B, N, V].
+   * @param shares the weights of the segment's tokens, per block [B, groups, N / groups, T].
+   * @returns [B, N, V], for one row [K, G, V].
    */
-  expandValue(sum: tf.Tensor4D, shares: readonly tf.Tensor3D[]): tf.Tensor;
+  expandValue(sum: tf.Tensor4D, shares: readonly tf.Tensor4D[]): tf.Tensor;
   /** [K, P, C / groups]; absent when there are no nope dims or no latent. */
   key?: tf.Tensor3D;
   /** [K, C / groups, V]; absent when there is no latent. */
@@ -70,13 +70,16 @@ export function absorbWeights(
       };
     },
     expandValue(sum, shares) {
-      const [batch, queryHeads] = shares[0]!.shape;
-      const flat = tf.reshape(sum, [batch, queryHeads, latentWidth]);
+      const [batch] = sum.shape;
+      const queryHeads = sum.shape[1] * sum.shape[2];
       const output = value
-        ? batchFirst(stackedMatMul(headsFirst(flat, batch, heads), value), batch)
-        : tf.zeros([batch, queryHeads, valueDim]);
+        ? batchFirst(stackedMatMul(headsFirst(sum, batch, heads), value), batch)
+        : tf.zeros(
+            batch === 1 ? [heads, queryHeads / heads, valueDim] : [batch, queryHeads, valueDim],
+          );
       if (!valueBias) return output;
-      const mass = tf.addN(shares.map((share) => tf.sum(share, 2, true))); // [B, N * L, 1]
+      const masses = shares.map((share) => tf.sum(share, 3, true)); // [B, groups, N / groups, 1]
+      const mass = masses.length === 1 ? masses[0]! : tf.addN(masses);
       const byHead = tf.reshape(mass, [batch, numAttentionHeads, -1, 1]);
       return tf.add(output, tf.reshape(tf.mul(byHead, valueBias), output.shape));
     },
@@ -125,7 +128,7 @@ function perQueryHead(bias: tf.Tensor1D, heads: number, queryHeads: number): tf.
   });
 }
 
-/** [B, (1,) N, W] to [K, B * G, W]. */
+/** [B, N, W], its heads in one axis or two, to [K, B * G, W]. */
 function headsFirst(x: tf.Tensor, batch: number, heads: number): tf.Tensor {
   const width = x.shape[x.rank - 1]!;
   if (batch === 1) return tf.reshape(x, [heads, -1, width]);
@@ -133,10 +136,10 @@ function headsFirst(x: tf.Tensor, batch: number, heads: number): tf.Tensor {
   return tf.reshape(tf.transpose(split, [1, 0, 2, 3]), [heads, -1, width]);
 }
 
-/** [K, B * G, W] to [B, N, W]. */
+/** [K, B * G, W] to [B, N, W]; of one row as it is. */
 function batchFirst(x: tf.Tensor, batch: number): tf.Tensor3D {
   const [heads, , width] = x.shape as [number, number, number];
-  if (batch === 1) return tf.reshape(x, [1, -1, width]);
+  if (batch === 1) return x as tf.Tensor3D;
   const split = tf.reshape(x, [heads, batch, -1, width]);
   return tf.reshape(tf.transpose(split, [1, 0, 2, 3]), [batch, -1, width]);
 }

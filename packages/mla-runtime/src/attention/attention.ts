@@ -5,7 +5,7 @@
  * Letters: B batch, L query length, T cached length, D model width, N query heads, K KV heads,
  * H head dim, R rope dims, P nope dims, V value dims, C latent width.
  */
-import type { Tensor3D } from '@tensorflow/tfjs-core';
+import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import type { LayerCache } from '../cache/layer-cache';
 import type { DecodeStep } from '../decode-step';
 import type { Projection } from '../projection';
@@ -42,8 +42,12 @@ export interface Attention {
   readonly projections: Map<string, Projection>;
   /** Attend over the prompt, K and V materialised (naive). The caller disposes the result. */
   prefill(x: Tensor3D, step: PrefillStep, options?: PrefillOptions): Tensor3D;
-  /** Attend with new tokens over the cache, to which they are appended first. */
-  decode(x: Tensor3D, step: DecodeStep, cache: LayerCache): Tensor3D;
+  /**
+   * Attend with new tokens over the cache, to which they are appended first.
+   * @param rows [B * L, D].
+   * @returns [B * L, D]; the caller disposes it.
+   */
+  decode(rows: Tensor2D, step: DecodeStep, cache: LayerCache): Tensor2D;
   /** Forget what was derived from the projections. Call it after changing one. */
   refresh(): void;
   dispose(): void;

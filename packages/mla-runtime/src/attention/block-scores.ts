@@ -2,12 +2,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import { stackedMatMul } from '../kernels/stacked-mat-mul';
 
 /**
- * Score the queries of a row against a block of cached vectors.
+ * Score the queries of a row against cached vectors, block by block.
  * @param query [B, parts, N / parts, W], scaled.
- * @param block [B, parts, T, W].
- * @returns [B, N, T]; the caller disposes it.
+ * @param blocks [B, parts, T of the block, W].
+ * @returns [B, parts, N / parts, T]; the caller disposes it.
  */
-export function blockScores(query: tf.Tensor4D, block: tf.Tensor4D): tf.Tensor3D {
-  const [batch, , tokens] = block.shape;
-  return tf.tidy(() => tf.reshape(stackedMatMul(query, block, false, true), [batch, -1, tokens]));
+export function blockScores(query: tf.Tensor4D, blocks: readonly tf.Tensor4D[]): tf.Tensor4D {
+  return tf.tidy(() => {
+    const scores = blocks.map((block) => stackedMatMul(query, block, false, true));
+    return (scores.length === 1 ? scores[0]! : tf.concat(scores, 3)) as tf.Tensor4D;
+  });
 }

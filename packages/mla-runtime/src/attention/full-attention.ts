@@ -8,19 +8,20 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerCache } from '../cache/layer-cache';
-import { gatherSegment } from '../cache/segment-tokens';
 import type { DecodeStep } from '../decode-step';
-import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import { type Projection, projectionOf } from '../projection';
 import type { PrefillStep } from '../step';
 import type { Attention, PrefillOptions } from './attention';
 import { blockScores } from './block-scores';
+import { blockSums } from './block-sums';
+import { cachedBlocks } from './cached-blocks';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
 import type { HeadShape } from './head-shape';
 import { headsAsQueries, queriesAsHeads } from './queries-as-heads';
 import { projectRotary } from './rotary-projections';
-import { softmaxOverBlocks } from './softmax-over-blocks';
+import { addOffset, softmaxOverBlocks } from './softmax-over-blocks';
+import { tokensByPart } from './tokens-by-part';
 import { rowsOf, tokensLike } from './views';
 
 export class FullAttention implements Attention {
@@ -37,9 +38,9 @@ export class FullAttention implements Attention {
   prefill(x: tf.Tensor3D, step: PrefillStep, options: PrefillOptions = {}): tf.Tensor3D {
     const { cache, past, observe } = options;
     return tf.tidy(() => {
-      const { rawQuery, rawKey, query, key, value } = this.project(x, step.rotary);
+      const { rawQuery, rawKey, query, key, value } = this.project(rowsOf(x), step.rotary);
       if (cache) {
-        this.append(cache, gatherHeads(key, step), gatherHeads(value, step));
+        this.append(cache, key, value, step);
       }
       const attended = causalAttention(query, key, value, step, this.scale, past);
       const output = tokensLike(x, this.projection('o_proj').apply(attended));
@@ -53,29 +54,22 @@ export class FullAttention implements Attention {
     });
   }
 
-  decode(x: tf.Tensor3D, step: DecodeStep, cache: LayerCache): tf.Tensor3D {
-    const { numKeyValueHeads, headDim } = this.shape;
-    const [batch] = x.shape;
+  decode(rows: tf.Tensor2D, step: DecodeStep, cache: LayerCache): tf.Tensor2D {
+    const { batch, length } = step.layout;
     return tf.tidy(() => {
-      const { query, key, value } = this.project(x, step.rotary);
-      this.append(cache, gatherHeads(key, step), gatherHeads(value, step));
-      const heads = queriesAsHeads(tf.mul(query, this.scale));
-      const grouped = tf.reshape(heads, [batch, numKeyValueHeads, -1, headDim]) as tf.Tensor4D; // [B, K, G * L, H]
-      const values = cache.part('all', 'value').read<tf.Rank.R4>();
-      const keys = cache.part('all', 'key').read<tf.Rank.R4>();
-      const scores = keys.map((block) => blockScores(grouped, block)); // [B, N * L, T]
+      const { query, key, value } = this.project(rows, step.rotary, this.scale);
+      this.append(cache, key, value, step);
+      const grouped = queriesAsHeads(query, this.shape.numKeyValueHeads); // [B, K, G * L, H]
+      const values = cachedBlocks(cache.part('all', 'value'));
+      const scores = blockScores(grouped, cachedBlocks(cache.part('all', 'key'))); // [B, K, G * L, T]
+      const mask = step.mask('all');
       const [weights] = softmaxOverBlocks(
-        [scores],
-        [step.mask('all')],
+        [mask ? addOffset(scores, mask) : scores],
         [values.map(({ shape }) => shape[2])],
       );
-      const parts = weights!.map((weight, i) => {
-        const rows = tf.reshape(weight, [batch, numKeyValueHeads, -1, weight.shape[2]]);
-        return stackedMatMul(rows, values[i]!); // [B, K, G * L, V]
-      });
-      const attended = tf.reshape(tf.addN(parts), [batch, -1, parts[0]!.shape[3]!]) as tf.Tensor3D;
-      const output = headsAsQueries(attended, step.layout.length);
-      return this.projection('o_proj').apply(output) as tf.Tensor3D;
+      const sums = blockSums(weights!, values); // [B, K, G * L, V]
+      const output = headsAsQueries(sums, [batch, length]);
+      return this.projection('o_proj').apply(output) as tf.Tensor2D;
     });
   }
 
@@ -89,11 +83,10 @@ export class FullAttention implements Attention {
     return projectionOf(this.projections, name);
   }
 
-  /** Queries, keys [B, L, heads, H] and values [B, L, K, V] of a layer input. */
-  private project(x: tf.Tensor3D, rotary: PrefillStep['rotary']) {
-    const [batch, length] = x.shape;
+  /** Queries, keys [B, L, heads, H] and values [B, L, K, V] of a layer input [B * L, D]. */
+  private project(rows: tf.Tensor2D, rotary: PrefillStep['rotary'], scale = 1) {
+    const [batch, length] = rotary.cos.shape;
     const { numKeyValueHeads, qkNopeHeadDim, ropePairs } = this.shape;
-    const rows = rowsOf(x);
     const heads = (name: string) =>
       tf.reshape(this.projection(name).apply(rows), [
         batch,
@@ -102,7 +95,7 @@ export class FullAttention implements Attention {
         -1,
       ]) as tf.Tensor4D;
     const keyName = ropePairs ? 'k_r_proj' : 'k_proj';
-    const parts = projectRotary(rows, this.projections, keyName, this.shape, rotary);
+    const parts = projectRotary(rows, this.projections, keyName, this.shape, rotary, scale);
     const value = heads(ropePairs ? 'kv_proj.up_v' : 'v_proj');
     const keyNope = qkNopeHeadDim > 0 ? [heads('kv_proj.up_k')] : [];
     return {
@@ -113,16 +106,15 @@ export class FullAttention implements Attention {
     };
   }
 
-  /** Cache keys and values [B, T, K, width]. */
-  private append(cache: LayerCache, key: tf.Tensor4D, value: tf.Tensor4D): void {
-    cache.part('all', 'key').append(tf.transpose(key, [0, 2, 1, 3]));
-    cache.part('all', 'value').append(tf.transpose(value, [0, 2, 1, 3]));
+  /** Cache keys and values [B, L, K, width] of the tokens that are not padding. */
+  private append(
+    cache: LayerCache,
+    key: tf.Tensor4D,
+    value: tf.Tensor4D,
+    { layout }: Pick<PrefillStep, 'layout'>,
+  ): void {
+    for (const [name, x] of Object.entries({ key, value })) {
+      cache.part('all', name).append(tokensByPart(x, 'all', layout, x.shape[2]));
+    }
   }
-}
-
-/** The tokens of [B, L, K, width] that are not padding, [B, T, K, width]. */
-function gatherHeads(x: tf.Tensor4D, step: Pick<PrefillStep, 'layout'>): tf.Tensor4D {
-  const [batch, length, heads, width] = x.shape;
-  const flat = tf.reshape(x, [batch, length, heads * width]) as tf.Tensor3D;
-  return tf.reshape(gatherSegment(flat, 'all', step.layout), [batch, -1, heads, width]);
 }

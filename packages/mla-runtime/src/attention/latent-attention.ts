@@ -10,13 +10,13 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerCache } from '../cache/layer-cache';
-import { gatherSegment } from '../cache/segment-tokens';
 import type { DecodeStep } from '../decode-step';
 import { type Projection, projectionOf } from '../projection';
 import type { PrefillStep } from '../step';
 import { absorbedAttention, type CachedLatents } from './absorbed-attention';
 import { type AbsorbedWeights, absorbWeights, disposeAbsorbed } from './absorbed-weights';
 import type { Attention, PrefillOptions, Segment } from './attention';
+import { cachedBlocks } from './cached-blocks';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
 import { groupedApply } from './grouped-apply';
@@ -27,6 +27,7 @@ import { headsAsQueries, queriesAsHeads } from './queries-as-heads';
 import { rotaryBiasMatrix, rotaryBiasScores, rotatedBias } from './rotary-bias';
 import { projectRotary } from './rotary-projections';
 import { addOffset } from './softmax-over-blocks';
+import { tokensByPart } from './tokens-by-part';
 import { rowsOf, tokensLike } from './views';
 
 export class LatentAttention implements Attention {
@@ -65,19 +66,27 @@ export class LatentAttention implements Attention {
     });
   }
 
-  decode(x: tf.Tensor3D, step: DecodeStep, cache: LayerCache): tf.Tensor3D {
+  decode(rows: tf.Tensor2D, step: DecodeStep, cache: LayerCache): tf.Tensor2D {
+    const { numKeyValueHeads } = this.shape;
+    const { batch, length } = step.layout;
     return tf.tidy(() => {
-      const parts = projectRotary(rowsOf(x), this.projections, 'k_r_proj', this.shape, step.rotary);
-      this.appendTokens(cache, this.latents(x, step), parts.keyRope, step);
-      const queryRope = queriesAsHeads(tf.mul(parts.queryRope, this.scale));
+      const parts = projectRotary(
+        rows,
+        this.projections,
+        'k_r_proj',
+        this.shape,
+        step.rotary,
+        this.scale,
+      );
+      this.appendTokens(cache, this.latents(rows, step), parts.keyRope, step);
+      const queryRope = queriesAsHeads(parts.queryRope, numKeyValueHeads);
       const attended = absorbedAttention(
-        queriesAsHeads(tf.mul(parts.queryNope, this.scale)),
+        queriesAsHeads(parts.queryNope, numKeyValueHeads),
         queryRope,
         this.cachedLatents(step, cache, queryRope),
-        this.shape.numKeyValueHeads,
-      ); // [B, N * L, V]
-      const output = headsAsQueries(attended, step.layout.length);
-      return projectionOf(this.projections, 'o_proj').apply(output) as tf.Tensor3D;
+      );
+      const output = headsAsQueries(attended, [batch, length]);
+      return projectionOf(this.projections, 'o_proj').apply(output) as tf.Tensor2D;
     });
   }
 
@@ -101,8 +110,8 @@ export class LatentAttention implements Attention {
   ): CachedLatents[] {
     const filled = this.segments.filter((segment) => step.cache.slotTable(segment).length > 0);
     return filled.map((segment) => ({
-      latents: cache.part(segment, 'kvLatent').read<tf.Rank.R4>(),
-      keys: cache.part(segment, 'kPe').read<tf.Rank.R4>(),
+      latents: cachedBlocks(cache.part(segment, 'kvLatent')),
+      keys: cachedBlocks(cache.part(segment, 'kPe')),
       offset: this.scoreOffset(segment, step, cache, queryRope),
       weights: this.absorbedOf(segment),
     }));
@@ -133,14 +142,11 @@ export class LatentAttention implements Attention {
     return mask ? addOffset(scores, mask) : scores;
   }
 
-  /** Latents [B, L, C] of all tokens, for each segment that has some. */
-  private latents(x: tf.Tensor3D, step: Pick<PrefillStep, 'only'>): Map<Segment, tf.Tensor3D> {
+  /** Latents of all tokens, [B, L, C] or [B * L, C] as x, for each segment that has some. */
+  private latents<T extends tf.Tensor>(x: T, step: Pick<PrefillStep, 'only'>): Map<Segment, T> {
     const present = this.segments.filter((s) => s === 'all' || s === (step.only ?? s));
     return new Map(
-      present.map((segment) => [
-        segment,
-        this.projection(segment, 'down_kv').apply(x) as tf.Tensor3D,
-      ]),
+      present.map((segment) => [segment, this.projection(segment, 'down_kv').apply(x) as T]),
     );
   }
 
@@ -166,46 +172,29 @@ export class LatentAttention implements Attention {
 
   private appendTokens(
     cache: LayerCache,
-    latents: ReadonlyMap<Segment, tf.Tensor3D>,
+    latents: ReadonlyMap<Segment, tf.Tensor>,
     keyRope: tf.Tensor4D,
     step: Pick<PrefillStep, 'layout' | 'rotary'>,
   ): void {
+    const { layout } = step;
     for (const [segment, latent] of latents) {
-      const keys = this.keyToCache(keyRope, cache, segment, step);
-      this.append(
-        cache,
-        segment,
-        gatherSegment(latent, segment, step.layout),
-        gatherSegment(keys, segment, step.layout),
-      );
+      const kept = this.keyToCache(keyRope, cache, segment, step);
+      const keys = cache.part(segment, 'kPe');
+      const parts = keys.exact ? this.shape.numKeyValueHeads : 1;
+      cache.part(segment, 'kvLatent').append(tokensByPart(latent, segment, layout, this.groups));
+      keys.append(tokensByPart(kept, segment, layout, parts));
     }
   }
 
-  /** Rotated keys [B, L, K, R] as the cache keeps them, the heads side by side, [B, L, K * R]. */
+  /** Rotated keys [B, L, K, R] as the cache keeps them. */
   private keyToCache(
     keyRope: tf.Tensor4D,
     cache: LayerCache,
     segment: Segment,
     { rotary }: Pick<PrefillStep, 'rotary'>,
-  ): tf.Tensor3D {
+  ): tf.Tensor4D {
     const bias = this.biasLeftOut(cache, segment);
-    return flattenHeads(bias ? tf.sub(keyRope, rotatedBias(bias, this.shape, rotary)) : keyRope);
-  }
-
-  /** Cache latents [B, T, C] and rotated keys [B, T, K * R]. */
-  private append(
-    cache: LayerCache,
-    segment: Segment,
-    latent: tf.Tensor3D,
-    keyRope: tf.Tensor3D,
-  ): void {
-    const [batch, tokens, width] = latent.shape;
-    const grouped = tf.reshape(latent, [batch, tokens, this.groups, width / this.groups]);
-    cache.part(segment, 'kvLatent').append(tf.transpose(grouped, [0, 2, 1, 3]) as tf.Tensor4D);
-    const keys = cache.part(segment, 'kPe');
-    const parts = keys.exact ? this.shape.numKeyValueHeads : 1;
-    const byPart = tf.reshape(keyRope, [batch, tokens, parts, keyRope.shape[2] / parts]);
-    keys.append(tf.transpose(byPart, [0, 2, 1, 3]));
+    return bias ? tf.sub(keyRope, rotatedBias(bias, this.shape, rotary)) : keyRope;
   }
 
   private absorbedOf(segment: Segment): AbsorbedWeights {
@@ -224,10 +213,4 @@ export class LatentAttention implements Attention {
   private projection(segment: Segment, name: string): Projection {
     return projectionOf(this.projections, `${LATENT_FOLDERS[segment]}.${name}`);
   }
-}
-
-/** [B, L, heads, width] to [B, L, heads * width]. */
-function flattenHeads(x: tf.Tensor4D): tf.Tensor3D {
-  const [batch, length, heads, width] = x.shape;
-  return tf.reshape(x, [batch, length, heads * width]);
 }

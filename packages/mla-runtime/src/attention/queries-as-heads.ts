@@ -4,20 +4,27 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 
-/** [B, L, N, W] to [B, 1, N * L, W]; the caller disposes it. */
-export function queriesAsHeads(queries: tf.Tensor4D): tf.Tensor4D {
+/** [B, L, N, W] to [B, K, G * L, W]; the caller disposes it. */
+export function queriesAsHeads(queries: tf.Tensor4D, keyHeads: number): tf.Tensor4D {
   const [batch, length, heads, width] = queries.shape;
-  const shape: [number, number, number, number] = [batch, 1, heads * length, width];
+  const shape: [number, number, number, number] = [
+    batch,
+    keyHeads,
+    (heads / keyHeads) * length,
+    width,
+  ];
   if (length === 1 || width === 0) return tf.reshape(queries, shape);
   return tf.tidy(() => tf.reshape(tf.transpose(queries, [0, 2, 1, 3]), shape));
 }
 
-/** [B, N * L, V] to [B, L, N * V]; the caller disposes it. */
-export function headsAsQueries(heads: tf.Tensor3D, length: number): tf.Tensor3D {
-  const [batch, , width] = heads.shape;
-  if (length === 1) return tf.reshape(heads, [batch, 1, -1]);
+/** [B, K, G * L, V], its heads in one axis or two, to [B * L, N * V]; the caller disposes it. */
+export function headsAsQueries(
+  heads: tf.Tensor,
+  [batch, length]: readonly [number, number],
+): tf.Tensor2D {
+  if (length === 1) return tf.reshape(heads, [batch, -1]);
   return tf.tidy(() => {
-    const byHead = tf.reshape(heads, [batch, -1, length, width]);
-    return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [batch, length, -1]);
+    const byHead = tf.reshape(heads, [batch, -1, length, heads.shape.at(-1)!]);
+    return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [batch * length, -1]);
   });
 }

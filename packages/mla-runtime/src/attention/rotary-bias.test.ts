@@ -39,7 +39,7 @@ describeBackends('a bias of rotary keys', () => {
     const positionIds = positionsOf(options.mropeSection ? 3 : 1);
     const bias = tf.tensor1d(gaussian(K * R, 1));
     const queries = gaussian(2 * N * R, 2);
-    const query = tf.tensor4d(queries, [2, 1, N, R]);
+    const query = tf.tensor4d(queries, [2, K, N / K, R]);
     const cache = DecoderCache.create(2, 1, SEGMENTS);
     cache.reserve(LAYOUT, positionIds);
     const matrix = rotaryBiasMatrix(bias, shape);

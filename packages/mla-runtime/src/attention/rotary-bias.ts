@@ -34,7 +34,7 @@ export function rotaryBiasMatrix(bias: tf.Tensor1D, shape: HeadShape): tf.Tensor
 }
 
 /**
- * @param queryRope [B, 1, N, R], rotated and scaled.
+ * @param queryRope [B, K, G, R], rotated and scaled.
  * @param matrix of {@link rotaryBiasMatrix}.
  * @returns what the bias adds to each slot's score, [B, N, T]; the caller disposes it.
  */
@@ -43,11 +43,11 @@ export function rotaryBiasScores(
   matrix: tf.Tensor3D,
   { table, axes }: AngleLookup,
 ): tf.Tensor3D {
-  const [batch, , heads, width] = queryRope.shape;
-  const [keyHeads, , headDim] = matrix.shape;
+  const [batch, keyHeads, perKey, width] = queryRope.shape;
+  const heads = keyHeads * perKey;
+  const headDim = matrix.shape[2];
   return tf.tidy(() => {
-    const byKey = tf.reshape(queryRope, [batch, keyHeads, -1, width]); // [B, K, G, R]
-    const stacked = tf.reshape(tf.transpose(byKey, [1, 0, 2, 3]), [keyHeads, -1, width]);
+    const stacked = tf.reshape(tf.transpose(queryRope, [1, 0, 2, 3]), [keyHeads, -1, width]);
     const product = stackedMatMul(stacked, matrix); // [K, B * G, H]
     const byRow = tf.transpose(tf.reshape(product, [keyHeads, batch, -1, headDim]), [1, 0, 2, 3]);
     const coefficients = tf.transpose(tf.reshape(byRow, [batch * heads, headDim])); // [H, B * N]

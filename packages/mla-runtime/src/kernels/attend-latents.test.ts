@@ -132,8 +132,8 @@ describeWebGpu('absorbed decode', () => {
     const rope = projected.subarray(0, heads * ropeDim).map((value) => value * SCALE);
     const nope = projected.subarray(heads * ropeDim).map((value) => value * SCALE);
     const expected = absorbedAttention(
-      tf.tensor4d(nope, [1, 1, heads, nopeDim]),
-      tf.tensor4d(rope, [1, 1, heads, ropeDim]),
+      tf.tensor4d(nope, [1, keyHeads, heads / keyHeads, nopeDim]),
+      tf.tensor4d(rope, [1, keyHeads, heads / keyHeads, ropeDim]),
       segments.flatMap(({ latents, keys, length }, m) =>
         length === 0
           ? []
@@ -146,7 +146,6 @@ describeWebGpu('absorbed decode', () => {
               },
             ],
       ),
-      keyHeads,
     );
     const values = (tensor: tf.Tensor | undefined) =>
       tensor ? [tensor.dataSync() as Float32Array] : [];

@@ -1,9 +1,11 @@
 /**
- * Products of two stacks of matrices, a[i] b[i] for every i. TensorFlow.js's own op does this well
- * everywhere but on wasm, whose fast path (XNNPACK) takes a single pair of matrices: stacks run at
- * 1 GFLOP/s. There a kernel shows the backend one pair after another, in place.
+ * Products of two matrices, or of two stacks of them, a[i] b[i] for every i. TensorFlow.js's own op
+ * does stacks well but on wasm, whose fast path (XNNPACK) takes a single pair of matrices: they run at
+ * 1 GFLOP/s. There a kernel shows the backend one pair after another, in place. On tensorflow a kernel
+ * chooses among the library's ops.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { registerTensorFlowMatMul } from './tensorflow-mat-mul';
 
 const KERNEL = 'StackedMatMul';
 
@@ -29,22 +31,34 @@ export function stackedMatMul(
   const shape = [...a.shape.slice(0, -2), rows, outer];
   // On wasm a product over nothing is uninitialised memory.
   if (a.size === 0 || b.size === 0) return tf.zeros(shape);
-  registerOnWasm();
-  if (!tf.getKernel(KERNEL, tf.getBackend())) return tf.matMul(a, b, transposeA, transposeB);
+  register();
+  const backend = tf.getBackend();
+  if (!tf.getKernel(KERNEL, backend)) return tf.matMul(a, b, transposeA, transposeB);
+  if (backend !== 'wasm') return runKernel(a, b, { transposeA, transposeB });
   return tf.tidy(() => {
     // (b aᵀ)ᵀ where that turns fewer values: a cache's block is far larger than a query.
     const turnsLess = a.size + tf.util.sizeFromShape(shape) < b.size;
     if (transposeB && !transposeA && turnsLess) return swapLast(stackedMatMul(b, swapLast(a)));
     // A product by the flags is 12 to 25 times slower there.
     const [left, right] = [transposeA ? swapLast(a) : a, transposeB ? swapLast(b) : b];
-    const pays = rows >= FEWEST_ROWS && rows * inner * outer >= FEWEST_PRODUCTS;
+    // Of two matrices the backend keeps how it packed b.
+    const pays = a.rank > 2 && rows >= FEWEST_ROWS && rows * inner * outer >= FEWEST_PRODUCTS;
     if (!pays) return tf.matMul(left, right);
-    const inputs = {
-      a: tf.reshape(left, [-1, rows, inner]),
-      b: tf.reshape(right, [-1, inner, outer]),
-    };
-    return tf.reshape(tf.engine().runKernel(KERNEL, inputs) as tf.Tensor, shape);
+    const stacked = runKernel(
+      tf.reshape(left, [-1, rows, inner]),
+      tf.reshape(right, [-1, inner, outer]),
+      { transposeA: false, transposeB: false },
+    );
+    return tf.reshape(stacked, shape);
   });
+}
+
+function runKernel(
+  a: tf.Tensor,
+  b: tf.Tensor,
+  attrs: { transposeA: boolean; transposeB: boolean },
+): tf.Tensor {
+  return tf.engine().runKernel(KERNEL, { a, b }, attrs) as tf.Tensor;
 }
 
 function swapLast(x: tf.Tensor): tf.Tensor {
@@ -52,18 +66,28 @@ function swapLast(x: tf.Tensor): tf.Tensor {
   return tf.transpose(x, [...axes.slice(0, -2), x.rank - 1, x.rank - 2]);
 }
 
-/** Once, on the first call: importing the package has no effect. */
-function registerOnWasm(): void {
+/** On the first call: importing the package has no effect. */
+function register(): void {
+  registerTensorFlowMatMul(KERNEL);
   if (tf.getKernel(KERNEL, 'wasm')) return;
   tf.registerKernel({ kernelName: KERNEL, backendName: 'wasm', kernelFunc: multiplyPairs });
   tf.registerGradient({
     kernelName: KERNEL,
     inputsToSave: ['a', 'b'],
-    gradFunc: (dy, saved) => {
+    gradFunc: (gradient, saved, attrs) => {
       const [a, b] = saved as [tf.Tensor, tf.Tensor];
+      const dy = gradient as tf.Tensor;
+      const { transposeA, transposeB } = attrs as Record<'transposeA' | 'transposeB', boolean>;
       return {
-        a: () => stackedMatMul(dy as tf.Tensor, b, false, true), // dA = dY Bᵀ
-        b: () => stackedMatMul(a, dy as tf.Tensor, true), // dB = Aᵀ dY
+        // dA = dY Bᵀ and dB = Aᵀ dY, or their transposes.
+        a: () =>
+          transposeA
+            ? stackedMatMul(b, dy, transposeB, true)
+            : stackedMatMul(dy, b, false, !transposeB),
+        b: () =>
+          transposeB
+            ? stackedMatMul(dy, a, true, transposeA)
+            : stackedMatMul(a, dy, !transposeA, false),
       };
     },
   });

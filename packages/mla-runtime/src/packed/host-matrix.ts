@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import { type PackedWeight, rowSizes } from '../webgpu/weight-format';
 import type { MatrixShape, PackedMatrix } from './packed-matrix';
 import { unpackRows } from './unpack-rows';
@@ -47,7 +48,7 @@ function multiply(weight: PackedWeight, x: tf.Tensor2D): tf.Tensor2D {
       products.push(
         tf.tidy(() => {
           const block = tf.tensor2d(unpackRows(weight, rows), [count, inputs]);
-          return tf.matMul(block, columns);
+          return stackedMatMul(block, columns) as tf.Tensor2D;
         }),
       );
     }
