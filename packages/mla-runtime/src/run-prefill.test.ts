@@ -165,8 +165,10 @@ describeBackends('a prompt in pieces', () => {
       const whole = await inTurns(decoder, ROWS, [LENGTH], { kvBits });
       for (const pieceLength of [1, 5]) {
         const pieces = await inTurns(decoder, ROWS, [LENGTH], { kvBits }, pieceLength);
-        expectClose(pieces.states, whole.states, F32);
-        expectClose(pieces.logits, whole.logits, F32);
+        // Sums in another order may round a latent to the next half.
+        const close = kvBits === 16 ? { abs: 2e-5 } : F32;
+        expectClose(pieces.states, whole.states, close);
+        expectClose(pieces.logits, whole.logits, close);
       }
       decoder.dispose();
     },
