@@ -52,6 +52,11 @@ export class SlotAngles {
     }
   }
 
+  /** Rotary positions of a segment's slots, [axes * B * T]; 0 where a slot is empty. */
+  positionIds(slots: SlotTable): Int32Array {
+    return Int32Array.from(this.positions.flatMap((rows) => positionsOf(rows, slots).flat()));
+  }
+
   /** Angles of a segment's slots. They stay the table's, and serve until a token is appended. */
   lookup(segment: Segment, slots: SlotTable, options: RotaryOptions): AngleLookup {
     const found = this.lookups.get(segment);
@@ -129,8 +134,8 @@ export class SlotAngles {
 
   private axesOf(slots: SlotTable, { headDim, mropeSection }: RotaryOptions): AngleLookup['axes'] {
     const perAxis = this.positions.map((rows) =>
-      rows.flatMap((row, i) =>
-        slots.positions(i).map((position) => (row[position] ?? 0) * slots.batch + i),
+      positionsOf(rows, slots).flatMap((own, i) =>
+        own.map((position) => position * slots.batch + i),
       ),
     );
     const [first, ...others] = perAxis as [number[], ...number[][]];
@@ -144,6 +149,11 @@ export class SlotAngles {
       return { slots: tensorOf(axis), pairs };
     });
   }
+}
+
+/** Positions of each row's slots on one axis. */
+function positionsOf(rows: readonly number[][], slots: SlotTable): number[][] {
+  return rows.map((row, i) => slots.positions(i).map((position) => row[position] ?? 0));
 }
 
 function disposeAxes({ axes }: AngleLookup): void {

@@ -23,6 +23,7 @@ const SHAPE: LatentShape = {
   widths: [3, 5],
   latentForms: [F32_FORM, F32_FORM],
   keyForms: [F32_FORM, F32_FORM],
+  biasApart: [false, false],
   tail: 'none',
 };
 const ROOM: LatentRoom = { capacities: [4, 6], tails: [0, 0], firsts: [0, 0] };
@@ -32,6 +33,7 @@ describeWebGpu('appendLatent', () => {
     ['the first slot', {}, 0],
     ['the last slot', {}, 5],
     ['no rope dims', { ropeDim: 0, nopeDim: 8 }, 2],
+    ['a key without its bias', { biasApart: [false, true] }, 3],
     ['no latent', { widths: [0, 0] }, 2],
     ['beyond the room', {}, 6],
   ])('writes one token and nothing else: %s', async (_, change, slot) => {
@@ -44,10 +46,12 @@ describeWebGpu('appendLatent', () => {
     const projected = gaussian(query + keyHeads * ropeDim + groups * widths[1]!, 1);
     const angles = Float32Array.of(0.6, 0.28, 0, 1, 0.8, 0.96, 1, 0); // cos and sin of 4 pairs
     const pairs = Uint32Array.of(0, 1, 3, 2);
+    const bias = shape.biasApart[1] ? [gaussian(keyHeads * ropeDim, 3)] : [];
     const before = gaussian(layout.size, 2);
     const expected = before.slice();
     if (slot < capacities[1]!) {
-      const key = projected.subarray(query);
+      const key = projected.slice(query);
+      for (const [i, value] of bias.flatMap((own) => [...own.entries()])) key[i]! -= value;
       for (let k = 0; k < keyHeads && ropeDim > 0; k++) {
         for (let r = 0; r < 2; r++) {
           const pair = pairs[2 * k + r]!;
@@ -67,7 +71,7 @@ describeWebGpu('appendLatent', () => {
     }
     const step = new Uint32Array(STEP_WORDS);
     step.set([slot, slot], 8);
-    const inputs = [projected, ...(ropeDim > 0 ? [angles, pairs] : [])];
+    const inputs = [projected, ...(ropeDim > 0 ? [angles, pairs] : []), ...bias];
     const place = placeWords(shape, ROOM);
     const cache = await runWgsl(device, appendLatent(shape), before, inputs, { place, step });
     expectClose(cache, expected, { abs: 1e-6 }); // a product and a sum in f32
@@ -134,6 +138,7 @@ test('its key differs with the forms that the cache stores', () => {
     SHAPE,
     { ...SHAPE, latentForms: [F32_FORM, half] },
     { ...SHAPE, keyForms: [F32_FORM, half] },
+    { ...SHAPE, biasApart: [false, true] },
     { ...SHAPE, tail: 'kept' },
     { ...SHAPE, tail: 'window' },
   ];

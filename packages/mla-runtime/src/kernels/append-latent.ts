@@ -11,7 +11,8 @@ import { packStored } from './pack-stored';
 
 /**
  * Bindings: cache (see `latentLayout`), projected [N * (R + P) | K * R | groups * width of the last
- * segment], with rope dims angles [cos | sin] and pairs [K, R / 2], the place, the step.
+ * segment], with rope dims angles [cos | sin] and pairs [K, R / 2], the bias [K * R] of keys that are
+ * stored without, the place, the step.
  */
 export function appendLatent(shape: LatentShape): WgslProgram {
   const { heads, keyHeads, groups, ropeDim, nopeDim, widths, tail } = shape;
@@ -33,6 +34,8 @@ export function appendLatent(shape: LatentShape): WgslProgram {
   ];
   const count = exact + stored.reduce((sum, { words }) => sum + words, 0);
   const turns = ropeDim > 0;
+  const biasApart = shape.biasApart[last]!;
+  const bound = 2 + (turns ? 2 : 0) + (biasApart ? 1 : 0);
   const code = /* wgsl */ `
 ${STEP}${PLACE}
 ${AFFINE_WGSL}
@@ -44,9 +47,10 @@ ${
 @group(0) @binding(3) var<storage, read> pairs : array<u32>;`
     : ''
 }
-@group(0) @binding(${turns ? 4 : 2}) var<uniform> place : Place;
-@group(0) @binding(${turns ? 5 : 3}) var<uniform> step : Step;
-${turns ? turned(ropeDim, keys) : ''}
+${biasApart ? '@group(0) @binding(4) var<storage, read> key_bias : array<f32>;' : ''}
+@group(0) @binding(${bound}) var<uniform> place : Place;
+@group(0) @binding(${bound + 1}) var<uniform> step : Step;
+${turns ? turned(ropeDim, keys, biasApart) : ''}
 fn latent_value(g : u32, c : u32) -> f32 {
   return ${
     window
@@ -105,15 +109,16 @@ fn main(${ENTRY}) {
 }
 
 /** Element i of the key, of pair (r, r + R / 2). */
-function turned(ropeDim: number, keys: number): string {
+function turned(ropeDim: number, keys: number, biasApart: boolean): string {
   const half = ropeDim / 2;
+  const key = (at: string) => `projected[${keys}u + ${at}]${biasApart ? ` - key_bias[${at}]` : ''}`;
   return /* wgsl */ `
 fn turned(i : u32) -> f32 {
   let k = i / ${ropeDim}u;
   let r = i % ${half}u;
   let pair = pairs[k * ${half}u + r];
-  let first = projected[${keys}u + k * ${ropeDim}u + r];
-  let second = projected[${keys}u + k * ${ropeDim}u + r + ${half}u];
+  let first = ${key(`k * ${ropeDim}u + r`)};
+  let second = ${key(`k * ${ropeDim}u + r + ${half}u`)};
   let c = angles[pair];
   let s = angles[pair + arrayLength(&angles) / 2u];
   return select(second * c + first * s, first * c - second * s, i % ${ropeDim}u < ${half}u);

@@ -22,6 +22,7 @@ const SHAPE: LatentShape = {
   widths: [WIDTH, WIDTH],
   latentForms: [F32_FORM, F32_FORM],
   keyForms: [F32_FORM, F32_FORM],
+  biasApart: [false, false],
   tail: 'none',
 };
 const ROOM = { capacities: [TOKENS, TOKENS], tails: [0, 0], firsts: [0, 0] };

@@ -29,6 +29,7 @@ const SHAPE: LatentShape = {
   widths: [12, 10],
   latentForms: [F32_FORM, F32_FORM],
   keyForms: [F32_FORM, F32_FORM],
+  biasApart: [false, false],
   tail: 'none',
 };
 const roomOf = (...capacities: number[]): LatentRoom => ({
@@ -59,6 +60,7 @@ const CASES: Case[] = [
   { name: 'scores of hundreds, over chunks', lengths: [300, 300], spread: 60 },
   { name: 'biases', lengths: [30, 2], bias: [true, true] },
   { name: 'a bias of vision alone', lengths: [3, 20], bias: [true, false] },
+  { name: 'keys without their bias', shape: { biasApart: [false, true] }, lengths: [9, 260] },
   { name: 'one segment', shape: { widths: [12] }, room: roomOf(40), lengths: [33] },
   { name: 'no rope dims', shape: { ropeDim: 0, nopeDim: 8 }, lengths: [9, 9] },
   { name: 'no nope dims', shape: { ropeDim: 8, nopeDim: 0 }, lengths: [9, 9], bias: [true, true] },
@@ -104,7 +106,40 @@ function randomCase({ shape: change = {}, room = ROOM, lengths, bias = [], sprea
     cache.set(keys, layout.keys[m]!);
   }
   const projected = gaussian(heads * (ropeDim + nopeDim), 99).map((value) => spread * value);
-  return { shape, room, segments, cache, projected };
+  const slots = room.capacities.reduce((sum, capacity) => sum + capacity, 0);
+  const apart = {
+    bias: gaussian(keyHeads * ropeDim, 7),
+    pairs: Uint32Array.from({ length: (keyHeads * ropeDim) / 2 }, (_, i) => i % (ropeDim / 2)),
+    angles: gaussian(slots * (ropeDim + nopeDim), 8),
+  };
+  return { shape, room, segments, cache, projected, apart };
+}
+
+/** What the bias of keys that are stored without adds to the scores of a segment, [1, N, T]. */
+function biasScores(
+  { shape, room, apart, segments }: ReturnType<typeof randomCase>,
+  m: number,
+  rope: Float32Array,
+): tf.Tensor3D | undefined {
+  if (!shape.biasApart[m]) return undefined;
+  const { heads, keyHeads, ropeDim, nopeDim } = shape;
+  const half = ropeDim / 2;
+  const { length } = segments[m]!;
+  const scores = Float32Array.from({ length: heads * length }, (_, i) => {
+    const [h, slot] = [Math.floor(i / length), (i % length) + (m === 0 ? 0 : room.capacities[0]!)];
+    const key = Math.floor((h * keyHeads) / heads) * ropeDim;
+    const own = apart.angles.subarray(slot * (ropeDim + nopeDim));
+    let sum = 0;
+    for (let r = 0; r < half; r++) {
+      const pair = apart.pairs[key / 2 + r]!;
+      const [c, s] = [own[pair]!, own[pair + (ropeDim + nopeDim) / 2]!];
+      const [b1, b2] = [apart.bias[key + r]!, apart.bias[key + r + half]!];
+      sum += rope[h * ropeDim + r]! * (b1 * c - b2 * s);
+      sum += rope[h * ropeDim + r + half]! * (b2 * c + b1 * s);
+    }
+    return sum;
+  });
+  return tf.tensor3d(scores, [1, heads, length]);
 }
 
 /** Every pair unturned: cos 1, sin 0. */
@@ -113,7 +148,8 @@ const ANGLES = Float32Array.from([1, 1, 1, 1, 0, 0, 0, 0]);
 describeWebGpu('absorbed decode', () => {
   test.each(CASES)('equals the composed ops: $name', async (given) => {
     const { device } = await openWebGpu();
-    const { shape, room, segments, cache, projected } = randomCase(given);
+    const random = randomCase(given);
+    const { shape, room, segments, cache, projected, apart } = random;
     const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
     await tf.setBackend('wasm');
     const commonKeyBias = segments.at(-1)!.upK.bias;
@@ -141,7 +177,7 @@ describeWebGpu('absorbed decode', () => {
               {
                 latents: [tf.tensor4d(latents, [1, groups, length, widths[m]!])],
                 keys: [tf.tensor4d(keys, [1, 1, length, keyHeads * ropeDim])],
-                offset: undefined,
+                offset: biasScores(random, m, rope),
                 weights: weights[m]!,
               },
             ],
@@ -175,7 +211,7 @@ describeWebGpu('absorbed decode', () => {
       device,
       attendLatents(shape),
       new Float32Array(mostChunks(room) * heads * partialSize(shape)).fill(Number.NaN),
-      [query, cache],
+      [query, cache, ...(shape.biasApart.includes(true) ? Object.values(apart) : [])],
       { place: placeWords(shape, room), step, groups: count * heads },
     );
     const valueBias = weights.map((own) => own.valueBias !== undefined);
@@ -235,9 +271,12 @@ test('the keys of programs differ where a baked size does', () => {
   distinct(shapes.map((shape) => absorbQuery(shape, { scale: 1, keyBias }).key));
   const half: VectorForm = { method: 'half', bits: 16, groupSize: 0 };
   distinct(
-    [SHAPE, { ...SHAPE, latentForms: [half, half] }, { ...SHAPE, tail: 'window' as const }].map(
-      (shape) => attendLatents(shape).key,
-    ),
+    [
+      SHAPE,
+      { ...SHAPE, latentForms: [half, half] },
+      { ...SHAPE, biasApart: [true, false] },
+      { ...SHAPE, tail: 'window' as const },
+    ].map((shape) => attendLatents(shape).key),
   );
   distinct(
     [absorbQuery(SHAPE, { scale: 2, keyBias }), absorbQuery(SHAPE, { scale: 1, keyBias })].map(

@@ -35,7 +35,8 @@ export function mostChunks({ capacities, tails }: LatentRoom): number {
 
 /**
  * Bindings: partials [chunks, N, partialSize], query (see `queryLayout`), cache (see
- * `latentLayout`), the place, the step. `groups` are those of one chunk.
+ * `latentLayout`), where keys are stored without their bias that bias [K * R], pairs [K, R / 2] and
+ * the angles of all slots (see `slotAngles`), the place, the step. `groups` are those of one chunk.
  */
 export function attendLatents(shape: LatentShape): WgslProgram {
   const { heads, widths } = shape;
@@ -46,6 +47,7 @@ export function attendLatents(shape: LatentShape): WgslProgram {
     { run: 2 * m, code: readRun(shape, m, false) },
     ...(shape.tail === 'window' ? [{ run: 2 * m + 1, code: readRun(shape, m, true) }] : []),
   ]);
+  const biasApart = shape.biasApart.includes(true);
   const perRun = (call: string) =>
     runs.map(({ run }) => `case ${run}u: { return ${call.replaceAll('#', `${run}`)}; }`).join(' ');
   const code = /* wgsl */ `
@@ -54,8 +56,9 @@ ${AFFINE_WGSL}
 @group(0) @binding(0) var<storage, read_write> partials : array<f32>;
 @group(0) @binding(1) var<storage, read> query : array<f32>;
 @group(0) @binding(2) var<storage, read> cache : array<u32>;
-@group(0) @binding(3) var<uniform> place : Place;
-@group(0) @binding(4) var<uniform> step : Step;
+${biasApart ? keyBias(shape) : ''}
+@group(0) @binding(${biasApart ? 6 : 3}) var<uniform> place : Place;
+@group(0) @binding(${biasApart ? 7 : 4}) var<uniform> step : Step;
 
 var<workgroup> score : array<f32, ${CHUNK}>;
 var<workgroup> fold : array<f32, ${THREADS}>;
@@ -132,12 +135,37 @@ function readRun(shape: LatentShape, m: number, window: boolean): string {
     vector('keys', storedWords(form.key, keyWidth), ''),
     vector('key_params', paramWords(form.key, keyWidth), ''),
   ].join(', ');
+  const before = m === 0 ? '' : 'place.capacity[0] + place.tail[0] + '; // slots of the other segment
+  const slot = `${before}t${window ? ` + step.stored[${m}]` : ''}`;
   const ofKey = `h * ${keyHeads}u / ${heads}u * ${ropeDim}u`;
   return /* wgsl */ `${readStored(`latents${run}`, form.latent)}${readStored(`keys${run}`, form.key)}
 fn latent${run}(h : u32, t : u32, c : u32) -> f32 { return latents${run}_at(${latent}, c); }
 fn score${run}(h : u32, t : u32) -> f32 {
   return latents${run}_dot(${latent}, ${query.absorbed[m]}u + h * ${width}u, 0u, ${width}u)
-    + keys${run}_dot(${key}, ${query.rope}u + h * ${ropeDim}u, ${ofKey}, ${ropeDim}u);
+    + keys${run}_dot(${key}, ${query.rope}u + h * ${ropeDim}u, ${ofKey}, ${ropeDim}u)
+    ${shape.biasApart[m] ? `+ key_bias_score(h, ${slot})` : ''};
+}
+`;
+}
+
+/** `key_bias_score(h, slot)`: the query with the bias as it is turned at a slot (see `rotaryBiasScores`). */
+function keyBias(shape: LatentShape): string {
+  const { heads, keyHeads, ropeDim, nopeDim } = shape;
+  const [half, pairs] = [ropeDim / 2, (ropeDim + nopeDim) / 2];
+  return /* wgsl */ `
+@group(0) @binding(3) var<storage, read> key_bias : array<f32>;
+@group(0) @binding(4) var<storage, read> pairs : array<u32>;
+@group(0) @binding(5) var<storage, read> slot_angles : array<f32>; // [cos | sin] of each slot
+fn key_bias_score(h : u32, slot : u32) -> f32 {
+  let k = h * ${keyHeads}u / ${heads}u;
+  var sum = 0.0;
+  for (var r = 0u; r < ${half}u; r++) {
+    let pair = slot * ${2 * pairs}u + pairs[k * ${half}u + r];
+    let q = vec2(query[${queryLayout(shape).rope}u + h * ${ropeDim}u + r], query[${queryLayout(shape).rope}u + h * ${ropeDim}u + r + ${half}u]);
+    let b = vec2(key_bias[k * ${ropeDim}u + r], key_bias[k * ${ropeDim}u + r + ${half}u]);
+    sum += slot_angles[pair] * dot(q, b) + slot_angles[pair + ${pairs}u] * (q.y * b.x - q.x * b.y);
+  }
+  return sum;
 }
 `;
 }

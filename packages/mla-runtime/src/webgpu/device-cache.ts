@@ -14,6 +14,7 @@ import { submitPending } from './device-failure';
 import { latentSegments } from './latent-segments';
 import { type LatentRoom, type LatentShape, latentLayout, placeWords } from './latent-shape';
 import type { LayerCacheBuffers } from './record-layer';
+import { slotAngles } from './slot-angles';
 import { storedShapes } from './stored-shapes';
 import { paramWords, storedWords, type VectorForm } from './vector-form';
 
@@ -59,10 +60,13 @@ export class DeviceCache {
     };
     const most = Math.max(...shapes.map((shape) => shape.heads * partialSize(shape)));
     const partials = buffers.storage(mostChunks(room) * most);
+    const apart = shapes.some(({ biasApart }) => biasApart.includes(true));
+    const angles = apart ? slotAngles(decoder.config, cache, segments, room, buffers) : undefined;
     const layers = shapes.map((shape) => ({
       cache: buffers.storage(latentLayout(shape, room).size),
       place: buffers.uniform(placeWords(shape, room)),
       partials,
+      angles,
     }));
     const parts = { buffers, segments, shapes, room, layers, lengths, stored, residualLength };
     const own = new DeviceCache(parts);

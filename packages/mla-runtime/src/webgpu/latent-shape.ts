@@ -22,6 +22,8 @@ export interface LatentShape extends HeadWidths {
   /** How a group's latent and the keys of all heads are stored, per segment. */
   latentForms: readonly VectorForm[];
   keyForms: readonly VectorForm[];
+  /** Whether keys are stored without their bias, which then counts by the slot, per segment. */
+  biasApart: readonly boolean[];
   /**
    * What tails are for. `none`: there are none, a new token is stored at once. `kept`: a new token is
    * stored at once, and kept exact to be given back. `window`: the newest tokens are exact, and
@@ -122,5 +124,5 @@ export function latentKey(shape: HeadWidths): string {
 /** The same of a source that reads or writes the cache. */
 export function storedKey(shape: LatentShape): string {
   const forms = [...shape.latentForms, ...shape.keyForms].map(formKey);
-  return [latentKey(shape), shape.tail, ...forms].join(' ');
+  return [latentKey(shape), shape.tail, ...shape.biasApart, ...forms].join(' ');
 }

@@ -32,6 +32,8 @@ export interface LayerCacheBuffers {
   cache: GPUBuffer;
   place: GPUBuffer;
   partials: GPUBuffer;
+  /** Of all slots, where keys are stored without their bias. */
+  angles?: GPUBuffer;
 }
 
 export interface LayerRecording {
@@ -116,6 +118,8 @@ async function recordAttention(
   for (const part of absorbed) disposeAbsorbed(part);
   const turned = buffers.upload(Uint32Array.from(turnedPairs(heads)));
   const rotary = widths.ropeDim > 0 ? [step.angles, turned] : [];
+  const ownBias = projectionOf(layer.attention.projections, 'k_r_proj').bias;
+  const bias = ownBias && [buffers.upload(await floats(ownBias))];
   const has = (list: readonly unknown[]) => list.map((item) => item !== undefined);
   const keyBias = has(weights.keyBias);
   const absorbing = absorbQuery(widths, { scale: 1 / Math.sqrt(heads.headDim), keyBias });
@@ -124,9 +128,11 @@ async function recordAttention(
   const own = [step.query, step.projected, ...keys, ...rotary];
   return {
     query: dispatchOfProgram(device, absorbing, own),
-    attend(shape, { cache, place, partials }) {
-      const append = [cache, step.projected, ...rotary, place, step.step];
-      const attend = [partials, step.query, cache, place, step.step];
+    attend(shape, { cache, place, partials, angles }) {
+      const apart = shape.biasApart.at(-1) ? bias! : [];
+      const bySlot = shape.biasApart.includes(true) ? [...bias!, turned, angles!] : [];
+      const append = [cache, step.projected, ...rotary, ...apart, place, step.step];
+      const attend = [partials, step.query, cache, ...bySlot, place, step.step];
       const expand = [step.values, partials, ...values, step.step];
       return [
         dispatchOfProgram(device, appendLatent(shape), append),

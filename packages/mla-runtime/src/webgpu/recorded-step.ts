@@ -11,6 +11,7 @@ import { DeviceCache } from './device-cache';
 import { throwFailure } from './device-failure';
 import type { Dispatch } from './dispatch';
 import type { DecoderRecording } from './record-decoder';
+import { firstSlot } from './slot-angles';
 import { dispatchOf, NOTHING, STEP_WORDS } from './wgsl-program';
 
 /** What a step reads back, and how it draws. */
@@ -134,6 +135,7 @@ export class RecordedStep {
     const chunks = this.prepare(positionIds, output);
     device.queue.writeBuffer(step.step, 0, this.words);
     device.queue.writeBuffer(step.angles, 0, this.angles);
+    this.writeSlotAngles();
     if (token !== undefined) device.queue.writeBuffer(chosen, 0, Uint32Array.of(token));
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
@@ -147,6 +149,16 @@ export class RecordedStep {
     pass.end();
     encoder.copyBufferToBuffer(source, 0, this.staging, 0, this.staging.size);
     device.queue.submit([encoder.finish()]);
+  }
+
+  /** The angles of the newest slot, where they are kept. */
+  private writeSlotAngles(): void {
+    const { layers, room } = this.copy.parts;
+    const last = this.lengths.length - 1;
+    const { angles } = layers[0]!;
+    if (!angles) return;
+    const row = firstSlot(room, last) + this.lengths[last]! - 1;
+    this.buffers.device.queue.writeBuffer(angles, row * this.angles.byteLength, this.angles);
   }
 
   /** @returns the chunks of all segments. */

@@ -30,14 +30,11 @@ export function storedShapes(
   const shapes = decoder.layers.map((layer, i): LatentShape => {
     const widths = headWidths(decoder.config, layer, i);
     const biased = layer.attention.projections.get('k_r_proj')?.bias !== undefined;
-    if (widths.ropeDim > 0 && biased && parts[i]!.some(({ keys }) => !keys.exact)) {
-      throw new RangeError(
-        'RecordedDecode: rotary keys with a bias must be kept in f32, got packed ones. Decode with Decoder.decode.',
-      );
-    }
+    const biasApart = parts[i]!.map(({ keys }) => widths.ropeDim > 0 && biased && !keys.exact);
     const formsOf = (part: 'latents' | 'keys') =>
       parts[i]!.map(({ [part]: { spec } }) => vectorForm(spec) ?? refuse(spec!.method));
-    return { ...widths, latentForms: formsOf('latents'), keyForms: formsOf('keys'), tail };
+    const forms = { latentForms: formsOf('latents'), keyForms: formsOf('keys') };
+    return { ...widths, ...forms, biasApart, tail };
   });
   return { shapes, residualLength };
 }
