@@ -1,0 +1,96 @@
+/** The small trained models, as they are and converted, say on webgpu what they say on wasm. */
+import { memoryStore } from '@mha2mla/checkpoint';
+import type { CacheOptions, DecodedBy } from '@mha2mla/mla-runtime';
+import { describeWebGpu, fixture } from '@mha2mla/testing';
+import {
+  type ModelInputs,
+  openVlm,
+  VisionLanguageModel,
+  type VlmSource,
+} from '@mha2mla/vlm-adapters';
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-wasm';
+import { expect, test } from 'vitest';
+import { convertModel } from '../convert/convert-model';
+import { samplesOf } from '../data/question';
+import { memoryOutput } from '../output/result-output';
+import { loadQuestions } from './load-data';
+import { FAMILIES, openModelFolder } from './open-model';
+
+const KINDS = ['list', 'color'];
+/** Compiling the programs of a model takes a software adapter seconds, and minutes where it is busy. */
+const TIMEOUT_MS = 600_000;
+
+interface Said {
+  tokens: number[][];
+  decodedBy?: DecodedBy;
+}
+
+/** A question of each kind, as the model's processor gives it. */
+async function questionsFor(source: VlmSource): Promise<ModelInputs[]> {
+  const all = await loadQuestions(fixture('models/scenes/test.jsonl'));
+  const processor = await source.family.loadProcessor(source.config, source.store);
+  const asked = KINDS.map((own) => all.find(({ kind }) => kind === own)!);
+  return Promise.all(asked.map(async (question) => processor.process(await samplesOf([question]))));
+}
+
+/** Greedy answers, on the current backend. */
+async function answers(
+  model: VisionLanguageModel,
+  questions: readonly ModelInputs[],
+  cache?: CacheOptions,
+): Promise<Said[]> {
+  const all: Said[] = [];
+  for (const inputs of questions) {
+    const said: Said = { tokens: [] };
+    for await (const { tokens, decodedBy } of model.generate(inputs, { maxTokens: 8, cache })) {
+      said.tokens.push([...tokens]);
+      said.decodedBy = decodedBy;
+    }
+    all.push(said);
+  }
+  return all;
+}
+
+async function expectSame(
+  source: VlmSource,
+  questions: readonly ModelInputs[],
+  decodedBy: DecodedBy,
+  caches: readonly (CacheOptions | undefined)[],
+) {
+  const found: Said[][][] = [];
+  for (const backend of ['wasm', 'webgpu']) {
+    await tf.setBackend(backend);
+    const model = await VisionLanguageModel.load(source);
+    const own: Said[][] = [];
+    for (const cache of caches) own.push(await answers(model, questions, cache));
+    model.dispose();
+    found.push(own);
+  }
+  const [wasm, webgpu] = found as [Said[][], Said[][]];
+  for (const [i, cache] of caches.entries()) {
+    const of = JSON.stringify(cache ?? 'f32');
+    const tokens = (said: Said[]) => said.map((own) => own.tokens);
+    expect(tokens(webgpu[i]!), of).toEqual(tokens(wasm[i]!));
+    for (const said of webgpu[i]!) expect(said.decodedBy, of).toBe(decodedBy);
+  }
+}
+
+describeWebGpu('a small trained model says what it says on wasm', () => {
+  test.each(['llava', 'llava_next', 'qwen2_5_vl'])(
+    '%s, original and converted, over f32 and 4 bits',
+    async (folder) => {
+      const { source, close } = await openModelFolder(fixture(`models/${folder}`));
+      const questions = await questionsFor(source);
+      await expectSame(source, questions, 'composed', [undefined]);
+      await tf.setBackend('wasm');
+      const output = memoryOutput();
+      await convertModel(source, output, { strategy: 'high', rank: 16, init: 'weights' });
+      const converted = await openVlm(memoryStore(output.files), { families: FAMILIES });
+      const quantized = { kvBits: 4, residualLength: 6 } as const;
+      await expectSame(converted, questions, 'recorded', [undefined, quantized]);
+      await close();
+    },
+    TIMEOUT_MS,
+  );
+});
