@@ -3,6 +3,9 @@ import { defineConfig } from 'vitest/config';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 
+/** Tests that start a browser. */
+const PAGES = '{packages,internal}/*/src/**/chromium-*.test.ts';
+
 export default defineConfig({
   resolve: {
     // Tests run on the sources, so that a failure points at the line that was written.
@@ -15,10 +18,10 @@ export default defineConfig({
     ],
   },
   test: {
-    // Examples and benchmarks start processes that take both cores: after the rest, some of which watches the clock.
+    // Examples, benchmarks and browsers are processes that take both cores: after the rest, some of which watches the clock.
     projects: [
-      project('packages', '{packages,internal}/*/src/**/*.test.ts', 0),
-      project('examples', '{examples,bench}/*/*.test.ts', 1),
+      project('packages', ['{packages,internal}/*/src/**/*.test.ts', `!${PAGES}`], 0),
+      project('examples', ['{examples,bench}/*/*.test.ts', PAGES], 1),
     ],
     pool: 'forks',
     maxWorkers: 2,
@@ -30,6 +33,6 @@ export default defineConfig({
   },
 });
 
-function project(name: string, include: string, groupOrder: number) {
-  return { extends: true as const, test: { name, include: [include], sequence: { groupOrder } } };
+function project(name: string, include: string[], groupOrder: number) {
+  return { extends: true as const, test: { name, include, sequence: { groupOrder } } };
 }
