@@ -18,7 +18,7 @@ type Files = Map<string, Uint8Array>;
 
 const PICTURE = 'models/scenes/images/test-006.png';
 const QUESTION = 'list all the objects in order.';
-const ASKED = { picture: PICTURE, question: QUESTION, maxTokens: 8 };
+const ASKED = { picture: PICTURE, question: QUESTION, maxTokens: 6 };
 /** A software adapter compiles each program for a tenth of a second. */
 const TIMEOUT_MS = 300_000;
 
