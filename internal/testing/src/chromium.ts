@@ -4,8 +4,7 @@
  * is none its tests are skipped, and fail where REQUIRE_CHROMIUM=1 asks for it.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { build, type Plugin } from 'esbuild';
-import { chromium } from 'playwright-core';
+import type { Plugin } from 'esbuild';
 import { beforeAll, describe } from 'vitest';
 import { fixture } from './fixture';
 import { serveFiles } from './serve-files';
@@ -67,6 +66,8 @@ const notOpen: ChromiumPage = {
 };
 
 async function openPage({ scripts, plugins = [], find }: PageScripts) {
+  // Only where it is used: all tests import this package.
+  const { chromium } = await import('playwright-core');
   const bundle = await bundlePage(scripts, plugins);
   const server = await serveFiles((path) => {
     if (path === '') return { bytes: HTML, type: 'text/html' };
@@ -120,6 +121,7 @@ async function bundlePage(
   scripts: PageScripts['scripts'],
   plugins: readonly Plugin[],
 ): Promise<Map<string, Uint8Array>> {
+  const { build } = await import('esbuild');
   const { outputFiles } = await build({
     entryPoints: { ...scripts },
     outdir: '/',
