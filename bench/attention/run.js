@@ -5,13 +5,18 @@
  * and context is not measured again, unless an arm is new or `--fresh` is given.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { drawAgainstBytes } from 'mha2mla/node';
 import { startAsked } from '../asked-process.js';
+import { plotsOf } from './plots.js';
 import { PIECE, SHAPES } from './shapes.js';
 import { tablesOf } from './tables.js';
 
+/** Milliseconds of a step from which an arm is asked once only. */
+const SLOW = 2000;
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -40,6 +45,10 @@ if (!flags.table) {
   checkFlags();
   for (const shape of shapes)
     for (const backend of flags.backends.split(',')) await run(shape, backend);
+}
+for (const { name, series, options } of plotsOf(results, flags.clock)) {
+  const svg = await drawAgainstBytes(series, { ...options, id: name });
+  await writeFile(flags.out.replace(/\.json$/, `-${name}.svg`), svg);
 }
 console.log(tablesOf(results, flags.clock));
 
@@ -108,12 +117,13 @@ async function measure(arms, { kind, context }, where) {
   for (let round = 0; round <= Number(flags.rounds); round++) {
     if (once && round > Math.min(2, Number(flags.rounds))) break;
     for (const [name, arm] of arms) {
-      if (samples[name]?.error) continue;
+      if (samples[name]?.error || samples[name]?.slow) continue;
       const answer = await arm.ask({ kind, context, steps: once ? 1 : Number(flags.steps) });
       samples[name] ??= { wall: [], cpu: [], output: answer.output };
       const own = samples[name];
       if (answer.error) own.error = answer.error;
-      else if (round > 0 || flags.rounds === '0') {
+      else own.slow = !once && median(answer.wall) > SLOW;
+      if (own.slow || (!own.error && (round > 0 || flags.rounds === '0'))) {
         own.wall.push(median(answer.wall));
         own.cpu.push(median(answer.cpu));
       }

@@ -1,10 +1,11 @@
 /** One layer of the decoder: x + attention(norm(x)), then x + mlp(norm(x)). */
 import * as tf from '@tensorflow/tfjs-core';
 import type { Attention, PrefillOptions } from './attention/attention';
-import { rowsOf, tokensLike } from './attention/views';
+import { reshaped } from './attention/views';
 import type { LayerCache } from './cache/layer-cache';
 import type { DecodeStep } from './decode-step';
 import { gatedMlp } from './gated-mlp';
+import { addRmsNorm } from './kernels/add-rms-norm';
 import type { Projection } from './projection';
 import { rmsNorm } from './rms-norm';
 import type { PrefillStep } from './step';
@@ -73,11 +74,17 @@ export class DecoderLayer {
     return tf.tidy(() => this.run(x, (input) => this.attention.prefill(input, step, options)));
   }
 
-  /** Run new tokens over a cache, [B, L, D] to [B, L, D]. The caller disposes the result. */
-  decode(x: tf.Tensor3D, step: DecodeStep, cache: LayerCache): tf.Tensor3D {
+  /**
+   * Run new tokens over a cache.
+   * @param x [B, L, D] or rows [B * L, D].
+   * @returns the shape of x; the caller disposes it.
+   */
+  decode<T extends tf.Tensor>(x: T, step: DecodeStep, cache: LayerCache): T {
+    const width = x.shape[x.rank - 1]!;
     return tf.tidy(() => {
-      const rows = this.run(rowsOf(x), (input) => this.attention.decode(input, step, cache));
-      return tokensLike(x, rows);
+      const rows = reshaped(x, [x.size / width, width]) as tf.Tensor2D;
+      const output = this.run(rows, (input) => this.attention.decode(input, step, cache));
+      return reshaped(output, x.shape) as T;
     });
   }
 
@@ -91,9 +98,9 @@ export class DecoderLayer {
   private run<T extends tf.Tensor>(x: T, attend: (input: T) => T): T {
     const { norms, mlp, rmsNormEps } = this.parts;
     const input = rmsNorm(x, norms.input_layernorm, rmsNormEps);
-    const attended = tf.add(x, attend(input)) as T;
-    const fed = gatedMlp(rmsNorm(attended, norms.post_attention_layernorm, rmsNormEps), mlp);
-    return tf.add(attended, fed) as T;
+    const { post_attention_layernorm: norm } = norms;
+    const { sum, normal } = addRmsNorm(x, attend(input), norm, rmsNormEps);
+    return tf.add(sum, gatedMlp(normal, mlp)) as T;
   }
 }
 

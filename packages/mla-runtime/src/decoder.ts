@@ -3,6 +3,7 @@
  * head. Run it whole (`prefill`, `decode`), or take its `layers` one by one.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { rowsOf } from './attention/views';
 import type { CacheOptions } from './cache/cache-options';
 import { DecoderCache } from './cache/decoder-cache';
 import { decodeStep } from './decode-step';
@@ -103,10 +104,10 @@ export class Decoder {
       const embedded = this.embed(ids, [cache.batch, 1]); // may throw, before the cache changes
       const step = decodeStep(cache, positionIds, this.config);
       const hidden = this.layers.reduce(
-        (x, layer, index) => layer.decode(x, step, cache.layers[index]!),
-        embedded,
+        (rows, layer, index) => layer.decode(rows, step, cache.layers[index]!),
+        rowsOf(embedded),
       );
-      return tf.reshape(this.logits(hidden), [cache.batch, this.config.vocabSize]) as tf.Tensor2D;
+      return this.logits(hidden) as tf.Tensor2D;
     });
   }
 

@@ -47,10 +47,13 @@ function project(x: tf.Tensor, weight: tf.Tensor2D): tf.Tensor {
   if (x.size === 0 || outFeatures === 0) {
     return tf.zeros([...x.shape.slice(0, -1), outFeatures]);
   }
-  const product = tf.customGrad((input) => ({
-    value: stackedMatMul(input as tf.Tensor2D, weight),
+  const multiply = (rows: tf.Tensor) => stackedMatMul(rows, weight);
+  const withGradient = tf.customGrad((input) => ({
+    value: multiply(input as tf.Tensor),
     gradFunc: (dy: tf.Tensor) => stackedMatMul(dy, weight, false, true),
   }));
+  // A step without a tape need not pay for one.
+  const product = tf.engine().isTapeOn() ? withGradient : multiply;
   if (x.rank === 2) return product(x);
   const flat = tf.reshape(x, [-1, inFeatures]); // [rows, I]
   return tf.reshape(product(flat), [...x.shape.slice(0, -1), outFeatures]);

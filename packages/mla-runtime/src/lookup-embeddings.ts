@@ -26,7 +26,12 @@ export function lookupEmbeddings(
     throw new RangeError(`lookupEmbeddings: ids must lie in [0, ${vocabulary}), got ${outside}.`);
   }
   return tf.tidy(() => {
-    const rows = isTensor(table) ? tf.gather(table, tf.tensor1d(ids, 'int32')) : table.rows(ids);
+    if (!isTensor(table)) return tf.reshape(table.rows(ids), [batch, length, width]);
+    // TensorFlow's gather takes 100 us for a single row, a slice 25.
+    const rows =
+      ids.length === 1
+        ? tf.slice(table, [ids[0]!, 0], [1, width])
+        : tf.gather(table, tf.tensor1d(ids, 'int32'));
     return tf.reshape(rows, [batch, length, width]);
   });
 }

@@ -5,7 +5,7 @@ import { takesHostVectors } from './kernels/host-vectors';
 
 const KERNEL = 'RmsNorm';
 /** Values at which a loop takes as long as the ops: four rows of 4096. */
-const MOST = 16384;
+export const NORM_MOST = 16384;
 
 /**
  * Normalise over the last dimension, with a gradient of its own: of n = x / sqrt(mean(x^2) + eps),
@@ -15,7 +15,7 @@ const MOST = 16384;
  * @returns [..., D]; the caller disposes it.
  */
 export function rmsNorm<T extends tf.Tensor>(x: T, weight: tf.Tensor1D, eps: number): T {
-  if (takesHostVectors(x.size, MOST)) return normaliseOnHost(x, weight, eps);
+  if (takesHostVectors(x.size, NORM_MOST)) return normaliseOnHost(x, weight, eps);
   const trained = weight instanceof tf.Variable;
   const norm = tf.customGrad((...args) => {
     const [x, save] = [args[0] as tf.Tensor, args.at(-1) as unknown as tf.GradSaveFunc];
@@ -39,15 +39,20 @@ export function rmsNorm<T extends tf.Tensor>(x: T, weight: tf.Tensor1D, eps: num
 function normaliseOnHost<T extends tf.Tensor>(x: T, weight: tf.Tensor1D, eps: number): T {
   registerHostKernel(KERNEL, ({ x: input }, attrs) => ({
     outputs: [{ shape: input!.shape, dtype: 'float32' }],
-    run({ x, weight }, [y]) {
-      const width = weight!.length;
-      for (let start = 0; start < x!.length; start += width) {
-        let squares = 0;
-        for (let i = start; i < start + width; i++) squares += x![i]! * x![i]!;
-        const scale = 1 / Math.sqrt(squares / width + (attrs.eps as number));
-        for (let i = 0; i < width; i++) y![start + i] = x![start + i]! * scale * weight![i]!;
-      }
-    },
+    run: ({ x, weight }, [y]) => normaliseRows(x!, weight!, attrs.eps as number, y!),
   }));
   return (tf.engine().runKernel(KERNEL, { x, weight }, { eps }) as T[])[0]!;
+}
+
+type Values = Float32Array | Int32Array;
+
+/** Normalise rows of x, as many values as `weight` has, into y. */
+export function normaliseRows(x: Values, weight: Values, eps: number, y: Values): void {
+  const width = weight.length;
+  for (let start = 0; start < x.length; start += width) {
+    let squares = 0;
+    for (let i = start; i < start + width; i++) squares += x[i]! * x[i]!;
+    const scale = 1 / Math.sqrt(squares / width + eps);
+    for (let i = 0; i < width; i++) y[start + i] = x[start + i]! * scale * weight[i]!;
+  }
 }

@@ -17,8 +17,9 @@ import { blockSums } from './block-sums';
 import { cachedBlocks } from './cached-blocks';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
+import { projectForDecode } from './decode-projections';
 import type { HeadShape } from './head-shape';
-import { headsAsQueries, queriesAsHeads } from './queries-as-heads';
+import { headsAsQueries } from './queries-as-heads';
 import { projectRotary } from './rotary-projections';
 import { addOffset, softmaxOverBlocks } from './softmax-over-blocks';
 import { tokensByPart } from './tokens-by-part';
@@ -38,16 +39,19 @@ export class FullAttention implements Attention {
   prefill(x: tf.Tensor3D, step: PrefillStep, options: PrefillOptions = {}): tf.Tensor3D {
     const { cache, past, observe } = options;
     return tf.tidy(() => {
-      const { rawQuery, rawKey, query, key, value } = this.project(rowsOf(x), step.rotary);
-      if (cache) {
-        this.append(cache, key, value, step);
-      }
+      const rows = rowsOf(x);
+      const parts = projectRotary(rows, this.projections, this.keyName, this.shape, step.rotary);
+      const query = concatWidths([parts.queryRope, parts.queryNope]); // [B, L, N, H]
+      const key = this.wholeKey(rows, parts.keyRope); // [B, L, K, H]
+      const values = this.valueOf(rows);
+      if (cache) this.append(cache, key, values, step);
+      const value = likeHeads(values, key); // [B, L, K, V]
       const attended = causalAttention(query, key, value, step, this.scale, past);
       const output = tokensLike(x, this.projection('o_proj').apply(attended));
       observe?.({
         input: x,
-        query: tokensLike(x, rawQuery),
-        key: tokensLike(x, rawKey),
+        query: tokensLike(x, parts.rawQuery),
+        key: tokensLike(x, parts.rawKey),
         output,
       });
       return output;
@@ -57,11 +61,18 @@ export class FullAttention implements Attention {
   decode(rows: tf.Tensor2D, step: DecodeStep, cache: LayerCache): tf.Tensor2D {
     const { batch, length } = step.layout;
     return tf.tidy(() => {
-      const { query, key, value } = this.project(rows, step.rotary, this.scale);
-      this.append(cache, key, value, step);
-      const grouped = queriesAsHeads(query, this.shape.numKeyValueHeads); // [B, K, G * L, H]
+      const { queryRope, queryNope, keyRope } = projectForDecode(
+        rows,
+        this.projections,
+        this.keyName,
+        this.shape,
+        step.rotary,
+        this.scale,
+      );
+      this.append(cache, this.wholeKey(rows, keyRope), this.valueOf(rows), step);
+      const query = concatWidths([queryRope, queryNope]); // [B, K, G * L, H]
       const values = cachedBlocks(cache.part('all', 'value'));
-      const scores = blockScores(grouped, cachedBlocks(cache.part('all', 'key'))); // [B, K, G * L, T]
+      const scores = blockScores(query, cachedBlocks(cache.part('all', 'key'))); // [B, K, G * L, T]
       const mask = step.mask('all');
       const [weights] = softmaxOverBlocks(
         [mask ? addOffset(scores, mask) : scores],
@@ -83,38 +94,38 @@ export class FullAttention implements Attention {
     return projectionOf(this.projections, name);
   }
 
-  /** Queries, keys [B, L, heads, H] and values [B, L, K, V] of a layer input [B * L, D]. */
-  private project(rows: tf.Tensor2D, rotary: PrefillStep['rotary'], scale = 1) {
-    const [batch, length] = rotary.cos.shape;
-    const { numKeyValueHeads, qkNopeHeadDim, ropePairs } = this.shape;
-    const heads = (name: string) =>
-      tf.reshape(this.projection(name).apply(rows), [
-        batch,
-        length,
-        numKeyValueHeads,
-        -1,
-      ]) as tf.Tensor4D;
-    const keyName = ropePairs ? 'k_r_proj' : 'k_proj';
-    const parts = projectRotary(rows, this.projections, keyName, this.shape, rotary, scale);
-    const value = heads(ropePairs ? 'kv_proj.up_v' : 'v_proj');
-    const keyNope = qkNopeHeadDim > 0 ? [heads('kv_proj.up_k')] : [];
-    return {
-      ...parts,
-      query: concatWidths([parts.queryRope, parts.queryNope]),
-      key: concatWidths([parts.keyRope, ...keyNope]),
-      value,
-    };
+  private get keyName(): string {
+    return this.shape.ropePairs ? 'k_r_proj' : 'k_proj';
   }
 
-  /** Cache keys and values [B, L, K, width] of the tokens that are not padding. */
+  /** Values of a layer input [B * L, D], [B * L, K * V]. */
+  private valueOf(rows: tf.Tensor2D): tf.Tensor2D {
+    const name = this.shape.ropePairs ? 'kv_proj.up_v' : 'v_proj';
+    return this.projection(name).apply(rows) as tf.Tensor2D;
+  }
+
+  /** Rotated keys and what is not rotated of them side by side, of the shape of keyRope but for its width. */
+  private wholeKey(rows: tf.Tensor2D, keyRope: tf.Tensor4D): tf.Tensor4D {
+    if (this.shape.qkNopeHeadDim === 0) return keyRope;
+    const nope = this.projection('kv_proj.up_k').apply(rows);
+    return concatWidths([keyRope, likeHeads(nope, keyRope)]);
+  }
+
+  /** Cache keys and values of all tokens [B * L], but padding. */
   private append(
     cache: LayerCache,
     key: tf.Tensor4D,
-    value: tf.Tensor4D,
+    value: tf.Tensor2D,
     { layout }: Pick<PrefillStep, 'layout'>,
   ): void {
     for (const [name, x] of Object.entries({ key, value })) {
-      cache.part('all', name).append(tokensByPart(x, 'all', layout, x.shape[2]));
+      const byHead = tokensByPart(x, 'all', layout, this.shape.numKeyValueHeads);
+      cache.part('all', name).append(byHead);
     }
   }
+}
+
+/** As much a head as there is, in the shape of other heads but for the width. */
+function likeHeads(x: tf.Tensor, { shape: [a, b, c] }: tf.Tensor4D): tf.Tensor4D {
+  return tf.reshape(x, [a, b, c, -1]);
 }

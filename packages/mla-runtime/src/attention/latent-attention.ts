@@ -19,11 +19,12 @@ import type { Attention, PrefillOptions, Segment } from './attention';
 import { cachedBlocks } from './cached-blocks';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
+import { projectForDecode } from './decode-projections';
 import { groupedApply } from './grouped-apply';
 import type { HeadShape } from './head-shape';
 import { LATENT_FOLDERS } from './latent-folders';
 import { byModality } from './modality';
-import { headsAsQueries, queriesAsHeads } from './queries-as-heads';
+import { headsAsQueries } from './queries-as-heads';
 import { rotaryBiasMatrix, rotaryBiasScores, rotatedBias } from './rotary-bias';
 import { projectRotary } from './rotary-projections';
 import { addOffset } from './softmax-over-blocks';
@@ -67,10 +68,9 @@ export class LatentAttention implements Attention {
   }
 
   decode(rows: tf.Tensor2D, step: DecodeStep, cache: LayerCache): tf.Tensor2D {
-    const { numKeyValueHeads } = this.shape;
     const { batch, length } = step.layout;
     return tf.tidy(() => {
-      const parts = projectRotary(
+      const parts = projectForDecode(
         rows,
         this.projections,
         'k_r_proj',
@@ -79,12 +79,9 @@ export class LatentAttention implements Attention {
         this.scale,
       );
       this.appendTokens(cache, this.latents(rows, step), parts.keyRope, step);
-      const queryRope = queriesAsHeads(parts.queryRope, numKeyValueHeads);
-      const attended = absorbedAttention(
-        queriesAsHeads(parts.queryNope, numKeyValueHeads),
-        queryRope,
-        this.cachedLatents(step, cache, queryRope),
-      );
+      const { queryNope, queryRope } = parts;
+      const cached = this.cachedLatents(step, cache, queryRope);
+      const attended = absorbedAttention(queryNope, queryRope, cached);
       const output = headsAsQueries(attended, [batch, length]);
       return projectionOf(this.projections, 'o_proj').apply(output) as tf.Tensor2D;
     });
@@ -186,7 +183,7 @@ export class LatentAttention implements Attention {
     }
   }
 
-  /** Rotated keys [B, L, K, R] as the cache keeps them. */
+  /** Rotated keys, [B, L, K, R] or [B, K, 1, R], as the cache keeps them. */
   private keyToCache(
     keyRope: tf.Tensor4D,
     cache: LayerCache,
@@ -194,7 +191,8 @@ export class LatentAttention implements Attention {
     { rotary }: Pick<PrefillStep, 'rotary'>,
   ): tf.Tensor4D {
     const bias = this.biasLeftOut(cache, segment);
-    return bias ? tf.sub(keyRope, rotatedBias(bias, this.shape, rotary)) : keyRope;
+    if (!bias) return keyRope;
+    return tf.sub(keyRope, tf.reshape(rotatedBias(bias, this.shape, rotary), keyRope.shape));
   }
 
   private absorbedOf(segment: Segment): AbsorbedWeights {

@@ -4,7 +4,6 @@
  */
 import type { RopePairs } from '@mha2mla/partial-rope';
 import * as tf from '@tensorflow/tfjs-core';
-import { takesHostRotary, turnOnHost } from '../kernels/turn-on-host';
 import { type Projection, projectionOf } from '../projection';
 import { applyRotary, type RotaryTable } from '../rotary';
 import type { HeadShape } from './head-shape';
@@ -13,9 +12,9 @@ export interface RotaryProjections {
   /** Before rotation, [B * L, N * H] and [B * L, K * R]. */
   rawQuery: tf.Tensor2D;
   rawKey: tf.Tensor2D;
-  /** Rotated and scaled, [B, L, N, R]. */
+  /** Rotated, [B, L, N, R]. */
   queryRope: tf.Tensor4D;
-  /** Scaled, [B, L, N, P]. */
+  /** [B, L, N, P]. */
   queryNope: tf.Tensor4D;
   /** Rotated, [B, L, K, R]. */
   keyRope: tf.Tensor4D;
@@ -24,7 +23,6 @@ export interface RotaryProjections {
 /**
  * Project and rotate. Call it inside a tidy; every tensor of the result belongs to the caller.
  * @param rows the layer's input, [B * L, D].
- * @param scale of the rotated queries.
  */
 export function projectRotary(
   rows: tf.Tensor2D,
@@ -32,17 +30,12 @@ export function projectRotary(
   keyName: string,
   shape: HeadShape,
   rotary: RotaryTable,
-  scale = 1,
 ): RotaryProjections {
   const [batch, length] = rotary.cos.shape;
   const { numAttentionHeads, numKeyValueHeads, qkRopeHeadDim, qkNopeHeadDim, ropePairs } = shape;
   const ropeWidth = numAttentionHeads * qkRopeHeadDim;
   const rawQuery = projectionOf(projections, 'q_proj').apply(rows) as tf.Tensor2D;
   const rawKey = projectionOf(projections, keyName).apply(rows) as tf.Tensor2D;
-  if (takesHostRotary(rawQuery, shape)) {
-    return { rawQuery, rawKey, ...turnOnHost({ rawQuery, rawKey, ...rotary }, shape, scale) };
-  }
-  const scaled = <T extends tf.Tensor>(t: T): T => (scale === 1 ? t : tf.mul(t, scale));
   const heads = (t: tf.Tensor, count: number) =>
     tf.reshape(t, [batch, length, count, -1]) as tf.Tensor4D;
   const noWidth = (count: number) => tf.zeros<tf.Rank.R4>([batch, length, count, 0]);
@@ -50,7 +43,7 @@ export function projectRotary(
     qkNopeHeadDim === 0
       ? [rawQuery]
       : tf.split(rawQuery, [ropeWidth, numAttentionHeads * qkNopeHeadDim], 1);
-  const queryNope = nope ? scaled(heads(nope, numAttentionHeads)) : noWidth(numAttentionHeads);
+  const queryNope = nope ? heads(nope, numAttentionHeads) : noWidth(numAttentionHeads);
   if (qkRopeHeadDim === 0) {
     const [queryRope, keyRope] = [noWidth(numAttentionHeads), noWidth(numKeyValueHeads)];
     return { rawQuery, rawKey, queryRope, queryNope, keyRope };
@@ -62,7 +55,7 @@ export function projectRotary(
     tf.Tensor4D,
     tf.Tensor4D,
   ];
-  return { rawQuery, rawKey, queryRope: scaled(queryRope), queryNope, keyRope };
+  return { rawQuery, rawKey, queryRope, queryNope, keyRope };
 }
 
 /** Pairs of all query heads, which are those of their KV head, then of the KV heads. */

@@ -2,12 +2,13 @@
 import { describeBackends, expectClose, expectNoLeak, gaussian } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
+import { projectForDecode } from '../attention/decode-projections';
 import type { HeadShape } from '../attention/head-shape';
-import { projectRotary } from '../attention/rotary-projections';
 import { denseProjection } from '../dense-projection';
 import { rmsNorm } from '../rms-norm';
 import { rotaryTable } from '../rotary';
 import { siluGate } from '../silu-gate';
+import { addRmsNorm } from './add-rms-norm';
 import { takesHostVectors } from './host-vectors';
 
 const random = (shape: number[], seed: number) =>
@@ -28,26 +29,21 @@ const WHOLE: HeadShape = {
   ropePairs: undefined,
 };
 
-/** Of two rows of three tokens, x [6, 16], all that is made of it side by side. */
+/** Of a token of two rows, x [2, 16], all that is made of it side by side. */
 function projectBoth(x: tf.Tensor, shape: HeadShape): tf.Tensor {
   return tf.tidy(() => {
-    const width = (heads: number, dims: number) => random([16, heads * dims], heads + dims);
+    const mapTo = (heads: number, dims: number) =>
+      denseProjection(random([16, heads * dims], heads + dims) as tf.Tensor2D);
     const projections = new Map([
-      [
-        'q_proj',
-        denseProjection(width(4, shape.qkRopeHeadDim + shape.qkNopeHeadDim) as tf.Tensor2D),
-      ],
-      ['k_r_proj', denseProjection(width(2, shape.qkRopeHeadDim) as tf.Tensor2D)],
+      ['q_proj', mapTo(4, shape.qkRopeHeadDim + shape.qkNopeHeadDim)],
+      ['k_r_proj', mapTo(2, shape.qkRopeHeadDim)],
     ]);
-    const table = rotaryTable(Int32Array.of(0, 1, 7, 3, 4, 5), [2, 3], {
-      headDim: 8,
-      ropeTheta: 100,
-    });
+    const table = rotaryTable(Int32Array.of(7, 3), [2, 1], { headDim: 8, ropeTheta: 100 });
     const rows = x as tf.Tensor2D;
-    const parts = projectRotary(rows, projections, 'k_r_proj', shape, table, 0.5);
+    const parts = projectForDecode(rows, projections, 'k_r_proj', shape, table, 0.5);
     const { queryRope, queryNope, keyRope } = parts;
     return tf.concat(
-      [queryRope, queryNope, keyRope].map((part) => tf.reshape(part, [6, -1])),
+      [queryRope, queryNope, keyRope].map((part) => tf.reshape(part, [2, -1])),
       1,
     );
   });
@@ -67,9 +63,18 @@ function underTape<T>(f: () => T): T {
 describeBackends('a step over few values', () => {
   test.each<[string, number[], (x: tf.Tensor) => tf.Tensor]>([
     ['rmsNorm', [2, 3, 33], (x) => rmsNorm(x, random([33], 9) as tf.Tensor1D, 1e-2)],
+    [
+      'addRmsNorm',
+      [2, 3, 33],
+      (x) => {
+        const [delta, weight] = [random([2, 3, 33], 8), random([33], 9) as tf.Tensor1D];
+        const { sum, normal } = addRmsNorm(x, delta, weight, 1e-2);
+        return tf.stack([sum, normal]);
+      },
+    ],
     ['siluGate', [5, 33], (x) => siluGate(tf.mul(x, 20), random([5, 33], 9))],
-    ['rotation of some pairs', [6, 16], (x) => projectBoth(x, HEADS)],
-    ['rotation of all pairs', [6, 16], (x) => projectBoth(x, WHOLE)],
+    ['rotation of some pairs', [2, 16], (x) => projectBoth(x, HEADS)],
+    ['rotation of all pairs', [2, 16], (x) => projectBoth(x, WHOLE)],
   ])('%s: is the ops, and leaves no tensor behind', async (_, shape, f) => {
     const x = random(shape, 1);
     expect(takesHostVectors(x.size, x.size)).toBe(true);

@@ -1,7 +1,8 @@
-/** Queries and keys of few tokens, rotated, scaled and cut into heads in one kernel. */
+/** Queries and keys of a token a row, rotated, scaled and cut into heads in one kernel. */
 import { registerHostKernel } from '@mha2mla/kv-quant';
 import * as tf from '@tensorflow/tfjs-core';
 import { type HeadShape, turnedPairs } from '../attention/head-shape';
+import type { RotaryTable } from '../rotary';
 import { takesHostVectors } from './host-vectors';
 
 const KERNEL = 'TurnProjections';
@@ -9,23 +10,30 @@ const KERNEL = 'TurnProjections';
 const MOST = 16384;
 
 interface TurnInputs {
-  /** [B * L, N * R + N * P]. */
+  /** [B, N * R + N * P]. */
   rawQuery: tf.Tensor2D;
-  /** [B * L, K * R]. */
+  /** [B, K * R]. */
   rawKey: tf.Tensor2D;
-  /** [B, L, H / 2]. */
+  /** [B, 1, H / 2]. */
   cos: tf.Tensor3D;
   sin: tf.Tensor3D;
 }
 
-/** Whether a loop here is faster than the ops. One that turns nothing is left to them. */
-export function takesHostRotary(rawQuery: tf.Tensor2D, { qkRopeHeadDim }: HeadShape): boolean {
-  return qkRopeHeadDim > 0 && takesHostVectors(rawQuery.size, MOST);
+/**
+ * Whether a loop here is faster than the ops. One that turns nothing is left to them.
+ * @param size values of the queries.
+ */
+export function takesHostRotary(
+  size: number,
+  { cos }: RotaryTable,
+  { qkRopeHeadDim }: HeadShape,
+): boolean {
+  return cos.shape[1] === 1 && qkRopeHeadDim > 0 && takesHostVectors(size, MOST);
 }
 
 /**
  * @param scale of the queries.
- * @returns queryRope [B, L, N, R], keyRope [B, L, K, R] and queryNope [B, L, N, P]; the caller disposes
+ * @returns queryRope [B, K, G, R], keyRope [B, K, 1, R] and queryNope [B, K, G, P]; the caller disposes
  *   them.
  */
 export function turnOnHost(
@@ -44,12 +52,10 @@ export function turnOnHost(
     pairs: turnedPairs(shape),
   };
   const outputs = tf.engine().runKernel(KERNEL, { ...inputs }, attrs) as tf.Tensor4D[];
-  const [batch, length] = inputs.cos.shape;
-  const [queryRope, keyRope, queryNope = tf.zeros([batch, length, heads, 0])] = outputs as [
-    tf.Tensor4D,
-    tf.Tensor4D,
-    tf.Tensor4D?,
-  ];
+  const [batch] = inputs.cos.shape;
+  const perKey = heads / numKeyValueHeads;
+  const [queryRope, keyRope, queryNope = tf.zeros([batch, numKeyValueHeads, perKey, 0])] =
+    outputs as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D?];
   return { queryRope, keyRope, queryNope: queryNope as tf.Tensor4D };
 }
 
@@ -59,26 +65,27 @@ function register(): void {
       'heads' | 'keyHeads' | 'ropeDim' | 'nopeDim' | 'scale',
       number
     > & { pairs: number[] };
-    const [batch, length, half] = cos!.shape as [number, number, number];
+    const [batch, , half] = cos!.shape as [number, number, number];
+    const perKey = heads / keyHeads;
     const output = (count: number, width: number) => ({
-      shape: [batch, length, count, width],
+      shape: [batch, keyHeads, count, width],
       dtype: 'float32' as const,
     });
     const nopes = heads * nopeDim;
     return {
       outputs: [
-        output(heads, ropeDim),
-        output(keyHeads, ropeDim),
-        ...(nopes > 0 ? [output(heads, nopeDim)] : []),
+        output(perKey, ropeDim),
+        output(1, ropeDim),
+        ...(nopes > 0 ? [output(perKey, nopeDim)] : []),
       ],
       run({ rawQuery, rawKey, cos, sin }, [queryRope, keyRope, queryNope]) {
         const [ropes, keys] = [heads * ropeDim, keyHeads * ropeDim];
-        for (let row = 0; row < batch * length; row++) {
+        for (let row = 0; row < batch; row++) {
           const query = rawQuery!.subarray(row * (ropes + nopes), (row + 1) * (ropes + nopes));
           const [rowCos, rowSin] = [cos!, sin!].map((angles) => angles.subarray(row * half));
           const turn = (x: Values, y: Values, perKey: number, factor: number) =>
             turnHeads(x, y, { cos: rowCos!, sin: rowSin!, pairs, width: ropeDim, perKey, factor });
-          turn(query, queryRope!.subarray(row * ropes, (row + 1) * ropes), heads / keyHeads, scale);
+          turn(query, queryRope!.subarray(row * ropes, (row + 1) * ropes), perKey, scale);
           const own = row * keys;
           turn(rawKey!.subarray(own), keyRope!.subarray(own, own + keys), 1, 1);
           for (let i = 0; i < nopes; i++) queryNope![row * nopes + i] = query[ropes + i]! * scale;
