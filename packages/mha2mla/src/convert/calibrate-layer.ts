@@ -180,11 +180,30 @@ async function addEffects(
   const values = tf.tidy(() =>
     tf.unstack(projections.get('self_attn.v_proj')!.apply(input)).slice(0, samples.length),
   );
+  // First those of the batch, so that sums over batches are the same wherever each was seen.
+  const own = new AttentionMoments(config);
   try {
     for (const [row, sample] of samples.entries()) {
-      attention.addEffects(await headEffects(config, sample, values[row] as tf.Tensor2D, grams));
+      own.addEffects(await headEffects(config, sample, values[row] as tf.Tensor2D, grams));
     }
   } finally {
     tf.dispose(values);
   }
+  attention.addEffects(own.effects);
+}
+
+/**
+ * Add what further batches showed of the same layer.
+ * @returns `total`, the same to the bit as if one pass had seen all batches in this order.
+ */
+export function mergeCalibration(
+  total: LayerCalibration,
+  part: LayerCalibration,
+): LayerCalibration {
+  total.samples.push(...part.samples);
+  total.inputs.push(...part.inputs);
+  total.moments.vision.merge(part.moments.vision);
+  total.moments.text.merge(part.moments.text);
+  if (part.attention) total.attention?.merge(part.attention);
+  return total;
 }

@@ -12,9 +12,9 @@ import type { CalibrationBatch } from './calibration-batch';
 import type { LayerReport } from './conversion-report';
 import type { ConversionPlan } from './convert-options';
 import { factorLayer } from './factor-layer';
-import { isReplaced, type StoredLayer, storedLayer } from './layer-source';
-import type { LayerTensor, LayerWeights } from './layer-weights';
-import { propagateLayer } from './propagate-layer';
+import { isReplaced, storedLayer } from './layer-source';
+import type { LayerTensor } from './layer-weights';
+import { type ConvertedLayer, propagateLayer } from './propagate-layer';
 import { rotateLatents } from './rotate-latents';
 import type { FactorRunner } from './run-factor-job';
 import { layerDtype, roundLayer, shardName, writeLayer } from './write-layer';
@@ -59,6 +59,8 @@ export interface LayerJob {
   factorize: FactorRunner;
   batches: readonly CalibrationBatch[];
   index: number;
+  /** What the layer does to the samples, where that was seen before. */
+  calibrated?: LayerCalibration;
   /** Looks at a layer's statistics, once they are there. */
   onCalibrated?: (calibration: LayerCalibration) => Promise<void>;
   /** Called when the layer is written, before samples go on to the next. */
@@ -71,7 +73,7 @@ export async function convertLayer(job: LayerJob): Promise<LayerRecord> {
   const { output, index } = job;
   const name = recordName(index);
   if ((await output.has(name)) && (await output.has(shardOf(job)))) return resumeLayer(job, name);
-  const { record, pairs, fresh } = await makeLayer(job, storedLayer(job.source, index));
+  const { record, pairs, fresh } = await makeLayer(job);
   // With `original`, the calibrating pass has run the layer already.
   job.onWritten?.();
   if (job.plan.propagate !== 'original') {
@@ -82,7 +84,8 @@ export async function convertLayer(job: LayerJob): Promise<LayerRecord> {
   return record;
 }
 
-function storedSpecs(specs: Partial<Record<Segment, StaticSpec>>): LayerRecord['latents'] {
+/** Specs as JSON has them. */
+export function storedSpecs(specs: Partial<Record<Segment, StaticSpec>>): LayerRecord['latents'] {
   return Object.fromEntries(
     Object.entries(specs).map(([segment, { bands, scales, zeros }]) => [
       segment,
@@ -93,17 +96,15 @@ function storedSpecs(specs: Partial<Record<Segment, StaticSpec>>): LayerRecord['
 
 /** Take a layer from an earlier run. */
 async function resumeLayer(job: LayerJob, name: string): Promise<LayerRecord> {
-  const { source, output, batches, index } = job;
-  const record = await readOwnJson<LayerRecord>(output, name);
-  if (batches.length === 0) return record;
-  const pairs = record.ropePairs.map((head) => Int32Array.from(head));
-  const fresh = await readFresh(job, record, storedLayer(source, index));
-  await propagateLayer(job, { pairs, fresh });
+  const record = await readOwnJson<LayerRecord>(job.output, name);
+  if (job.batches.length > 0) await propagateLayer(job, await readConverted(job, record));
   return record;
 }
 
-async function makeLayer(job: LayerJob, stored: StoredLayer) {
+/** Convert one layer: its shard is written, its samples stay at the layer's input. */
+export async function makeLayer(job: LayerJob) {
   const { source, output, plan, index } = job;
+  const stored = storedLayer(source, index);
   const { pairs, scores, split, factored } = await factorLayer(job);
   const dtype = plan.dtype ?? layerDtype(stored);
   const tensors = new Map([...split.rotary, ...factored.tensors]);
@@ -137,18 +138,18 @@ export function shardOf({ source, index }: Pick<LayerJob, 'source' | 'index'>): 
   return shardName(index + 1, source.config.decoder.numHiddenLayers + 1);
 }
 
-/** The replaced tensors of a layer that an earlier run wrote. */
-async function readFresh(
-  job: LayerJob,
-  record: LayerRecord,
-  stored: StoredLayer,
-): Promise<LayerWeights> {
+/** Read a layer that was written: its pairs, and what takes the place of its q, k and v. */
+export async function readConverted(
+  job: Pick<LayerJob, 'source' | 'index'> & { output: Pick<ResultOutput, 'read'> },
+  { ropePairs, entries }: Pick<LayerRecord, 'ropePairs' | 'entries'>,
+): Promise<ConvertedLayer> {
+  const stored = storedLayer(job.source, job.index);
   const kept = new Set(stored.tensors.filter((t) => !isReplaced(stored, t)).map((t) => t.name));
   const file = await openSafetensors(await job.output.read(shardOf(job)));
   const fresh = new Map<string, LayerTensor>();
-  for (const { name, shape } of record.entries) {
+  for (const { name, shape } of entries) {
     if (kept.has(name)) continue;
     fresh.set(name.slice(stored.prefix.length), { shape, values: await file.readFloat32(name) });
   }
-  return fresh;
+  return { pairs: ropePairs.map((head) => Int32Array.from(head)), fresh };
 }

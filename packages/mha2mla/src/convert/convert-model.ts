@@ -88,21 +88,38 @@ async function convertAs(
     }
   });
   await assertRoom(output, left(total));
+  const scratch = sharesOut(given) ? [recordName, measureName] : [recordName];
+  const own = records.flatMap(({ layer }) => scratch.map((name) => name(layer)));
+  return finishConversion(source, output, plan, records, {
+    spending: found?.spending,
+    scratch: [...own, ...(found?.scratch ?? [])],
+  });
+}
+
+/**
+ * Write what surrounds the layers, once all are written, and make the result visible.
+ * @param scratch pieces that only an unfinished run needs.
+ */
+export async function finishConversion(
+  source: VlmSource,
+  output: ResultOutput,
+  plan: ConversionPlan,
+  records: readonly LayerRecord[],
+  { spending, scratch }: { spending?: Spending; scratch: readonly string[] },
+): Promise<ConversionReport> {
   const latentSpecs = latentSpecsOf(records);
   const done = latentSpecs ? { ...plan, cache: { ...plan.cache, latentSpecs } } : plan;
   const report = {
     ...buildReport(source.config.decoder, source, done, records),
-    ...(found && { spending: found.spending }),
+    ...(spending && { spending }),
   };
   await writeFrame(source, output, done, records, report);
-  const scratch = sharesOut(given) ? [recordName, measureName] : [recordName];
-  const own = records.flatMap(({ layer }) => scratch.map((name) => name(layer)));
-  await output.finish([...own, ...(found?.scratch ?? [])]);
+  await output.finish(scratch);
   return report;
 }
 
 /** @returns bytes that are still to be written once the layers before `index` are done. */
-async function bytesLeft(source: VlmSource, output: ResultOutput, plan: ConversionPlan) {
+export async function bytesLeft(source: VlmSource, output: ResultOutput, plan: ConversionPlan) {
   const { layers, rest } = plannedBytes(source, plan);
   const missing = await Promise.all(
     layers.map(async (bytes, i) => ((await output.has(shardOf({ source, index: i }))) ? 0 : bytes)),

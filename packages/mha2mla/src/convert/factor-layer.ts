@@ -4,6 +4,7 @@ import { attentionWeights } from './attention-weights';
 import { type CalibrateOptions, calibrateLayer, type LayerCalibration } from './calibrate-layer';
 import { choosePairs } from './choose-pairs';
 import type { LayerJob } from './convert-layer';
+import type { ConversionPlan } from './convert-options';
 import { factorAttention } from './factor-attention';
 import { fitUnrotation } from './fit-unrotation';
 import { readAttention, storedLayer } from './layer-source';
@@ -16,6 +17,11 @@ const ATTENTION_SAMPLES = 32;
 const ATTENTION_ROWS = 64;
 
 export type FactorLayerJob = Omit<LayerJob, 'output'>;
+
+/** Samples of the attention that a batch gives, after so many samples of batches before it. */
+export function attentionSamplesLeft(plan: ConversionPlan, before: number): number {
+  return plan.needsAttention ? Math.max(0, ATTENTION_SAMPLES - before) : 0;
+}
 
 /** Calibrate a layer, choose its pairs, and factor what is not rotated. */
 export async function factorLayer(job: FactorLayerJob) {
@@ -33,7 +39,9 @@ export async function factorLayer(job: FactorLayerJob) {
  */
 async function splitLayer(job: FactorLayerJob) {
   const weights = await readAttention(job.source, storedLayer(job.source, job.index));
-  const calibration = job.plan.needsCalibration ? await calibrate(job) : undefined;
+  const calibration = job.plan.needsCalibration
+    ? (job.calibrated ?? (await calibrate(job)))
+    : undefined;
   if (calibration) await job.onCalibrated?.(calibration);
   return { ...(await splitCalibrated(job, weights, calibration)), moments: calibration?.moments };
 }
@@ -64,7 +72,7 @@ export async function calibrate(
   const original = await loadDecoderLayer(config, source.weights, index);
   try {
     return await calibrateLayer(config, original, batches, {
-      attentionSamples: plan.needsAttention ? ATTENTION_SAMPLES : 0,
+      attentionSamples: attentionSamplesLeft(plan, 0),
       attentionRows: ATTENTION_ROWS,
       moments: plan.init !== 'weights' && plan.factor !== 'none',
       attention: plan.init === 'attention' && plan.factor !== 'none',

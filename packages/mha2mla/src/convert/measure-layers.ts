@@ -7,8 +7,9 @@ import type { ModelInputs } from '@mha2mla/vlm-adapters';
 import { type ResultOutput, readOwnJson, writeJson } from '../output/result-output';
 import { attentionShares } from './attention-shares';
 import type { LayerJob } from './convert-layer';
+import type { ConversionPlan } from './convert-options';
 import type { FactoredAttention } from './factor-attention';
-import { factorLayer } from './factor-layer';
+import { type FactorLayerJob, factorLayer } from './factor-layer';
 import type { KeepHidden } from './hidden-states';
 import { uniformRanks } from './latent-ranks';
 import type { Modality } from './modality-mask';
@@ -42,19 +43,28 @@ export interface MeasureRun extends Omit<LayerJob, 'batches' | 'index'> {
   onProgress?: (progress: { phase: 'measure'; loaded: number; total: number }) => void;
 }
 
+/** A plan by which layers are measured. @param highest rank that is looked at. */
+export function measuringPlan(
+  plan: ConversionPlan,
+  highest: number,
+  layers: number,
+): ConversionPlan {
+  return {
+    ...plan,
+    // Errors of all layers in one unit, whatever the factors will be fitted to.
+    init: 'attention',
+    needsAttention: true,
+    propagate: 'original',
+    latentRanks: uniformRanks(highest, layers),
+  };
+}
+
 /** Measure every layer, or take it from an earlier run. */
 export async function measureLayers(run: MeasureRun): Promise<MeasuredLayer[]> {
   const { source, output, calibration, keepHidden, highest, signal, onProgress } = run;
   const all = source.config.decoder.numHiddenLayers;
   const total = run.layers ?? all;
-  const plan: LayerJob['plan'] = {
-    ...run.plan,
-    // Errors of all layers in one unit, whatever the factors will be fitted to.
-    init: 'attention',
-    needsAttention: true,
-    propagate: 'original',
-    latentRanks: uniformRanks(highest, all),
-  };
+  const plan = measuringPlan(run.plan, highest, all);
   const measured: MeasuredLayer[] = [];
   const done = await countDone(output, total);
   const samples = done < total ? calibration : [];
@@ -83,15 +93,22 @@ async function resumeLayer(job: LayerJob): Promise<MeasuredLayer> {
 }
 
 async function measureLayer(job: LayerJob): Promise<MeasuredLayer> {
-  const { source, output, batches, index } = job;
   // Before the calibrating pass brings the samples to the next layer.
-  const residual = await residualScale(batches);
+  const residual = await residualScale(job.batches);
+  const measured = await measureFactors(job, residual);
+  await writeJson(job.output, measureName(job.index), measured);
+  return measured;
+}
+
+/** @param residual of the layer's input. */
+export async function measureFactors(
+  job: FactorLayerJob,
+  residual: number,
+): Promise<MeasuredLayer> {
   let shares: MeasuredLayer['shares'] = { vision: 0, text: 0 };
   const onCalibrated: LayerJob['onCalibrated'] = async ({ samples }) => {
-    shares = await attentionShares(source.config.decoder, samples);
+    shares = await attentionShares(job.source.config.decoder, samples);
   };
   const { factored } = await factorLayer({ ...job, onCalibrated });
-  const measured: MeasuredLayer = { errors: factored.errors, shares, residual };
-  await writeJson(output, measureName(index), measured);
-  return measured;
+  return { errors: factored.errors, shares, residual };
 }

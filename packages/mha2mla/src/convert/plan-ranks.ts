@@ -1,7 +1,7 @@
 /** The ranks of a conversion by budget: measured and shared out, or the one that fits. */
 import { allocateLatents, highestRank } from './allocate-latents';
 import type { ConversionPlan } from './convert-options';
-import { uniformRankOf } from './latent-ranks';
+import { type LatentRanks, uniformRankOf } from './latent-ranks';
 import { type MeasureRun, measureLayers } from './measure-layers';
 import { widestRank } from './widest-rank';
 
@@ -12,7 +12,11 @@ export async function planRanks(run: Omit<MeasureRun, 'highest'>): Promise<Conve
   if (!sharesOut(plan)) return plan;
   const highest = highestRank(plan.rank, widestRank(config, plan));
   const measured = await measureLayers({ ...run, highest });
-  const latentRanks = allocateLatents(config, plan, measured);
+  return withRanks(plan, allocateLatents(config, plan, measured));
+}
+
+/** The plan with other ranks. */
+export function withRanks(plan: ConversionPlan, latentRanks: LatentRanks): ConversionPlan {
   return { ...plan, latentRanks, rank: uniformRankOf(latentRanks) };
 }
 

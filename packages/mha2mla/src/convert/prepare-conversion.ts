@@ -16,6 +16,24 @@ export function prepareConversion(
   original: VlmSource,
   { calibration = [], ...options }: ConvertOptions & { calibration?: readonly ModelInputs[] },
 ): { source: VlmSource; plan: ConversionPlan; calibration: readonly ModelInputs[] } {
+  const { source, plan } = planSource(original, options);
+  if (plan.needsCalibration && calibration.length === 0) {
+    throw new RangeError(
+      'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted, init activations or attention, allocation measured and cache.kvMethod static or bands, got none.',
+    );
+  }
+  return { source, plan, calibration };
+}
+
+/**
+ * Check options and weights, before any work.
+ * @returns the plan, and the model as it will be converted.
+ * @throws RangeError
+ */
+export function planSource(
+  original: VlmSource,
+  options: ConvertOptions,
+): { source: VlmSource; plan: ConversionPlan } {
   assertUnfactored(original);
   const plan = planConversion(original.config.decoder, {
     ...options,
@@ -26,12 +44,7 @@ export function prepareConversion(
     ? { ...original, config: videoAsText(original.config) }
     : original;
   if (plan.center && plan.layout === 'reference') checkBiases(source);
-  if (plan.needsCalibration && calibration.length === 0) {
-    throw new RangeError(
-      'convertModel: calibration samples are needed by strategy mkl, norm2 and greedy, unrotate fitted, init activations or attention, allocation measured and cache.kvMethod static or bands, got none.',
-    );
-  }
-  return { source, plan, calibration };
+  return { source, plan };
 }
 
 /** The branch of video that is asked for, which a partial-RoPE model may have decided already. */

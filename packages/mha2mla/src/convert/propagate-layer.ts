@@ -25,34 +25,52 @@ export interface ConvertedLayer {
   fresh: LayerWeights;
 }
 
+type AdvanceJob = Pick<LayerJob, 'source' | 'plan' | 'batches' | 'index' | 'signal'>;
+
 /**
  * Run every batch through the original, the partial-RoPE or the converted layer.
  * @returns how the layer's latents are cached, where the plan has that fitted.
  * @throws the signal's reason when aborted.
  */
 export async function propagateLayer(
-  {
-    source,
-    plan,
-    batches,
-    index,
-    signal,
-  }: Pick<LayerJob, 'source' | 'plan' | 'batches' | 'index' | 'signal'>,
+  job: AdvanceJob,
   converted: ConvertedLayer,
 ): Promise<LatentSpecs | undefined> {
-  const fits = fitsLatents(plan.cache);
+  const rows = await advanceSamples(job, converted, job.batches.length);
+  return rows && fitLayerLatents(job, converted, rows);
+}
+
+/**
+ * Bring the batches to the next layer's input.
+ * @param total batches that share what a fit looks at, these among them.
+ * @returns latents that the layer would cache, where the plan has scales fitted to them.
+ * @throws the signal's reason when aborted.
+ */
+export async function advanceSamples(
+  { source, plan, batches, index, signal }: AdvanceJob,
+  converted: ConvertedLayer,
+  total: number,
+): Promise<LatentRows | undefined> {
+  const rows: LatentRows | undefined = fitsLatents(plan.cache) ? new Map() : undefined;
   const last = index + 1 === source.config.decoder.numHiddenLayers; // nothing comes after it
-  if (batches.length === 0 || (last && !fits)) return undefined;
-  const rows: LatentRows = new Map();
+  if (batches.length === 0 || (last && !rows)) return undefined;
   const { config, reader } = await formOf(source, plan, converted, index);
   const layer = await loadDecoderLayer(config, reader, index);
   try {
-    await runThroughLayer(layer, batches, { ...(fits && { rows }), signal });
+    await runThroughLayer(layer, batches, { rows, total, signal });
   } finally {
     layer.dispose();
   }
-  const { groups, cache } = plan;
-  return fits ? fitLatents(rows, converted.fresh, { layer: index, groups, cache }) : undefined;
+  return rows;
+}
+
+/** How a layer's latents are cached, by those that were seen. */
+export function fitLayerLatents(
+  { plan: { groups, cache }, index }: Pick<AdvanceJob, 'plan' | 'index'>,
+  { fresh }: ConvertedLayer,
+  rows: LatentRows,
+): LatentSpecs {
+  return fitLatents(rows, fresh, { layer: index, groups, cache });
 }
 
 /** The layer as it will be read back, what was kept included. */

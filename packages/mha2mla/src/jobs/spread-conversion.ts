@@ -1,0 +1,133 @@
+/**
+ * Convert a model by jobs that an engine does, wherever its workers are. The result is the same bytes
+ * as that of `convertModel`, whoever does the jobs; a run that was stopped goes on where it was.
+ */
+import type { ModelInputs, VlmSource } from '@mha2mla/vlm-adapters';
+import { allocateLatents, highestRank } from '../convert/allocate-latents';
+import { assertRoom } from '../convert/assert-room';
+import type { ConversionReport } from '../convert/conversion-report';
+import { type LayerRecord, shardOf } from '../convert/convert-layer';
+import { bytesLeft, finishConversion } from '../convert/convert-model';
+import type { ConvertOptions } from '../convert/convert-options';
+import { type MeasuredLayer, measuringPlan } from '../convert/measure-layers';
+import { sharesOut } from '../convert/plan-ranks';
+import { prepareConversion } from '../convert/prepare-conversion';
+import { widestRank } from '../convert/widest-rank';
+import { copyBytes } from '../output/copy-files';
+import type { ResultOutput } from '../output/result-output';
+import type { Engine } from './engine';
+import type { Job, ModelRef } from './job';
+import type { SharedStore } from './job-store';
+import { keptContents } from './kept-contents';
+import { type PlanSpec, planOf } from './plan-spec';
+import {
+  countJobs,
+  type LayerGraph,
+  type MadeLayer,
+  type Shard,
+  spreadLayers,
+} from './spread-layers';
+import { putValue, readValue } from './stored-value';
+
+export interface SpreadOptions extends ConvertOptions {
+  calibration?: readonly ModelInputs[];
+  engine: Engine;
+  store: SharedStore;
+  /** Names the run, 64 hex digits: the same for the same work, for no other. */
+  run: string;
+  /** The model as workers find it. */
+  model: ModelRef;
+  signal?: AbortSignal;
+  /** Jobs that are done, of those that there will be. */
+  onProgress?: (progress: { phase: 'jobs'; loaded: number; total: number }) => void;
+}
+
+/**
+ * @returns the report that is also written as `report.json`.
+ * @throws RangeError as `convertModel`; JobError of the first job that failed.
+ */
+export async function spreadConversion(
+  original: VlmSource,
+  output: ResultOutput,
+  { calibration: given, ...spread }: SpreadOptions,
+): Promise<ConversionReport> {
+  const { engine, store: shared, run, model, signal, onProgress, ...options } = spread;
+  if (options.spend === 'auto') {
+    throw new RangeError(
+      'spreadConversion: bits must be known, got spend=auto. Search on one machine, and give what it finds.',
+    );
+  }
+  const prepared = prepareConversion(original, { ...options, calibration: given });
+  const { source, plan: first, calibration } = prepared;
+  await assertRoom(output, (await bytesLeft(source, output, first))(0));
+  const store = shared.ofRun(run);
+  const config = source.config.decoder;
+  const shards: Shard[] = [];
+  let before = 0;
+  for (const inputs of first.needsCalibration ? calibration : []) {
+    shards.push({ samples: await putValue(store, inputs), before });
+    before += inputs.batch;
+  }
+  const ends = new AbortController();
+  const ended = signal ? AbortSignal.any([signal, ends.signal]) : ends.signal;
+  const progress = { loaded: 0, total: countJobs({ config, plan: first, shards }) };
+  const kept = keptContents(store);
+
+  /** The graph of a pass over the layers. */
+  async function graphOf(spec: PlanSpec): Promise<LayerGraph> {
+    const plan = await putValue(store, spec);
+    return {
+      ...{ config, shards, kept, plan: planOf(original, spec).plan },
+      async run(job) {
+        const own = { ...job, run, model, plan } as Job;
+        const outputs = await engine.run(own, { priority: priorityOf(own), signal: ended });
+        progress.loaded++;
+        onProgress?.({ phase: 'jobs', ...progress });
+        return outputs;
+      },
+    };
+  }
+
+  /** Ranks by what each layer would lose. */
+  async function shareOut(plan: typeof first & { rank: number; kvBudget: number }) {
+    const highest = highestRank(plan.rank, widestRank(config, plan));
+    const measuring = measuringPlan(plan, highest, config.numHiddenLayers);
+    progress.total += countJobs({ config, plan: measuring, shards });
+    const graph = await graphOf({ options, highest });
+    const measured = await spreadLayers(
+      graph,
+      'measure',
+      async ({ outputs }) => (await readValue(store, outputs.measured!)) as MeasuredLayer,
+    );
+    return allocateLatents(config, plan, measured);
+  }
+
+  async function takeLayer({ layer, outputs, specs }: MadeLayer): Promise<LayerRecord> {
+    const record = (await readValue(store, outputs.record!)) as LayerRecord;
+    const name = shardOf({ source, index: layer });
+    if (!(await output.has(name))) {
+      const file = await store.open(outputs.shard!, signal);
+      await output.write(name, (sink) => copyBytes(file, sink));
+    }
+    if (!specs) return record;
+    return { ...record, latents: (await readValue(store, specs)) as LayerRecord['latents'] };
+  }
+
+  try {
+    const spec = sharesOut(first) ? { options, latentRanks: await shareOut(first) } : { options };
+    const { plan } = planOf(original, spec);
+    const records = await spreadLayers(await graphOf(spec), 'factor', takeLayer);
+    const report = await finishConversion(source, output, plan, records, { scratch: [] });
+    await shared.removeRun(run);
+    return report;
+  } catch (error) {
+    ends.abort(error);
+    throw error;
+  }
+}
+
+/** Lower layers first, and of a layer what others wait for. */
+function priorityOf(job: Job): number {
+  const layer = 'layer' in job ? job.layer : 0;
+  return 1 + 2 * layer + (job.kind === 'calibrate' || job.kind === 'embed' ? 1 : 0);
+}

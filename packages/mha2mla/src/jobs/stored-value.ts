@@ -1,0 +1,90 @@
+/**
+ * Values of plain objects, lists, numbers, texts and typed arrays as bytes, and back: a safetensors
+ * file whose tensor `json` has the document, with `{"$tensor": "N"}` in the place of each array.
+ */
+import { type Dtype, openSafetensors, writeSafetensors } from '@mha2mla/checkpoint';
+import { JobError } from './job-error';
+import type { ContentRef, JobStore } from './job-store';
+
+type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array;
+
+const DTYPES = new Map<string, Dtype>([
+  ['Float32Array', 'F32'],
+  ['Float64Array', 'F64'],
+  ['Int32Array', 'I32'],
+  ['Uint8Array', 'U8'],
+]);
+
+/** The same value always gives the same bytes. */
+export function putValue(store: JobStore, value: unknown): Promise<ContentRef> {
+  const arrays: TypedArray[] = [];
+  const json = JSON.stringify(value, (_, part) => {
+    if (!ArrayBuffer.isView(part)) return part;
+    if (!DTYPES.has(part.constructor.name)) {
+      throw new TypeError(
+        `putValue: arrays must be of a stored type, got ${part.constructor.name}.`,
+      );
+    }
+    arrays.push(part as TypedArray);
+    return { $tensor: String(arrays.length - 1) };
+  });
+  const tensors = new Map<string, TypedArray>(arrays.map((array, i) => [String(i), array]));
+  tensors.set('json', new TextEncoder().encode(json));
+  const entries = [...tensors].map(([name, array]) => ({
+    ...{ name, dtype: DTYPES.get(array.constructor.name)! },
+    shape: [array.length],
+  }));
+  return store.put((sink) =>
+    writeSafetensors(sink, entries, ({ name }) => bytesOf(tensors.get(name)!), { metadata: {} }),
+  );
+}
+
+/**
+ * Read what {@link putValue} wrote. Its shape is the reader's to check.
+ * @throws JobError, CheckpointError for bytes that are no such file.
+ */
+export async function readValue(
+  store: JobStore,
+  ref: ContentRef,
+  signal?: AbortSignal,
+): Promise<unknown> {
+  const file = await openSafetensors(await store.open(ref, signal));
+  const arrays = new Map<string, TypedArray>();
+  for (const { name, dtype } of file.tensors.values()) {
+    arrays.set(name, arrayOf(dtype, await file.readBytes(name)));
+  }
+  const json = arrays.get('json');
+  if (!(json instanceof Uint8Array)) {
+    throw new JobError(
+      'damaged-content',
+      `readValue: content ${ref.sha256} must hold a document, got none.`,
+    );
+  }
+  return JSON.parse(new TextDecoder().decode(json), (_, part) => {
+    const name: unknown = part?.$tensor;
+    if (name === undefined) return part;
+    const array = typeof name === 'string' ? arrays.get(name) : undefined;
+    if (array) return array;
+    throw new JobError(
+      'damaged-content',
+      `readValue: content ${ref.sha256} must hold the arrays that it names.`,
+    );
+  });
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: TypedArray): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+function arrayOf(dtype: Dtype, read: Uint8Array): TypedArray {
+  const bytes = read.byteOffset % 8 === 0 ? read : Uint8Array.from(read);
+  const place = [bytes.buffer as ArrayBuffer, bytes.byteOffset] as const;
+  if (dtype === 'F32') return new Float32Array(...place, bytes.byteLength / 4);
+  if (dtype === 'F64') return new Float64Array(...place, bytes.byteLength / 8);
+  if (dtype === 'I32') return new Int32Array(...place, bytes.byteLength / 4);
+  if (dtype === 'U8') return bytes;
+  throw new JobError(
+    'damaged-content',
+    `readValue: arrays must be of a stored type, got ${dtype}.`,
+  );
+}
