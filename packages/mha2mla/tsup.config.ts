@@ -10,5 +10,6 @@ export default defineConfig({
     // Scripts of threads, beside what starts them.
     'factor-worker': 'src/node/factor-worker.ts',
     'heal-worker': 'src/node/heal-worker.ts',
+    'job-thread': 'src/node/engine/job-thread.ts',
   },
 });

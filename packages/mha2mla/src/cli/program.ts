@@ -7,7 +7,9 @@ import { addGenerate } from './commands/generate';
 import { addHeal } from './commands/heal';
 import { addInspect } from './commands/inspect';
 import { addReport } from './commands/report';
+import { addStatus } from './commands/status';
 import { addTrace } from './commands/trace';
+import { addWorker } from './commands/worker';
 import type { CommonFlags, Context } from './context';
 import { failureLine } from './failure';
 import type { CliStreams } from './run-cli';
@@ -25,6 +27,8 @@ const COMMANDS: readonly AddCommand[] = [
   addTrace,
   addBench,
   addReport,
+  addWorker,
+  addStatus,
 ];
 
 export function createProgram(contextOf: ContextOf, streams: CliStreams): Command {

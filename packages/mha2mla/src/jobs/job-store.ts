@@ -39,4 +39,6 @@ export interface SharedStore {
   removeRun(run: string): Promise<void>;
   /** Open a model's folder by its path. @throws JobError `bad-job` for a path that leads outside. */
   openModel(folder: string): Promise<FileStore>;
+  /** Put a file of a model there, whole or not at all, unless it is there in this size. */
+  putModelFile(folder: string, file: ByteSource): Promise<void>;
 }

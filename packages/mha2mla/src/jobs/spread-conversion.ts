@@ -37,6 +37,7 @@ export interface SpreadOptions extends ConvertOptions {
   run: string;
   /** The model as workers find it. */
   model: ModelRef;
+  /** Once aborted, close the engine: it has jobs that nobody waits for. */
   signal?: AbortSignal;
   /** Jobs that are done, of those that there will be. */
   onProgress?: (progress: { phase: 'jobs'; loaded: number; total: number }) => void;
@@ -44,7 +45,7 @@ export interface SpreadOptions extends ConvertOptions {
 
 /**
  * @returns the report that is also written as `report.json`.
- * @throws RangeError as `convertModel`; JobError of the first job that failed.
+ * @throws RangeError as `convertModel`; JobError of the first job that failed; the signal's reason.
  */
 export async function spreadConversion(
   original: VlmSource,
@@ -68,8 +69,6 @@ export async function spreadConversion(
     shards.push({ samples: await putValue(store, inputs), before });
     before += inputs.batch;
   }
-  const ends = new AbortController();
-  const ended = signal ? AbortSignal.any([signal, ends.signal]) : ends.signal;
   const progress = { loaded: 0, total: countJobs({ config, plan: first, shards }) };
   const kept = keptContents(store);
 
@@ -80,7 +79,10 @@ export async function spreadConversion(
       ...{ config, shards, kept, plan: planOf(original, spec).plan },
       async run(job) {
         const own = { ...job, run, model, plan } as Job;
-        const outputs = await engine.run(own, { priority: priorityOf(own), signal: ended });
+        const { total } = progress;
+        const priority = priorityOf(own);
+        signal?.throwIfAborted();
+        const outputs = await engine.run(own, { priority, total });
         progress.loaded++;
         onProgress?.({ phase: 'jobs', ...progress });
         return outputs;
@@ -113,17 +115,23 @@ export async function spreadConversion(
     return { ...record, latents: (await readValue(store, specs)) as LayerRecord['latents'] };
   }
 
-  try {
+  const convert = async () => {
     const spec = sharesOut(first) ? { options, latentRanks: await shareOut(first) } : { options };
     const { plan } = planOf(original, spec);
     const records = await spreadLayers(await graphOf(spec), 'factor', takeLayer);
-    const report = await finishConversion(source, output, plan, records, { scratch: [] });
-    await shared.removeRun(run);
-    return report;
-  } catch (error) {
-    ends.abort(error);
-    throw error;
-  }
+    return { plan, records };
+  };
+  const { plan, records } = await Promise.race([convert(), abortion(signal)]);
+  const report = await finishConversion(source, output, plan, records, { scratch: [] });
+  await shared.removeRun(run);
+  return report;
+}
+
+/** Rejects when a signal is aborted: jobs that others do are not waited for. */
+function abortion(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
 }
 
 /** Lower layers first, and of a layer what others wait for. */

@@ -9,11 +9,12 @@ import { modelDigest } from '../../node/open-model';
 import { givenCache } from '../cache-setting';
 import type { CommonFlags } from '../context';
 import { convertChoice } from '../convert-choice';
+import { addEngineOptions, type EngineFlags } from '../engine-options';
 import { flagName } from '../flag-name';
 import { countsBySection, integer, nonNegative, positive } from '../option-values';
 import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
 
-export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
+export interface ConvertFlags extends RunFlags, CacheFlags, EngineFlags, CommonFlags {
   strategy?: ConvertOptions['strategy'];
   mklVariant?: ConvertOptions['mklVariant'];
   mklSplit?: ConvertOptions['mklSplit'];
@@ -42,14 +43,13 @@ export interface ConvertFlags extends RunFlags, CacheFlags, CommonFlags {
   videoAsText?: boolean;
   layout: NonNullable<ConvertOptions['layout']>;
   dtype?: 'bf16' | 'f16' | 'f32';
-  workers?: number;
   spillAbove: number;
   dryRun?: boolean;
   resume?: boolean;
 }
 
 export function addConvertOptions(command: Command): Command {
-  return addCacheOptions(addRunOptions(command))
+  return addEngineOptions(addCacheOptions(addRunOptions(command)))
     .addOption(convertChoice('strategy', 'name', 'how rotary pairs are chosen (default mkl)'))
     .addOption(
       convertChoice(
@@ -146,7 +146,7 @@ export function addConvertOptions(command: Command): Command {
     )
     .option(
       '--workers <n>',
-      'threads that factor a layer (default one a core, as far as 3 GiB hold their jobs)',
+      'threads that factor a layer, or with --engine threads do jobs (default one a core, as far as 3 GiB hold their jobs)',
       integer(1),
     )
     .option(

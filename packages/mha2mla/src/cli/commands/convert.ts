@@ -17,6 +17,7 @@ import { describeSpending } from '../describe-spending';
 import { loadCalibration } from '../load-calibration';
 import type { AddCommand } from '../program';
 import { assertRanksPlace, saveRanks } from '../save-ranks';
+import { spreadConvert } from '../spread-convert';
 import { asUsage, UsageError } from '../usage-error';
 import { describeDryRun, measureDryRun } from './convert-dry-run';
 import {
@@ -46,6 +47,11 @@ export const addConvert: AddCommand = (program, contextOf) => {
         asUsage(() => assertUnfactored(source));
         const plan = asUsage(() => planConversion(source.config.decoder, chosen));
         const searches = chosen.spend === 'auto';
+        if (flags.engine !== undefined && (searches || flags.dryRun)) {
+          throw new UsageError(
+            `convert: ${searches ? '--spend auto' : '--dry-run'} works on one machine, got --engine. Leave it out, and give what is found.`,
+          );
+        }
         if (flags.dryRun && searches) {
           throw new UsageError(
             'convert: --dry-run needs bits that are known, got --spend auto. Give --kv-bits and --rope-bits.',
@@ -57,7 +63,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
         const { ask, unchecked } = searches
           ? await candidateCheck(source, calibrationFile(flags), flags, context)
           : ({} as CandidateCheck);
-        await useBackend(flags.backend);
+        const backend = await useBackend(flags.backend);
         const options = {
           ...chosen,
           ask,
@@ -75,10 +81,23 @@ export const addConvert: AddCommand = (program, contextOf) => {
         const hidden = spillHidden({ folder: output.path, aboveBytes });
         try {
           context.resumable();
-          showStart(context, source, searches ? 'search' : sharesOut(plan) ? 'measure' : 'convert');
+          const phase = searches ? 'search' : sharesOut(plan) ? 'measure' : 'convert';
+          if (flags.engine === undefined) showStart(context, source, phase);
           const { progress: onProgress } = context.terminal;
-          const run = { ...options, keepHidden: hidden.keep, onProgress };
-          const report = await convertModel(source, output, run);
+          const { engine } = flags;
+          const report = engine
+            ? await spreadConvert(
+                source,
+                output,
+                {
+                  ...{ folder, out, backend, fingerprint, flags: { ...flags, engine } },
+                  options: { ...chosen, calibration },
+                },
+                context,
+              )
+            : await convertModel(source, output, {
+                ...{ ...options, keepHidden: hidden.keep, onProgress },
+              });
           if (flags.saveRanks !== undefined) {
             const { headDim } = source.config.decoder;
             await saveRanks(flags.saveRanks, rankFileOf(report.layers, headDim));

@@ -5,19 +5,29 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ByteSource } from '@mha2mla/checkpoint';
-import { atomicWriteFile, fileSource, nodeStore, resolveInside } from '@mha2mla/checkpoint/node';
+import { assertPlainName } from '@mha2mla/checkpoint';
+import { atomicWriteFile, nodeStore, resolveInside } from '@mha2mla/checkpoint/node';
 import type { ContentRef, JobStore, SharedStore } from '../../jobs/job-store';
+import { copyBytes } from '../../output/copy-files';
 import { fileDigest } from '../file-digest';
+import { sourceOfFile } from './source-of-file';
 import { assertDigest, damaged, MOST_RECORD_BYTES, missing, RUNS } from './store-place';
 
-export function folderStore(root: string): SharedStore {
+/** @param models folder below which models lie. Default the same. */
+export function folderStore(root: string, models = root): SharedStore {
   return {
     name: root,
     ofRun: (run) => runStore(root, join(root, RUNS, assertDigest('a run', run))),
     removeRun: (run) =>
       rm(join(root, RUNS, assertDigest('a run', run)), { recursive: true, force: true }),
-    openModel: async (folder) => nodeStore(await resolveInside(root, folder)),
+    openModel: async (folder) => nodeStore(await resolveInside(models, folder)),
+    async putModelFile(folder, file) {
+      const path = join(models, folder, assertPlainName(file.name));
+      const there = await stat(path).catch(() => undefined);
+      if (there?.size === file.size) return;
+      await mkdir(join(models, folder), { recursive: true });
+      await atomicWriteFile(path, (sink) => copyBytes(file, sink), { sizeBytes: file.size });
+    },
   };
 }
 
@@ -48,7 +58,7 @@ function runStore(name: string, folder: string): JobStore {
         if (sha256 !== ref.sha256) throw damaged(name, ref, sha256);
         sound.add(sha256);
       }
-      return sourceOf(path, ref);
+      return sourceOfFile(path, ref);
     },
     remove: (ref) => rm(pathOf(ref), { force: true }),
     async readRecord(key) {
@@ -60,22 +70,6 @@ function runStore(name: string, folder: string): JobStore {
     async writeRecord(key, text) {
       await mkdir(records, { recursive: true });
       await atomicWriteFile(recordOf(key), text);
-    },
-  };
-}
-
-/** A file that is open only while it is read, so that nobody has to close it. */
-function sourceOf(path: string, { sha256, sizeBytes }: ContentRef): ByteSource {
-  return {
-    name: sha256,
-    size: sizeBytes,
-    async read(start, end, signal) {
-      const file = await fileSource(path, sha256);
-      try {
-        return await file.read(start, end, signal);
-      } finally {
-        await file.close();
-      }
     },
   };
 }

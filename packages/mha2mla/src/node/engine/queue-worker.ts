@@ -1,0 +1,96 @@
+/** Take jobs from a queue and do them in threads, until told to stop. */
+import type { Job as QueuedJob, Worker } from 'bullmq';
+import type { Engine } from '../../jobs/engine';
+import type { JobRuntime } from '../../jobs/job';
+import { JobError } from '../../jobs/job-error';
+import { importPeer } from './import-peer';
+import { parseQueueJob } from './queue-job';
+import { redisPlace } from './redis-place';
+
+export interface QueueWorkerOptions {
+  url: string;
+  runtime: JobRuntime;
+  /** Does the jobs; it is closed when the worker stops. */
+  engine: Engine;
+  /** Jobs that are done at once. */
+  concurrency: number;
+  signal: AbortSignal;
+  /** A job begins, ends, or fails. */
+  onJob?: (event: {
+    job: string;
+    state: 'active' | 'completed' | 'failed';
+    reason?: string;
+  }) => void;
+  /** How long a job is this worker's without a sign of life. Default 30 s. */
+  lockMs?: number;
+}
+
+/**
+ * Resolves once `signal` has stopped it; a job under way goes back to the queue.
+ * @throws JobError `other-version` at the first job of another version, which goes back;
+ *   `engine` for a server that does not answer.
+ */
+export async function queueWorker({
+  url,
+  runtime,
+  engine,
+  concurrency,
+  signal,
+  onJob,
+  lockMs = 30_000,
+}: QueueWorkerOptions): Promise<void> {
+  const { Worker, UnrecoverableError, WaitingError } = await importPeer(
+    () => import('bullmq'),
+    'bullmq ioredis',
+  );
+  const place = redisPlace(url);
+  const connection = await place.connect();
+  const stop = new AbortController();
+  const stopped = AbortSignal.any([signal, stop.signal]);
+  let refused: JobError | undefined;
+  const worker: Worker = new Worker(place.queue, work, {
+    ...{ connection, concurrency, name: `${runtime.version}/${runtime.backend}` },
+    ...{ lockDuration: lockMs, stalledInterval: lockMs, maxStalledCount: 5 },
+  });
+  worker.on('error', () => {}); // a server that is gone for a while
+  worker.on('active', (job) => onJob?.({ job: nameOf(job), state: 'active' }));
+  worker.on('completed', (job) => onJob?.({ job: nameOf(job), state: 'completed' }));
+  worker.on('failed', (job, { message }) => {
+    if (job && !stopped.aborted) onJob?.({ job: nameOf(job), state: 'failed', reason: message });
+  });
+  try {
+    if (!stopped.aborted) {
+      await new Promise((resolve) => stopped.addEventListener('abort', resolve, { once: true }));
+    }
+    await engine.close(); // jobs under way end, and go back
+    await worker.close();
+  } finally {
+    connection.disconnect();
+  }
+  if (refused) throw refused;
+
+  async function work(queued: QueuedJob, token?: string): Promise<Record<string, never>> {
+    try {
+      await engine.run(parseQueueJob(queued.data, runtime));
+      return {}; // what it left is in the store
+    } catch (error) {
+      if (error instanceof JobError && error.code === 'other-version') {
+        refused = error;
+        stop.abort(error);
+      }
+      if (stopped.aborted) {
+        await queued.moveToWait(token);
+        throw new WaitingError();
+      }
+      if (error instanceof JobError && error.code === 'bad-job') {
+        throw new UnrecoverableError(error.message);
+      }
+      throw error;
+    }
+  }
+}
+
+function nameOf({ name, data }: QueuedJob): string {
+  const layer: unknown = data?.job?.layer;
+  return Number.isSafeInteger(layer) ? `${name} of layer ${layer}` : name;
+}
