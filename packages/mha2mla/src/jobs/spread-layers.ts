@@ -50,7 +50,7 @@ export function countJobs(graph: Pick<LayerGraph, 'config' | 'plan' | 'shards'>)
 /**
  * Make all layers.
  * @param kind of the job that makes a layer of what all shards showed of it.
- * @param take takes a layer when it is made; its contents are removed afterwards.
+ * @param take takes a layer when it is made; its shard is removed afterwards.
  */
 export function spreadLayers<T>(
   graph: LayerGraph,
@@ -113,7 +113,7 @@ function makeLayer(
   const make = async () => {
     const seen = (await Promise.all(shards)).map((outputs) => outputs.seen!);
     const outputs = await run({ kind, layer, seen });
-    kept.keep(...Object.values(outputs));
+    if (outputs.shard) kept.keep(outputs.shard);
     await kept.drop(...seen);
     return outputs;
   };
@@ -158,9 +158,9 @@ async function takeLayer<T>(
   const fitted = fits(graph)
     ? await run({ kind: 'fit', layer, shard: shard!, record: record!, latents })
     : undefined;
-  if (fitted) kept.keep(...Object.values(fitted));
   const result = await take({ layer, outputs, specs: fitted?.specs });
-  await kept.drop(...latents, ...Object.values(outputs), ...Object.values(fitted ?? {}));
+  // What else it came to is small, and is needed again where the run is stopped and goes on.
+  await kept.drop(...latents, ...(outputs.shard ? [outputs.shard] : []));
   return result;
 }
 

@@ -12,7 +12,9 @@ import type { AddCommand } from '../program';
 import { addRunOptions, type RunFlags } from '../shared-options';
 import { UsageError } from '../usage-error';
 
-interface Flags extends RunFlags, EngineFlags, CommonFlags {}
+interface Flags extends RunFlags, EngineFlags, CommonFlags {
+  lease: number;
+}
 
 /** `worker --engine redis://… --store PLACE`: do jobs of runs on other machines. */
 export const addWorker: AddCommand = (program, contextOf) => {
@@ -23,6 +25,12 @@ export const addWorker: AddCommand = (program, contextOf) => {
       'jobs at once, each in a thread (default one a core)',
       integer(1),
       availableParallelism(),
+    )
+    .option(
+      '--lease <s>',
+      'seconds after which a job goes to another worker, if this one gives no sign of life',
+      integer(1),
+      30,
     )
     .addHelpText(
       'after',
@@ -41,10 +49,10 @@ export const addWorker: AddCommand = (program, contextOf) => {
         const { name } = await openStore(at);
         const engine = threadEngine({ threads: workers, store: at, runtime });
         terminal.log(
-          `worker: jobs of ${place.name} over ${name}, ${workers} at once on ${backend}`,
+          `worker: jobs of ${place.name} over ${name}, ${workers} at once, by ${runtime.version} on ${backend}`,
         );
         await queueWorker({
-          ...{ url, runtime, engine, concurrency: workers, signal },
+          ...{ url, runtime, engine, concurrency: workers, signal, lockMs: flags.lease * 1000 },
           onJob({ job, state, reason }) {
             if (!flags.quiet) terminal.log(`${job}: ${state}${reason ? `, ${reason}` : ''}`);
           },
