@@ -13,8 +13,8 @@ import { type Bundle, bundleSources } from '../../cli/testing/bundle-sources';
 import { folderBytes } from '../../cli/testing/folder-bytes';
 import { type Running, startProcess } from '../../cli/testing/start-process';
 import { type Network, openNetwork } from './testing/open-network';
-import { PASSWORD, startSecureRedis } from './testing/start-secure-redis';
 import { hasRedis, type RedisServer, said, startRedis } from './testing/start-redis';
+import { PASSWORD, startSecureRedis } from './testing/start-secure-redis';
 
 const CALIBRATION = fixture('models/scenes/calibration.jsonl');
 // Each test is several processes.

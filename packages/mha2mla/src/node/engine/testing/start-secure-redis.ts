@@ -26,7 +26,18 @@ export async function startSecureRedis(): Promise<SecureRedis> {
   const redis = await startRedis([
     ...['--tls-port', String(port), '--tls-auth-clients', 'no'],
     ...['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate],
-    ...['--user', 'somebody', 'on', `>${PASSWORD}`, '~*', '&*', '+@all', '--user', 'default', 'off'],
+    ...[
+      '--user',
+      'somebody',
+      'on',
+      `>${PASSWORD}`,
+      '~*',
+      '&*',
+      '+@all',
+      '--user',
+      'default',
+      'off',
+    ],
   ]);
   return {
     url: `rediss://somebody:${PASSWORD}@localhost:${port}`,
