@@ -5,7 +5,7 @@
 import type { CacheOptions } from '@mha2mla/mla-runtime';
 import type { Processor, VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import type { Question } from '../data/question';
-import { askBatch } from './ask-batch';
+import { askBatch, type BatchResult } from './ask-batch';
 import { scoreAnswer } from './metric';
 
 export interface EvaluateOptions {
@@ -40,38 +40,63 @@ export async function evaluate(
   questions: readonly Question[],
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
-  const { batchSize = 40, maxTokens = 32, signal, onProgress } = options;
+  const { signal, onProgress } = options;
+  const batches = evaluationBatches(questions, options);
+  const results: BatchResult[] = [];
+  let loaded = 0;
+  for (const batch of batches) {
+    signal?.throwIfAborted();
+    const asked = batch.map((index) => questions[index]!);
+    results.push(await askBatch(model, processor, asked, options));
+    loaded += batch.length;
+    onProgress?.({ phase: 'evaluate', loaded, total: questions.length });
+  }
+  return summarise(questions, batches, results);
+}
+
+/**
+ * Questions that run together, by their places.
+ * @throws RangeError for no questions, or a size of a batch or an answer that cannot be.
+ */
+export function evaluationBatches(
+  questions: readonly Question[],
+  { batchSize = 40, maxTokens = 32 }: Pick<EvaluateOptions, 'batchSize' | 'maxTokens'>,
+): number[][] {
   if (questions.length === 0) throw new RangeError('evaluate: expected questions, got none.');
   for (const [name, value] of Object.entries({ batchSize, maxTokens })) {
     if (Number.isSafeInteger(value) && value >= 1) continue;
     throw new RangeError(`evaluate: ${name} must be a positive integer, got ${value}.`);
   }
-  const answers = new Array<string>(questions.length);
-  const total = { nll: 0, tokens: 0, cacheBytes: 0 };
   // Answers of like length share a batch, so that few rows wait for the longest.
   const order = [...questions.keys()].sort(
     (a, b) => questions[a]!.answers[0]!.length - questions[b]!.answers[0]!.length,
   );
-  for (let start = 0; start < order.length; start += batchSize) {
-    signal?.throwIfAborted();
-    const indices = order.slice(start, start + batchSize);
-    const asked = indices.map((index) => questions[index]!);
-    const batch = await askBatch(model, processor, asked, options);
-    for (const [i, index] of indices.entries()) answers[index] = batch.answers[i]!;
-    total.nll += batch.nll;
-    total.tokens += batch.tokens;
-    total.cacheBytes = Math.max(total.cacheBytes, batch.cacheBytes);
-    onProgress?.({ phase: 'evaluate', loaded: start + indices.length, total: order.length });
+  return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, i) =>
+    order.slice(i * batchSize, (i + 1) * batchSize),
+  );
+}
+
+/** What the answers of all batches come to. */
+export function summarise(
+  questions: readonly Question[],
+  batches: readonly (readonly number[])[],
+  results: readonly BatchResult[],
+): Evaluation {
+  const answers = new Array<string>(questions.length);
+  for (const [i, batch] of batches.entries()) {
+    for (const [row, index] of batch.entries()) answers[index] = results[i]!.answers[row]!;
   }
+  const sum = (pick: (result: BatchResult) => number) =>
+    results.reduce((total, result) => total + pick(result), 0);
   return {
-    ...summarise(questions, answers),
-    nll: total.nll / total.tokens,
-    cacheBytesAllocated: total.cacheBytes,
+    ...scoresOf(questions, answers),
+    nll: sum(({ nll }) => nll) / sum(({ tokens }) => tokens),
+    cacheBytesAllocated: Math.max(...results.map(({ cacheBytes }) => cacheBytes)),
     answers,
   };
 }
 
-function summarise(questions: readonly Question[], answers: readonly string[]) {
+function scoresOf(questions: readonly Question[], answers: readonly string[]) {
   const byKind = new Map<string, number[]>();
   const scores = questions.map((question, i) => scoreAnswer(answers[i]!, question.answers));
   for (const [i, { kind = 'all' }] of questions.entries()) {

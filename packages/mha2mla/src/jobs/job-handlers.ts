@@ -1,6 +1,6 @@
 /** What each kind of job does. */
-import type { Segment } from '@mha2mla/mla-runtime';
-import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { Segment, WeightFormat } from '@mha2mla/mla-runtime';
+import type { Processor, VisionLanguageModel, VlmSource } from '@mha2mla/vlm-adapters';
 import { type LayerCalibration, mergeCalibration } from '../convert/calibrate-layer';
 import {
   type LayerJob,
@@ -15,10 +15,12 @@ import { measureFactors } from '../convert/measure-layers';
 import { advanceSamples, fitLayerLatents } from '../convert/propagate-layer';
 import { meanResidual, type ResidualSum, residualSum } from '../convert/residual-scale';
 import type { FactorRunner } from '../convert/run-factor-job';
+import { askBatch } from '../evaluate/ask-batch';
 import type {
   AdvanceJob,
   CalibrateJob,
   EmbedJob,
+  EvaluateJob,
   FactorsJob,
   FitJob,
   Job,
@@ -29,14 +31,23 @@ import type { ContentRef, JobStore } from './job-store';
 import { type PlanSpec, planOf } from './plan-spec';
 import { embedShard, storeShard, withShard } from './shard-batch';
 import { restoreStatistics, type StoredStatistics, storeStatistics } from './statistics';
+import { type AskSpec, restoreQuestion, type StoredQuestion } from './stored-question';
 import { putValue, readValue } from './stored-value';
 
 export interface JobContext {
   store: JobStore;
   /** The job's model, open. */
   original: VlmSource;
+  /** Load it whole, once for the jobs that follow one another. */
+  load(weights?: WeightFormat): Promise<LoadedModel>;
   factorize: FactorRunner;
   signal?: AbortSignal;
+}
+
+/** A model that answers; whoever loaded it disposes it. */
+export interface LoadedModel {
+  model: VisionLanguageModel;
+  processor: Processor;
 }
 
 type Handler<Kind extends Job> = (context: JobContext, job: Kind) => Promise<JobOutputs>;
@@ -48,6 +59,7 @@ const HANDLERS: { [Kind in Job['kind']]: Handler<Extract<Job, { kind: Kind }>> }
   measure,
   advance,
   fit,
+  evaluate,
 };
 
 /** Do a job's work. */
@@ -128,6 +140,16 @@ async function fit(context: JobContext, job: FitJob): Promise<JobOutputs> {
   }
   const specs = fitLayerLatents({ plan, index: job.layer }, converted, rows);
   return { specs: await putValue(context.store, storedSpecs(specs)) };
+}
+
+async function evaluate(context: JobContext, job: EvaluateJob): Promise<JobOutputs> {
+  const { store, signal } = context;
+  const { weights, ...options } = (await readValue(store, job.plan)) as AskSpec;
+  const questions = (await readValue(store, job.questions)) as StoredQuestion[];
+  const { model, processor } = await context.load(weights);
+  const asked = questions.map(restoreQuestion);
+  const result = await askBatch(model, processor, asked, { ...options, signal });
+  return { result: await putValue(store, result) };
 }
 
 async function planned({ store, original }: JobContext, ref: ContentRef) {

@@ -1,5 +1,5 @@
 /**
- * The work of a conversion as jobs: pure functions of a model and of contents of a store, each
+ * The work of conversions and evaluations as jobs: pure functions of a model and of contents of a store, each
  * named by what it computes, so that it can be done anywhere, and is done once.
  */
 import type { ContentRef } from './job-store';
@@ -18,7 +18,7 @@ interface OfRun {
   /** Names the run, 64 hex digits; what its jobs leave is apart from that of other runs. */
   run: string;
   model: ModelRef;
-  /** A `PlanSpec`. */
+  /** What decides how: a `PlanSpec`, or of an evaluation its `AskSpec`. */
   plan: ContentRef;
 }
 
@@ -80,7 +80,21 @@ export interface FitJob extends OfLayer {
   latents: readonly ContentRef[];
 }
 
-export type Job = EmbedJob | CalibrateJob | FactorsJob | MeasureJob | AdvanceJob | FitJob;
+/** Questions to answers and their likelihood. Gives `result`. */
+export interface EvaluateJob extends OfRun {
+  kind: 'evaluate';
+  /** `StoredQuestion`s, which run together. */
+  questions: ContentRef;
+}
+
+export type Job =
+  | EmbedJob
+  | CalibrateJob
+  | FactorsJob
+  | MeasureJob
+  | AdvanceJob
+  | FitJob
+  | EvaluateJob;
 export type JobKind = Job['kind'];
 
 /** What a job left, by name. */

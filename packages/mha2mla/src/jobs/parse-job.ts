@@ -26,6 +26,7 @@ const FIELDS: Record<JobKind, readonly Field[]> = {
   measure: [run, model, plan, layer, ['seen', areRefs]],
   advance: [run, model, plan, layer, samples, hidden, shard, record, ['shards', isCount]],
   fit: [run, model, plan, layer, shard, record, ['latents', areRefs]],
+  evaluate: [run, model, plan, ['questions', isRef]],
 };
 
 /** @throws JobError `bad-job` naming the field. */

@@ -1,22 +1,28 @@
 /** Do a job, unless it was done before, and note what it left. */
+import type { WeightFormat } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { FactorRunner } from '../convert/run-factor-job';
 import { type Job, type JobOutputs, type JobRuntime, jobKey, type ModelRef } from './job';
-import { handleJob } from './job-handlers';
+import { handleJob, type LoadedModel } from './job-handlers';
 import type { JobStore, SharedStore } from './job-store';
 import { parseOutputs } from './parse-job';
 
 export interface JobRunner {
   store: Pick<SharedStore, 'ofRun'>;
   runtime: JobRuntime;
-  /** Open a job's model, once for all jobs on it. @throws JobError for one that has changed. */
-  openModel(model: ModelRef): Promise<VlmSource>;
+  /** Models of jobs; both throw JobError for one that has changed. */
+  models: {
+    /** Open one, once for all jobs on it. */
+    open(model: ModelRef): Promise<VlmSource>;
+    /** Load one whole; it is disposed when another is loaded. */
+    load(model: ModelRef, weights?: WeightFormat): Promise<LoadedModel>;
+  };
   factorize: FactorRunner;
 }
 
 /** @throws the error of the job's work, or the signal's reason. */
 export async function runJob(
-  { store: shared, runtime, openModel, factorize }: JobRunner,
+  { store: shared, runtime, models, factorize }: JobRunner,
   job: Job,
   signal?: AbortSignal,
 ): Promise<JobOutputs> {
@@ -25,8 +31,9 @@ export async function runJob(
   const done = await findOutputs(store, key);
   if (done) return done;
   signal?.throwIfAborted();
-  const original = await openModel(job.model);
-  const outputs = await handleJob({ store, original, factorize, signal }, job);
+  const original = await models.open(job.model);
+  const load = (weights?: WeightFormat) => models.load(job.model, weights);
+  const outputs = await handleJob({ store, original, load, factorize, signal }, job);
   await store.writeRecord(key, JSON.stringify(outputs));
   return outputs;
 }

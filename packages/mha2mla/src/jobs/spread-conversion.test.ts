@@ -46,7 +46,13 @@ afterEach(() => rm(folder, { recursive: true }));
 
 function engine() {
   const runtime = { version: 'test', backend: 'wasm' };
-  return inlineEngine({ store, runtime, factorize: inlineRunner, openModel: async () => original });
+  const models = {
+    open: async () => original,
+    async load(): Promise<never> {
+      throw new Error('a conversion loads no model whole');
+    },
+  };
+  return inlineEngine({ store, runtime, factorize: inlineRunner, models });
 }
 
 const CASES: Record<string, ConvertOptions> = {

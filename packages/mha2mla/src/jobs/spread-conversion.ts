@@ -15,9 +15,7 @@ import { prepareConversion } from '../convert/prepare-conversion';
 import { widestRank } from '../convert/widest-rank';
 import { copyBytes } from '../output/copy-files';
 import type { ResultOutput } from '../output/result-output';
-import type { Engine } from './engine';
-import type { Job, ModelRef } from './job';
-import type { SharedStore } from './job-store';
+import type { Job } from './job';
 import { keptContents } from './kept-contents';
 import { type PlanSpec, planOf } from './plan-spec';
 import {
@@ -27,20 +25,11 @@ import {
   type Shard,
   spreadLayers,
 } from './spread-layers';
+import { abortion, type SpreadRun } from './spread-run';
 import { putValue, readValue } from './stored-value';
 
-export interface SpreadOptions extends ConvertOptions {
+export interface SpreadConvertOptions extends SpreadRun, ConvertOptions {
   calibration?: readonly ModelInputs[];
-  engine: Engine;
-  store: SharedStore;
-  /** Names the run, 64 hex digits: the same for the same work, for no other. */
-  run: string;
-  /** The model as workers find it. */
-  model: ModelRef;
-  /** Once aborted, close the engine: it has jobs that nobody waits for. */
-  signal?: AbortSignal;
-  /** Jobs that are done, of those that there will be. */
-  onProgress?: (progress: { phase: 'jobs'; loaded: number; total: number }) => void;
 }
 
 /**
@@ -50,7 +39,7 @@ export interface SpreadOptions extends ConvertOptions {
 export async function spreadConversion(
   original: VlmSource,
   output: ResultOutput,
-  { calibration: given, ...spread }: SpreadOptions,
+  { calibration: given, ...spread }: SpreadConvertOptions,
 ): Promise<ConversionReport> {
   const { engine, store: shared, run, model, signal, onProgress, ...options } = spread;
   if (options.spend === 'auto') {
@@ -125,13 +114,6 @@ export async function spreadConversion(
   const report = await finishConversion(source, output, plan, records, { scratch: [] });
   await shared.removeRun(run);
   return report;
-}
-
-/** Rejects when a signal is aborted: jobs that others do are not waited for. */
-function abortion(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_, reject) => {
-    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }
 
 /** Lower layers first, and of a layer what others wait for. */

@@ -8,30 +8,19 @@ import type { ContentRef, JobStore } from './job-store';
 
 type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array;
 
-const DTYPES = new Map<string, Dtype>([
-  ['Float32Array', 'F32'],
-  ['Float64Array', 'F64'],
-  ['Int32Array', 'I32'],
-  ['Uint8Array', 'U8'],
-]);
-
 /** The same value always gives the same bytes. */
 export function putValue(store: JobStore, value: unknown): Promise<ContentRef> {
   const arrays: TypedArray[] = [];
-  const json = JSON.stringify(value, (_, part) => {
-    if (!ArrayBuffer.isView(part)) return part;
-    if (!DTYPES.has(part.constructor.name)) {
-      throw new TypeError(
-        `putValue: arrays must be of a stored type, got ${part.constructor.name}.`,
-      );
-    }
+  const json = JSON.stringify(value, function (this: Record<string, unknown>, key, shown) {
+    const part = this[key]; // of a Buffer, `shown` is what its `toJSON` makes of it
+    if (!ArrayBuffer.isView(part)) return shown;
     arrays.push(part as TypedArray);
     return { $tensor: String(arrays.length - 1) };
   });
   const tensors = new Map<string, TypedArray>(arrays.map((array, i) => [String(i), array]));
   tensors.set('json', new TextEncoder().encode(json));
   const entries = [...tensors].map(([name, array]) => ({
-    ...{ name, dtype: DTYPES.get(array.constructor.name)! },
+    ...{ name, dtype: dtypeOf(array) },
     shape: [array.length],
   }));
   return store.put((sink) =>
@@ -70,6 +59,14 @@ export async function readValue(
       `readValue: content ${ref.sha256} must hold the arrays that it names.`,
     );
   });
+}
+
+function dtypeOf(array: TypedArray): Dtype {
+  if (array instanceof Float32Array) return 'F32';
+  if (array instanceof Float64Array) return 'F64';
+  if (array instanceof Int32Array) return 'I32';
+  if (array instanceof Uint8Array) return 'U8';
+  throw new TypeError('putValue: arrays must be of f32, f64, i32 or u8, got another type.');
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: TypedArray): Uint8Array {

@@ -6,6 +6,7 @@ import { convertModel } from '../../convert/convert-model';
 import { planConversion } from '../../convert/convert-options';
 import { sharesOut } from '../../convert/plan-ranks';
 import { rankFileOf } from '../../convert/rank-file-of';
+import { spreadConversion } from '../../jobs/spread-conversion';
 import { factorPool } from '../../node/factor-pool';
 import { folderOutput } from '../../node/folder-output';
 import { withModelFolder } from '../../node/open-model';
@@ -17,8 +18,8 @@ import { describeSpending } from '../describe-spending';
 import { loadCalibration } from '../load-calibration';
 import type { AddCommand } from '../program';
 import { assertRanksPlace, saveRanks } from '../save-ranks';
-import { spreadConvert } from '../spread-convert';
 import { asUsage, UsageError } from '../usage-error';
+import { withSpread } from '../with-spread';
 import { describeDryRun, measureDryRun } from './convert-dry-run';
 import {
   addConvertOptions,
@@ -85,15 +86,13 @@ export const addConvert: AddCommand = (program, contextOf) => {
           if (flags.engine === undefined) showStart(context, source, phase);
           const { progress: onProgress } = context.terminal;
           const { engine } = flags;
+          const setting = { folder, beside: out, backend, fingerprint };
           const report = engine
-            ? await spreadConvert(
+            ? await withSpread(
                 source,
-                output,
-                {
-                  ...{ folder, out, backend, fingerprint, flags: { ...flags, engine } },
-                  options: { ...chosen, calibration },
-                },
+                { ...setting, flags: { ...flags, engine } },
                 context,
+                (spread) => spreadConversion(source, output, { ...chosen, calibration, ...spread }),
               )
             : await convertModel(source, output, {
                 ...{ ...options, keepHidden: hidden.keep, onProgress },

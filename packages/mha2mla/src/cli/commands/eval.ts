@@ -1,9 +1,16 @@
+import { resolve } from 'node:path';
+import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { Option } from 'commander';
-import { type Evaluation, evaluate } from '../../evaluate/evaluate';
+import type { Question } from '../../data/question';
+import { type EvaluateOptions, type Evaluation, evaluate } from '../../evaluate/evaluate';
+import { spreadEvaluation } from '../../jobs/spread-evaluation';
+import { fileDigest } from '../../node/file-digest';
 import { loadQuestions } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
+import { useBackend } from '../../node/register-backends';
 import { type CacheReport, cacheSetting } from '../cache-setting';
-import type { CommonFlags } from '../context';
+import type { CommonFlags, Context } from '../context';
+import { addEngineOptions, type EngineFlags } from '../engine-options';
 import { integer } from '../option-values';
 import { printableLine } from '../printable';
 import type { AddCommand } from '../program';
@@ -19,9 +26,18 @@ import {
   type RunFlags,
   type WeightFlags,
 } from '../shared-options';
+import { UsageError } from '../usage-error';
 import { withModel } from '../with-model';
+import { withSpread } from '../with-spread';
 
-interface Flags extends RunFlags, MediaFlags, AdapterFlags, CacheFlags, WeightFlags, CommonFlags {
+interface Flags
+  extends RunFlags,
+    MediaFlags,
+    AdapterFlags,
+    CacheFlags,
+    WeightFlags,
+    EngineFlags,
+    CommonFlags {
   limit?: number;
   batch: number;
   maxTokens: number;
@@ -29,41 +45,84 @@ interface Flags extends RunFlags, MediaFlags, AdapterFlags, CacheFlags, WeightFl
 
 /** `eval MODEL DATA`: greedy answers against the reference answers. */
 export const addEval: AddCommand = (program, contextOf) => {
-  addCacheOptions(
-    addMediaOptions(
-      addAdapterOption(addWeightsOption(addRunOptions(program.command('eval <model> <data>')))),
-    ),
-  )
+  const command = addWeightsOption(addRunOptions(program.command('eval <model> <data>')));
+  addEngineOptions(addCacheOptions(addMediaOptions(addAdapterOption(command))))
     .description('greedy answers against the reference answers')
     .addOption(
       new Option('--metric <name>', 'how answers are scored').choices(['exact']).default('exact'),
     )
+    .option('--workers <n>', 'threads of --engine threads (default one a core)', integer(1))
     .option('--limit <n>', 'most questions', integer(1))
     .option('--batch <n>', 'questions that run together', integer(1), 40)
     .option('--max-tokens <n>', 'most tokens of an answer', integer(1), 32)
     .addHelpText('after', '\nExample:\n  mha2mla eval MODEL test.jsonl --kv-bits 4')
     .action((folder: string, data: string, flags: Flags) => {
       const context = contextOf(flags);
-      const { terminal, signal, result } = context;
+      const { result } = context;
       return withModelFolder(folder, flags, async (source) => {
         const { cache, report } = cacheSetting(source, flags);
         const questions = await loadQuestions(data, flags.limit);
-        const processor = await source.family.loadProcessor(source.config, source.store);
-        await withModel(source, flags, context, async (model) => {
-          terminal.progress({ phase: 'evaluate', loaded: 0, total: questions.length });
-          const { answers, ...figures } = await evaluate(model, processor, questions, {
-            cache,
-            batchSize: flags.batch,
-            maxTokens: flags.maxTokens,
-            signal,
-            onProgress: terminal.progress,
-          });
-          const all = { ...figures, ...report };
-          result({ ...all, answers }, () => describe(all));
-        });
+        const options = { cache, batchSize: flags.batch, maxTokens: flags.maxTokens };
+        const { engine } = flags;
+        const { answers, ...figures } = engine
+          ? await evaluateSpread(
+              { folder, data, source, questions, options },
+              { ...flags, engine },
+              context,
+            )
+          : await evaluateHere(source, questions, { flags, options }, context);
+        const all = { ...figures, ...report };
+        result({ ...all, answers }, () => describe(all));
       });
     });
 };
+
+type AskOptions = Pick<EvaluateOptions, 'cache' | 'batchSize' | 'maxTokens'>;
+
+async function evaluateHere(
+  source: VlmSource,
+  questions: readonly Question[],
+  { flags, options }: { flags: Flags; options: AskOptions },
+  context: Context,
+): Promise<Evaluation> {
+  const { terminal, signal } = context;
+  const processor = await source.family.loadProcessor(source.config, source.store);
+  return withModel(source, flags, context, (model) => {
+    terminal.progress({ phase: 'evaluate', loaded: 0, total: questions.length });
+    const onProgress = terminal.progress;
+    return evaluate(model, processor, questions, { ...options, signal, onProgress });
+  });
+}
+
+/** By jobs of threads, or of workers on other machines. */
+async function evaluateSpread(
+  { folder, data, source, questions, options }: SpreadQuestions,
+  flags: Flags & { engine: string },
+  context: Context,
+): Promise<Evaluation> {
+  const { weights, adapterFolder, videoPositions } = flags;
+  if (adapterFolder !== undefined || videoPositions !== undefined) {
+    throw new UsageError(
+      'eval: --engine asks a model as it is stored, got --adapter-folder or --video-positions. Merge an adapter first.',
+    );
+  }
+  const backend = await useBackend(flags.backend);
+  const { cache, ...sizes } = options;
+  const fingerprint = { command: 'eval', DATA: await fileDigest(data), weights, ...sizes };
+  const own = { ...fingerprint, cache: JSON.stringify(cache), questions: questions.length };
+  const setting = { folder, beside: resolve(data), flags, backend, fingerprint: own };
+  return withSpread(source, setting, context, (spread) =>
+    spreadEvaluation(questions, { ...options, weights, ...spread }),
+  );
+}
+
+interface SpreadQuestions {
+  folder: string;
+  data: string;
+  source: VlmSource;
+  questions: readonly Question[];
+  options: AskOptions;
+}
 
 function describe({ accuracyByKind, ...all }: Omit<Evaluation, 'answers'> & CacheReport): string {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;

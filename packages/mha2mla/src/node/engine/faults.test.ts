@@ -65,6 +65,18 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     expect(await readdir(at('store/runs'))).toEqual([]);
   });
 
+  test('an evaluation by two workers gives the answers of one machine', async () => {
+    const words = ['eval', at('store/llava'), fixture('models/scenes/test.jsonl'), '--limit', '12'];
+    const asked = [...words, '--batch', '4', '--json', '--quiet', '--backend', 'wasm'];
+    const here = run(asked);
+    expect(await here.ended).toBe(0);
+    worker();
+    worker();
+    const spread = run([...asked, ...engine()]);
+    expect([await spread.ended, spread.stderr]).toEqual([0, '']);
+    expect(JSON.parse(spread.stdout)).toEqual(JSON.parse(here.stdout));
+  });
+
   test('kill -9 of a worker in its job: another does it', async () => {
     const victim = worker();
     const [name, running] = convert();

@@ -6,7 +6,7 @@ import { parseJob } from '../../jobs/parse-job';
 import { type JobRunner, runJob } from '../../jobs/run-job';
 import { replyOf } from '../ask-thread';
 import { type BackendChoice, useBackend } from '../register-backends';
-import { modelOpener } from './model-opener';
+import { jobModels } from './job-models';
 import { openStore, type StorePlace } from './open-store';
 
 export interface JobThreadData {
@@ -26,5 +26,5 @@ port.on('message', async (job: unknown) => {
 async function start(): Promise<JobRunner> {
   await useBackend(runtime.backend as BackendChoice);
   const store = await openStore(place);
-  return { store, runtime, openModel: modelOpener(store), factorize: inlineRunner };
+  return { store, runtime, models: jobModels(store), factorize: inlineRunner };
 }
