@@ -16,6 +16,7 @@ import { widestRank } from '../convert/widest-rank';
 import { copyBytes } from '../output/copy-files';
 import type { ResultOutput } from '../output/result-output';
 import type { Job } from './job';
+import type { ContentRef } from './job-store';
 import { keptContents } from './kept-contents';
 import { type PlanSpec, planOf } from './plan-spec';
 import {
@@ -58,6 +59,9 @@ export async function spreadConversion(
     shards.push({ samples: await putValue(store, inputs), before });
     before += inputs.batch;
   }
+  const ends = new AbortController();
+  const ended = signal ? AbortSignal.any([signal, ends.signal]) : ends.signal;
+  const copies = new Set<Promise<void>>();
   const progress = { loaded: 0, total: countJobs({ config, plan: first, shards }) };
   const kept = keptContents(store);
 
@@ -70,7 +74,7 @@ export async function spreadConversion(
         const own = { ...job, run, model, plan } as Job;
         const { total } = progress;
         const priority = priorityOf(own);
-        signal?.throwIfAborted();
+        ended.throwIfAborted();
         const outputs = await engine.run(own, { priority, total });
         progress.loaded++;
         onProgress?.({ phase: 'jobs', ...progress });
@@ -96,12 +100,19 @@ export async function spreadConversion(
   async function takeLayer({ layer, outputs, specs }: MadeLayer): Promise<LayerRecord> {
     const record = (await readValue(store, outputs.record!)) as LayerRecord;
     const name = shardOf({ source, index: layer });
-    if (!(await output.has(name))) {
-      const file = await store.open(outputs.shard!, signal);
-      await output.write(name, (sink) => copyBytes(file, sink));
-    }
+    ended.throwIfAborted();
+    const copy = copyShard(name, outputs.shard!);
+    copies.add(copy);
+    await copy;
+    copies.delete(copy);
     if (!specs) return record;
     return { ...record, latents: (await readValue(store, specs)) as LayerRecord['latents'] };
+  }
+
+  async function copyShard(name: string, shard: ContentRef): Promise<void> {
+    if (await output.has(name)) return;
+    const file = await store.open(shard, ended);
+    await output.write(name, (sink) => copyBytes(file, sink));
   }
 
   const convert = async () => {
@@ -110,7 +121,14 @@ export async function spreadConversion(
     const records = await spreadLayers(await graphOf(spec), 'factor', takeLayer);
     return { plan, records };
   };
-  const { plan, records } = await Promise.race([convert(), abortion(signal)]);
+  const { plan, records } = await Promise.race([convert(), abortion(signal)]).catch(
+    async (error: unknown) => {
+      // Jobs are others' to end; what is written here ends before the output is closed.
+      ends.abort(error);
+      await Promise.allSettled(copies);
+      throw error;
+    },
+  );
   const report = await finishConversion(source, output, plan, records, { scratch: [] });
   await shared.removeRun(run);
   return report;

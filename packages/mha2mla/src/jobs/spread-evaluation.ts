@@ -8,6 +8,7 @@ import {
   evaluationBatches,
   summarise,
 } from '../evaluate/evaluate';
+import type { ContentRef } from './job-store';
 import { abortion, type SpreadRun } from './spread-run';
 import { type AskSpec, storeQuestion } from './stored-question';
 import { putValue, readValue } from './stored-value';
@@ -24,20 +25,32 @@ export async function spreadEvaluation(
   questions: readonly Question[],
   { engine, store: shared, run, model, signal, onProgress, ...options }: SpreadEvaluateOptions,
 ): Promise<Evaluation> {
-  const { batchSize, ...ask } = options;
+  const { batchSize, ...spec } = options;
   const batches = evaluationBatches(questions, options);
   const store = shared.ofRun(run);
-  const plan = await putValue(store, ask satisfies AskSpec);
+  const plan = await putValue(store, spec satisfies AskSpec);
+  const total = batches.length;
   let loaded = 0;
-  const askOne = async (batch: readonly number[]): Promise<BatchResult> => {
-    const stored = await Promise.all(batch.map((index) => storeQuestion(questions[index]!)));
-    const asked = await putValue(store, stored);
+  const ask = async (asked: ContentRef): Promise<BatchResult> => {
     const job = { kind: 'evaluate', run, model, plan, questions: asked } as const;
-    const { result } = await engine.run(job, { total: batches.length });
-    onProgress?.({ phase: 'jobs', loaded: ++loaded, total: batches.length });
+    const { result } = await engine.run(job, { total });
+    onProgress?.({ phase: 'jobs', loaded: ++loaded, total });
     return (await readValue(store, result!)) as BatchResult;
   };
-  const results = await Promise.race([Promise.all(batches.map(askOne)), abortion(signal)]);
+  const asking: Promise<BatchResult>[] = [];
+  let failure: { error: unknown } | undefined;
+  // One after the other: pictures of one batch are held at a time.
+  for (const batch of batches) {
+    signal?.throwIfAborted();
+    if (failure) throw failure.error;
+    const stored = await Promise.all(batch.map((index) => storeQuestion(questions[index]!)));
+    const answer = ask(await putValue(store, stored));
+    answer.catch((error: unknown) => {
+      failure ??= { error };
+    });
+    asking.push(answer);
+  }
+  const results = await Promise.race([Promise.all(asking), abortion(signal)]);
   await shared.removeRun(run);
   return summarise(questions, batches, results);
 }
