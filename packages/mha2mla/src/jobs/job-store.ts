@@ -14,7 +14,7 @@ export interface ContentRef {
 export interface JobStore {
   /** For messages; without secrets. */
   readonly name: string;
-  /** Write bytes, whole or not at all; what is there already is not written again. */
+  /** Write bytes, whole or not at all; the same bytes twice are one content. */
   put(produce: (sink: ByteSink) => Promise<void>): Promise<ContentRef>;
   /**
    * Open bytes, once they are seen to be those that were written.

@@ -1,240 +1,154 @@
-/**
- * A bucket of S3, or of a server that speaks its protocol, as the place of a run's contents, by the
- * official client. A content that is read lies in a local folder meanwhile, once its hash was checked.
- */
-import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+/** A bucket as the place of a run's contents: the keys are the paths of a folder's store. */
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import type { S3Client } from '@aws-sdk/client-s3';
-import { assertPlainName, type ByteSource, type FileStore, showJson } from '@mha2mla/checkpoint';
+import { assertPlainName, type ByteSource } from '@mha2mla/checkpoint';
 import { atomicWriteFile } from '@mha2mla/checkpoint/node';
 import { JobError } from '../../jobs/job-error';
 import type { ContentRef, JobStore, SharedStore } from '../../jobs/job-store';
+import { type Bucket, openBucket, S3_PACKAGES } from './bucket';
+import { bucketModel } from './bucket-model';
 import { importPeer } from './import-peer';
+import { type LocalCopies, localCopies } from './local-copies';
 import { sourceOfFile } from './source-of-file';
-import { assertDigest, damaged, MOST_RECORD_BYTES, missing, RUNS } from './store-place';
+import {
+  assertDigest,
+  assertModelFolder,
+  damaged,
+  MOST_RECORD_BYTES,
+  missing,
+  RUNS,
+} from './store-place';
 
-type Sdk = typeof import('@aws-sdk/client-s3');
-
-const INSTALL = '@aws-sdk/client-s3 @aws-sdk/lib-storage';
-
-/** What an upload reads at once. */
+/** Of an upload; four are in memory at once. S3 takes parts of at least 5 MiB. */
 const PART_BYTES = 8 * 2 ** 20;
 
-/** Contents that lie in the local folder at once: a job reads one after the other. */
-const MOST_LOCAL = 4;
-
-interface Bucket {
-  sdk: Sdk;
-  client: S3Client;
-  bucket: string;
-  /** Before each key, with its slash, or nothing. */
-  prefix: string;
-  name: string;
-}
+/** That S3 takes of one upload. */
+const MOST_PARTS = 10_000;
 
 /**
  * @param place `s3://BUCKET/PREFIX`; server, region and credentials are the SDK's own settings.
  * @param local a folder of the caller's, for what is being read or written.
- * @throws JobError `engine` for another form, or without the SDK.
+ * @throws JobError `engine` for another form, without the SDK, or where the bucket does not answer.
  */
 export async function openBucketStore(place: string, local: string): Promise<SharedStore> {
-  const found = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,62})(?:\/([\w!.*'()/-]*))?$/.exec(place);
-  if (!found || found[2]?.split('/').includes('..')) {
-    throw new JobError('engine', 'store: expected s3://BUCKET/PREFIX, got another form.');
-  }
-  const sdk = await importPeer(() => import('@aws-sdk/client-s3'), INSTALL);
-  const own = process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
-  // Servers other than Amazon's seldom have a host name for each bucket.
-  const client = new sdk.S3Client({ forcePathStyle: own !== undefined });
-  const folder = (found[2] ?? '').replace(/\/+$/, '');
-  const bucket: Bucket = {
-    ...{ sdk, client, bucket: found[1]!, name: place },
-    prefix: folder && `${folder}/`,
-  };
+  const bucket = await openBucket(place);
+  const copies = localCopies(local);
+  const folderOf = (run: string) => `${RUNS}/${assertDigest('a run', run)}/`;
   return {
     name: place,
-    ofRun: (run) => runStore(bucket, `${RUNS}/${assertDigest('a run', run)}/`, local),
-    removeRun: (run) => removeAll(bucket, `${RUNS}/${assertDigest('a run', run)}/`),
-    openModel: async (path) => modelStore(bucket, checkFolder(path)),
+    ofRun: (run) => runStore(bucket, folderOf(run), copies),
+    async removeRun(run) {
+      const folder = folderOf(run);
+      await copies.forget(folder);
+      await removeAll(bucket, folder);
+    },
+    openModel: async (path) => bucketModel(bucket, assertModelFolder(path)),
     async putModelFile(path, file) {
-      const key = `${checkFolder(path)}/${assertPlainName(file.name)}`;
-      const head = new sdk.HeadObjectCommand(placeIn(bucket)(key));
-      const there = await ifThere(bucket, client.send(head));
-      if (there?.ContentLength !== file.size) await upload(bucket, key, partsOf(file));
+      const key = `${assertModelFolder(path)}/${assertPlainName(file.name)}`;
+      const head = new bucket.sdk.HeadObjectCommand(bucket.at(key));
+      const there = await bucket.find(() => bucket.client.send(head));
+      if (there?.ContentLength !== file.size) await upload(bucket, key, file);
     },
   };
 }
 
-function runStore(bucket: Bucket, folder: string, local: string): JobStore {
+function runStore(bucket: Bucket, folder: string, copies: LocalCopies): JobStore {
   const keyOf = ({ sha256 }: ContentRef) =>
     `${folder}contents/${assertDigest('a content', sha256)}`;
-  const recordOf = (key: string) => `${folder}records/${assertDigest('a job', key)}.json`;
+  const recordOf = (key: string) =>
+    bucket.at(`${folder}records/${assertDigest('a job', key)}.json`);
   const { client, sdk } = bucket;
-  const at = placeIn(bucket);
-  const fetched = new Map<string, Promise<ByteSource>>();
   return {
     name: bucket.name,
     async put(produce) {
-      const path = join(local, `incoming-${randomUUID()}`);
+      // Its name is known when all of it was seen.
+      const path = copies.path();
+      const { sha256, sizeBytes } = await atomicWriteFile(path, produce);
+      const ref = { sha256, sizeBytes };
       try {
-        const { sha256, sizeBytes } = await atomicWriteFile(path, produce);
-        await upload(bucket, keyOf({ sha256, sizeBytes }), createReadStream(path));
-        return { sha256, sizeBytes };
-      } finally {
+        await upload(bucket, keyOf(ref), sourceOfFile(path, ref));
+      } catch (error) {
         await rm(path, { force: true });
+        throw error;
       }
+      await copies.adopt(keyOf(ref), path);
+      return ref;
     },
-    open(ref) {
-      const source = fetched.get(ref.sha256) ?? fetchContent(bucket, keyOf(ref), ref, local);
-      fetched.delete(ref.sha256);
-      fetched.set(ref.sha256, source); // the newest comes last
-      source.catch(() => fetched.delete(ref.sha256));
-      for (const sha256 of [...fetched.keys()].slice(0, -MOST_LOCAL)) void forget(sha256);
-      return source;
+    async open(ref, signal) {
+      signal?.throwIfAborted();
+      const key = keyOf(ref);
+      return copies.open(key, ref, (path) => fetchContent(bucket, key, ref, path));
     },
     async remove(ref) {
-      await forget(ref.sha256);
-      await asked(bucket, client.send(new sdk.DeleteObjectCommand(at(keyOf(ref)))));
+      await copies.forget(keyOf(ref));
+      await bucket.ask(() => client.send(new sdk.DeleteObjectCommand(bucket.at(keyOf(ref)))));
     },
     async readRecord(key) {
-      const found = await ifThere(bucket, client.send(new sdk.GetObjectCommand(at(recordOf(key)))));
-      if (!found) return undefined;
-      if ((found.ContentLength ?? 0) > MOST_RECORD_BYTES) return '';
-      return found.Body!.transformToString();
+      const place = recordOf(key);
+      return bucket.find(async () => {
+        const { Body, ContentLength } = await client.send(new sdk.GetObjectCommand(place));
+        if (ContentLength! <= MOST_RECORD_BYTES) return Body!.transformToString();
+        (Body as Readable).destroy();
+        return '';
+      });
     },
     async writeRecord(key, text) {
-      const record = { ...at(recordOf(key)), Body: text };
-      await asked(bucket, client.send(new sdk.PutObjectCommand(record)));
+      const record = new sdk.PutObjectCommand({ ...recordOf(key), Body: Buffer.from(text) });
+      await bucket.ask(() => client.send(record));
     },
   };
-
-  async function forget(sha256: string): Promise<void> {
-    const source = fetched.get(sha256);
-    fetched.delete(sha256);
-    if (!source) return;
-    await source.catch(() => {});
-    await rm(join(local, sha256), { force: true });
-  }
 }
 
-/** Fetch a content into the local folder. */
-async function fetchContent(
-  bucket: Bucket,
-  key: string,
-  ref: ContentRef,
-  local: string,
-): Promise<ByteSource> {
-  const command = new bucket.sdk.GetObjectCommand(placeIn(bucket)(key));
-  const found = await ifThere(bucket, bucket.client.send(command));
+/** Bring a content to a path, if it is that which was written. */
+async function fetchContent(bucket: Bucket, key: string, ref: ContentRef, path: string) {
+  const command = new bucket.sdk.GetObjectCommand(bucket.at(key));
+  const found = await bucket.find(() => bucket.client.send(command));
   if (!found) throw missing(bucket.name, ref);
+  const body = found.Body as Readable;
   if (found.ContentLength !== ref.sizeBytes) {
+    body.destroy();
     throw damaged(bucket.name, ref, `${found.ContentLength} bytes`);
   }
-  const path = join(local, ref.sha256);
-  const body = found.Body as AsyncIterable<Uint8Array>;
-  const { sha256, sizeBytes } = await atomicWriteFile(path, async (sink) => {
-    for await (const part of body) await sink.write(part);
-  });
-  if (sha256 === ref.sha256 && sizeBytes === ref.sizeBytes) return sourceOfFile(path, ref);
+  const { sha256 } = await bucket.ask(() =>
+    atomicWriteFile(path, async (sink) => {
+      for await (const part of body) await sink.write(part);
+    }),
+  );
+  if (sha256 === ref.sha256) return;
   await rm(path, { force: true });
   throw damaged(bucket.name, ref, sha256);
 }
 
 /** Large files go in parts, several at once, and appear only when whole. */
-async function upload(bucket: Bucket, key: string, body: Readable): Promise<void> {
-  const { Upload } = await importPeer(() => import('@aws-sdk/lib-storage'), INSTALL);
-  const params = { ...placeIn(bucket)(key), Body: body };
-  await asked(bucket, new Upload({ client: bucket.client, params }).done());
+async function upload(bucket: Bucket, key: string, file: ByteSource): Promise<void> {
+  const { Upload } = await importPeer(() => import('@aws-sdk/lib-storage'), S3_PACKAGES);
+  const params = { ...bucket.at(key), Body: Readable.from(partsOf(file)) };
+  const partSize = Math.max(PART_BYTES, Math.ceil(file.size / MOST_PARTS));
+  await bucket.ask(() => new Upload({ client: bucket.client, params, partSize }).done());
 }
 
-/** A file's bytes as a stream, a few megabytes at a time. */
-function partsOf(file: ByteSource): Readable {
-  return Readable.from(
-    (async function* () {
-      for (let start = 0; start < file.size; start += PART_BYTES) {
-        yield await file.read(start, Math.min(start + PART_BYTES, file.size));
-      }
-    })(),
-  );
-}
-
-/** A model's files, read by ranges of the version that was opened. */
-function modelStore(bucket: Bucket, folder: string): FileStore {
-  const { client, sdk, name } = bucket;
-  const at = placeIn(bucket);
-  return {
-    name: `${name}/${folder}`,
-    async open(path) {
-      const file = at(`${folder}/${assertPlainName(path)}`);
-      const head = await ifThere(bucket, client.send(new sdk.HeadObjectCommand(file)));
-      if (!head) return undefined;
-      const { ContentLength: size = 0, ETag: IfMatch } = head;
-      return {
-        name: path,
-        size,
-        async read(start, end, signal) {
-          if (start === end) return new Uint8Array();
-          const Range = `bytes=${start}-${end - 1}`;
-          const command = new sdk.GetObjectCommand({ ...file, Range, IfMatch });
-          const { Body } = await asked(bucket, client.send(command, { abortSignal: signal }));
-          const bytes = await Body!.transformToByteArray();
-          if (bytes.byteLength === end - start) return bytes;
-          throw refused(bucket, new Error(`${bytes.byteLength} bytes for ${Range} of ${path}`));
-        },
-      };
-    },
-  };
+async function* partsOf(file: ByteSource): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < file.size; start += PART_BYTES) {
+    yield await file.read(start, Math.min(start + PART_BYTES, file.size));
+  }
 }
 
 /** Remove all keys that begin so, a thousand at a time. */
 async function removeAll(bucket: Bucket, folder: string): Promise<void> {
   const { client, sdk } = bucket;
-  const { Bucket, Key: Prefix } = placeIn(bucket)(folder);
+  const { Bucket, Key: Prefix } = bucket.at(folder);
   for (;;) {
     const list = new sdk.ListObjectsV2Command({ Bucket, Prefix });
-    const { Contents = [] } = await asked(bucket, client.send(list));
+    const { Contents = [] } = await bucket.ask(() => client.send(list));
     if (Contents.length === 0) return;
-    const Objects = Contents.map(({ Key }) => ({ Key }));
-    await asked(bucket, client.send(new sdk.DeleteObjectsCommand({ Bucket, Delete: { Objects } })));
+    const Delete = { Objects: Contents.map(({ Key }) => ({ Key })), Quiet: true };
+    const removal = new sdk.DeleteObjectsCommand({ Bucket, Delete });
+    const { Errors: [kept] = [] } = await bucket.ask(() => client.send(removal));
+    if (!kept) continue;
+    // Or the next list would be the same.
+    throw new JobError(
+      'engine',
+      `store: ${bucket.name} must let its keys be removed, got ${kept.Code}. Does whoever runs this have s3:DeleteObject there?`,
+    );
   }
-}
-
-function placeIn({ bucket, prefix }: Bucket) {
-  return (key: string) => ({ Bucket: bucket, Key: prefix + key });
-}
-
-/** A path of plain names. @throws JobError `bad-job` */
-function checkFolder(path: string): string {
-  const names = path.split('/');
-  if (names.every((name) => /^[\w.-]+$/.test(name) && name !== '..' && name !== '.')) return path;
-  throw new JobError(
-    'bad-job',
-    `store: a model's folder must be plain names, got ${showJson(path)}.`,
-  );
-}
-
-async function asked<T>(bucket: Bucket, request: Promise<T>): Promise<T> {
-  try {
-    return await request;
-  } catch (cause) {
-    throw refused(bucket, cause);
-  }
-}
-
-async function ifThere<T>(bucket: Bucket, request: Promise<T>): Promise<T | undefined> {
-  try {
-    return await request;
-  } catch (cause) {
-    const { name } = cause as Error;
-    if (name === 'NoSuchKey' || name === 'NotFound') return undefined;
-    throw refused(bucket, cause);
-  }
-}
-
-function refused({ name }: Bucket, cause: unknown): JobError {
-  const { name: code, message } = cause as Error;
-  return new JobError('engine', `store: ${name} must answer, got ${code}: ${message}`, { cause });
 }

@@ -11,7 +11,14 @@ import type { ContentRef, JobStore, SharedStore } from '../../jobs/job-store';
 import { copyBytes } from '../../output/copy-files';
 import { fileDigest } from '../file-digest';
 import { sourceOfFile } from './source-of-file';
-import { assertDigest, damaged, MOST_RECORD_BYTES, missing, RUNS } from './store-place';
+import {
+  assertDigest,
+  assertModelFolder,
+  damaged,
+  MOST_RECORD_BYTES,
+  missing,
+  RUNS,
+} from './store-place';
 
 /** @param models folder below which models lie. Default the same. */
 export function folderStore(root: string, models = root): SharedStore {
@@ -22,10 +29,11 @@ export function folderStore(root: string, models = root): SharedStore {
       rm(join(root, RUNS, assertDigest('a run', run)), { recursive: true, force: true }),
     openModel: async (folder) => nodeStore(await resolveInside(models, folder)),
     async putModelFile(folder, file) {
-      const path = join(models, folder, assertPlainName(file.name));
+      const target = join(models, assertModelFolder(folder));
+      const path = join(target, assertPlainName(file.name));
       const there = await stat(path).catch(() => undefined);
       if (there?.size === file.size) return;
-      await mkdir(join(models, folder), { recursive: true });
+      await mkdir(target, { recursive: true });
       await atomicWriteFile(path, (sink) => copyBytes(file, sink), { sizeBytes: file.size });
     },
   };

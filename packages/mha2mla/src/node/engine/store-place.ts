@@ -1,3 +1,4 @@
+import { showJson } from '@mha2mla/checkpoint';
 import { JobError } from '../../jobs/job-error';
 import type { ContentRef } from '../../jobs/job-store';
 
@@ -8,6 +9,16 @@ export const RUNS = 'runs';
 export function assertDigest(what: string, value: string): string {
   if (/^[0-9a-f]{64}$/.test(value)) return value;
   throw new JobError('bad-job', `store: ${what} must be 64 hexadecimal digits.`);
+}
+
+/** @throws JobError `bad-job` unless a model's folder is a path of plain names. */
+export function assertModelFolder(path: string): string {
+  if (path.split('/').every((name) => /^[\w.-]+$/.test(name) && !/^\.{1,2}$/.test(name)))
+    return path;
+  throw new JobError(
+    'bad-job',
+    `store: a model's folder must be plain names, got ${showJson(path)}.`,
+  );
 }
 
 export function missing(store: string, { sha256 }: ContentRef): JobError {
