@@ -99,5 +99,7 @@ function isOurs(error: unknown): boolean {
   if (!(error instanceof Error) || UNPRINTABLE.test(error.message)) return false;
   if (error.message.length > MAX_MESSAGE) return false;
   if (error.name === 'CheckpointError') return true;
-  return ['RangeError', 'TypeError'].includes(error.name) && MESSAGE.test(error.message);
+  return (
+    ['JobError', 'RangeError', 'TypeError'].includes(error.name) && MESSAGE.test(error.message)
+  );
 }

@@ -75,7 +75,8 @@ function isCount(value: unknown): boolean {
 
 function isRef(value: unknown): value is ContentRef {
   if (!isRecord(value)) return false;
-  const { sha256, sizeBytes } = value;
+  const { sha256, sizeBytes, ...more } = value;
+  if (Object.keys(more).length > 0) return false;
   return isDigest(sha256) && Number.isSafeInteger(sizeBytes) && (sizeBytes as number) >= 0;
 }
 
@@ -90,7 +91,8 @@ function isDigest(value: unknown): boolean {
 /** The folder is looked at where it is opened. */
 function isModel(value: unknown): boolean {
   if (!isRecord(value)) return false;
-  const { folder, digest, version } = value;
+  const { folder, digest, version, ...more } = value;
+  if (Object.keys(more).length > 0) return false;
   const named = typeof folder === 'string' && folder.length <= 1024;
   return named && isDigest(digest) && isDigest(version);
 }

@@ -22,11 +22,11 @@ export interface RedisPlace {
  */
 export function redisPlace(url: string): RedisPlace {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (!parsed || !['redis:', 'rediss:'].includes(parsed.protocol)) {
+  if (!parsed || !isWhole(parsed)) {
     // What was given may hold a password.
     throw new JobError(
       'engine',
-      'engine: expected redis://HOST:PORT/DB or rediss://…, got another form.',
+      'engine: expected redis://HOST:PORT/DB or rediss://…, got another form. A password of other signs than letters and digits is written by encodeURIComponent.',
     );
   }
   const { protocol, host, pathname, searchParams } = parsed;
@@ -57,6 +57,12 @@ export function redisPlace(url: string): RedisPlace {
       }
     },
   };
+}
+
+/** Whether nothing of a password was taken for a path, a query or a fragment, since it has / ? or #. */
+function isWhole({ protocol, hostname, pathname, searchParams, hash }: URL): boolean {
+  if (!['redis:', 'rediss:'].includes(protocol) || hostname === '' || hash !== '') return false;
+  return /^\/?\d*$/.test(pathname) && [...searchParams.keys()].every((name) => name === 'queue');
 }
 
 async function firstAnswer(client: Redis, name: string): Promise<void> {
