@@ -22,7 +22,7 @@ const missing = s3Missing();
 const [RUN, Bucket] = ['a'.repeat(64), 'conversions'];
 
 describe.skipIf(missing)(`over a bucket${missing ? ` [${missing}]` : ''}`, () => {
-  let server: S3Server;
+  let server: S3Server | undefined;
   let root: string;
 
   beforeAll(async () => {
@@ -34,7 +34,7 @@ describe.skipIf(missing)(`over a bucket${missing ? ` [${missing}]` : ''}`, () =>
   });
   afterAll(async () => {
     vi.unstubAllEnvs();
-    await server.stop();
+    await server?.stop();
     await rm(root, { recursive: true });
   });
 

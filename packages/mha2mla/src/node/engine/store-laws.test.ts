@@ -38,7 +38,7 @@ describe('a folder', () => laws(async () => folderPlace()));
 
 const missing = s3Missing();
 describe.skipIf(missing)(`a bucket${missing ? ` [${missing}]` : ''}`, () => {
-  let server: S3Server;
+  let server: S3Server | undefined;
   let count = 0;
   beforeAll(async () => {
     server = await startS3();
@@ -46,7 +46,7 @@ describe.skipIf(missing)(`a bucket${missing ? ` [${missing}]` : ''}`, () => {
   });
   afterAll(async () => {
     vi.unstubAllEnvs();
-    await server.stop();
+    await server?.stop();
   });
   laws(() => bucketPlace(`bucket-${count++}`));
 });

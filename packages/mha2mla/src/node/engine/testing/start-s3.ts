@@ -9,8 +9,11 @@ const COMMAND = process.env.MOTO_SERVER ?? 'moto_server';
 /** Why tests over a bucket cannot run here; `undefined` when they can, or must. */
 export function s3Missing(): string | undefined {
   if (process.env.REQUIRE_S3 === '1') return undefined;
-  const { error } = spawnSync(COMMAND, ['--help']);
-  return error && `no ${COMMAND}, see CONTRIBUTING.md`;
+  return isInstalled() ? undefined : `no ${COMMAND}, see CONTRIBUTING.md`;
+}
+
+function isInstalled(): boolean {
+  return spawnSync(COMMAND, ['--help']).error === undefined;
 }
 
 /** Of {@link S3Server.env}. */
@@ -25,6 +28,9 @@ export interface S3Server {
 }
 
 export async function startS3(): Promise<S3Server> {
+  if (!isInstalled()) {
+    throw new Error(`startS3: ${COMMAND} must be installed, got none. See CONTRIBUTING.md.`);
+  }
   const running = startProcess(COMMAND, ['-H', '127.0.0.1', '-p', '0']);
   const address = /Running on (http:\/\/127\.0\.0\.1:\d+)/;
   await said(running, address);
