@@ -39,7 +39,15 @@ async function convert(name: string): Promise<Files> {
 
 /** What a model in files says in Node. */
 async function answerHere(files: Files): Promise<Answer> {
-  const model = await loadModel(memoryStore(files), { families: FAMILIES, backend: 'wasm' });
+  let left = Number.NaN;
+  const model = await loadModel(memoryStore(files), {
+    families: FAMILIES,
+    backend: 'wasm',
+    onProgress: ({ loaded, total }) => {
+      left = total - loaded;
+    },
+  });
+  expect(left).toBe(0);
   const image = await decodeImage(readFileSync(fixture(PICTURE)), PICTURE);
   const content = [
     { type: 'image' as const, image },

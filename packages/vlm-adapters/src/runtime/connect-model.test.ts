@@ -106,6 +106,7 @@ test('stop, leaving the loop and abort are heard in every phase, and the next an
       for await (const _ of reply) controller.abort(reason);
     };
     await expect(read()).rejects.toBe(reason);
+    if (phase === 'decode') expect(model.contextUsage).toBeGreaterThan(16); // what was prefilled
     await model.chat([{ role: 'user', content: phase }], { maxTokens: 1 });
   }
   expect((await model.chat(ask())).text).toBe(whole);

@@ -4,7 +4,7 @@ import { type Reply, type ReplyPart, type ReplyResult, startReply } from '../cha
 import type { ChatMessage } from './chat-message';
 import type { ChatRequestOptions, Model, ModelOptions, ModelSource } from './model';
 import { DISPOSED, ModelError } from './model-error';
-import type { Answered, Endpoint, Loaded } from './worker-protocol';
+import type { Endpoint, Loaded } from './worker-protocol';
 import { type WorkerRequests, workerRequests } from './worker-requests';
 
 /**
@@ -66,11 +66,17 @@ class RemoteModel implements Model {
     const { model, requests } = this;
     const { id, ended } = requests.send(
       { type: 'chat', model, messages, options },
-      { signal, onProgress: onProgress as ProgressListener, onPart: (text) => emit({ text }) },
+      {
+        signal,
+        onProgress: onProgress as ProgressListener,
+        onPart: (text) => emit({ text }),
+        onUsage: (contextUsage) => {
+          this.contextUsage = contextUsage;
+        },
+      },
     );
     stopping.addEventListener('abort', () => requests.stop(id));
-    const { reply, contextUsage } = (await ended) as Answered;
-    this.contextUsage = contextUsage;
+    const reply = (await ended) as ReplyResult;
     signal?.throwIfAborted();
     return reply;
   }

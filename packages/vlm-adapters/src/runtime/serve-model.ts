@@ -1,10 +1,10 @@
 /** A worker's side: loads models and answers for the page that `connectModel` runs in. */
-import type { Reply } from '../chat/reply';
+import type { Reply, ReplyResult } from '../chat/reply';
 import { toErrorForm } from './error-form';
 import { type LoadModelOptions, loadModel } from './load-model';
 import type { Model } from './model';
 import { DISPOSED, ModelError } from './model-error';
-import type { Answered, Endpoint, FromWorker, Loaded, ToWorker } from './worker-protocol';
+import type { Endpoint, FromWorker, Loaded, ToWorker } from './worker-protocol';
 
 export interface ServeModelOptions extends Pick<LoadModelOptions, 'families' | 'decodeImage'> {
   /** Runs before a model is loaded, such as to register a backend. */
@@ -34,16 +34,20 @@ export function serveModel({
     return { backend, contextWindow };
   }
 
-  async function chat(request: Message<'chat'>, given: Given, own: Running): Promise<Answered> {
+  async function chat(request: Message<'chat'>, given: Given, own: Running): Promise<ReplyResult> {
     const { id, messages, options } = request;
     const model = models.get(request.model);
     if (!model) throw new ModelError('disposed', DISPOSED);
     own.reply = model.chat(messages, { ...options, ...given });
-    for await (const { text } of own.reply) send({ id, type: 'part', text });
-    return { reply: await own.reply, contextUsage: model.contextUsage };
+    try {
+      for await (const { text } of own.reply) send({ id, type: 'part', text });
+      return await own.reply;
+    } finally {
+      send({ id, type: 'usage', contextUsage: model.contextUsage });
+    }
   }
 
-  async function run(request: Request, own: Running): Promise<Loaded | Answered | undefined> {
+  async function run(request: Request, own: Running): Promise<Loaded | ReplyResult | undefined> {
     const { id } = request;
     const given: Given = {
       signal: own.controller.signal,

@@ -1,6 +1,6 @@
 /**
  * What passes between a page and the worker that its models run in. Each request has a number, may be
- * answered by any number of `progress` and `part`, and ends in exactly one `result`, `error` or
+ * answered by any number of `progress`, `part` and `usage`, and ends in exactly one `result`, `error` or
  * `abort`.
  */
 import type { BackendName } from '@mha2mla/mla-runtime';
@@ -32,15 +32,12 @@ export interface Loaded {
   contextWindow: number;
 }
 
-export interface Answered {
-  reply: ReplyResult;
-  contextUsage: number;
-}
-
 export type FromWorker = { id: number } & (
   | { type: 'progress'; progress: { phase: string; loaded: number; total: number } }
   | { type: 'part'; text: string }
-  | { type: 'result'; value: Loaded | Answered | undefined }
+  /** Tokens that the model holds, before an answer ends in any way. */
+  | { type: 'usage'; contextUsage: number }
+  | { type: 'result'; value: Loaded | ReplyResult | undefined }
   | { type: 'error'; error: ErrorForm }
   | { type: 'abort' }
 );

@@ -11,6 +11,7 @@ export interface RequestListeners {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: { phase: string; loaded: number; total: number }) => void) | undefined;
   onPart?: (text: string) => void;
+  onUsage?: (contextUsage: number) => void;
 }
 
 export interface WorkerRequests {
@@ -44,6 +45,7 @@ function listenTo(worker: Endpoint): WorkerRequests {
     if (!request) return;
     if (message.type === 'progress') return request.onProgress?.(message.progress);
     if (message.type === 'part') return request.onPart?.(message.text);
+    if (message.type === 'usage') return request.onUsage?.(message.contextUsage);
     pending.delete(message.id);
     if (message.type === 'result') request.resolve(message.value);
     else if (message.type === 'abort') request.reject(request.signal?.reason);
