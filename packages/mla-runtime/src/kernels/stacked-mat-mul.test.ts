@@ -38,6 +38,28 @@ describeBackends('stackedMatMul', { webgpu: true }, () => {
     expectClose(await product.data(), products(a, b, count, m, i, o), { abs: 3e-5 });
   });
 
+  test.each([
+    [1, 1, 1],
+    [1, 5, 33],
+    [2, 3, 7],
+    [7, 66, 20],
+    [8, 9, 16],
+  ])('equals float64 with %i rows over %i vectors of %i, both ways', async (m, t, i) => {
+    const [a, b, weights] = [
+      gaussian(3 * m * i, 1),
+      gaussian(3 * t * i, 2),
+      gaussian(3 * m * t, 3),
+    ];
+    const vectors = tf.tensor(b, [3, t, i]);
+    const scores = stackedMatMul(tf.tensor(a, [3, m, i]), vectors, false, true);
+    expect(scores.shape).toEqual([3, m, t]);
+    const turned = (await tf.transpose(vectors, [0, 2, 1]).data()) as Float32Array;
+    expectClose(await scores.data(), products(a, turned, 3, m, i, t), { abs: 2e-5 });
+    const sums = stackedMatMul(tf.tensor(weights, [3, m, t]), vectors);
+    expect(sums.shape).toEqual([3, m, i]);
+    expectClose(await sums.data(), products(weights, b, 3, m, t, i), { abs: 2e-5 });
+  });
+
   test('gives zeros for a product over nothing', async () => {
     tf.dispose(tf.fill([2, 40, 40], 7)); // freed memory that is not zero
     const product = stackedMatMul(tf.zeros([2, 40, 0]), tf.zeros([2, 0, 40]));

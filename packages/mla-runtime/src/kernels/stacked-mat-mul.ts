@@ -5,6 +5,7 @@
  * chooses among the library's ops.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { fewRowsProduct } from './few-rows-product';
 import { registerTensorFlowMatMul } from './tensorflow-mat-mul';
 
 const KERNEL = 'StackedMatMul';
@@ -35,6 +36,8 @@ export function stackedMatMul(
   const backend = tf.getBackend();
   if (!tf.getKernel(KERNEL, backend)) return tf.matMul(a, b, transposeA, transposeB);
   if (backend !== 'wasm') return runKernel(a, b, { transposeA, transposeB });
+  const few = transposeA ? undefined : fewRowsProduct(a, b, transposeB);
+  if (few) return few;
   return tf.tidy(() => {
     // (b aᵀ)ᵀ where that turns fewer values: a cache's block is far larger than a query.
     const turnsLess = a.size + tf.util.sizeFromShape(shape) < b.size;

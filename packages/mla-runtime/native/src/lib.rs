@@ -1,0 +1,143 @@
+//! Products of few rows with large matrices, over the memory of TensorFlow.js's wasm backend.
+//!
+//! The module brings no memory, data or stack of its own: it must not use any, since the backend's own
+//! lie in the memory that it is given. Matrices are dense, row by row, `count` of them one after another.
+#![no_std]
+
+use core::arch::wasm32::{
+    f32x4_add, f32x4_extract_lane, f32x4_mul, f32x4_splat, v128, v128_load, v128_store,
+};
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+#[inline(always)]
+unsafe fn load(x: *const f32) -> v128 {
+    v128_load(x as *const v128)
+}
+
+#[inline(always)]
+fn fold(x: v128) -> f32 {
+    (f32x4_extract_lane::<0>(x) + f32x4_extract_lane::<1>(x))
+        + (f32x4_extract_lane::<2>(x) + f32x4_extract_lane::<3>(x))
+}
+
+/// out [rows, tokens] = a [rows, width] times the transpose of b [tokens, width].
+#[no_mangle]
+pub unsafe extern "C" fn dots(
+    count: usize,
+    rows: usize,
+    tokens: usize,
+    width: usize,
+    a: *const f32,
+    b: *const f32,
+    out: *mut f32,
+) {
+    for i in 0..count {
+        let a = a.add(i * rows * width);
+        let b = b.add(i * tokens * width);
+        let out = out.add(i * rows * tokens);
+        for t in 0..tokens {
+            let vector = b.add(t * width);
+            for r in 0..rows {
+                *out.add(r * tokens + t) = dot(a.add(r * width), vector, width);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn dot(a: *const f32, b: *const f32, width: usize) -> f32 {
+    let zero = f32x4_splat(0.0);
+    let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
+    let mut c = 0;
+    while c + 16 <= width {
+        s0 = f32x4_add(s0, f32x4_mul(load(a.add(c)), load(b.add(c))));
+        s1 = f32x4_add(s1, f32x4_mul(load(a.add(c + 4)), load(b.add(c + 4))));
+        s2 = f32x4_add(s2, f32x4_mul(load(a.add(c + 8)), load(b.add(c + 8))));
+        s3 = f32x4_add(s3, f32x4_mul(load(a.add(c + 12)), load(b.add(c + 12))));
+        c += 16;
+    }
+    while c + 4 <= width {
+        s0 = f32x4_add(s0, f32x4_mul(load(a.add(c)), load(b.add(c))));
+        c += 4;
+    }
+    let mut sum = fold(f32x4_add(f32x4_add(s0, s1), f32x4_add(s2, s3)));
+    while c < width {
+        sum += *a.add(c) * *b.add(c);
+        c += 1;
+    }
+    sum
+}
+
+/// out [rows, width] = a [rows, tokens] times b [tokens, width].
+#[no_mangle]
+pub unsafe extern "C" fn sums(
+    count: usize,
+    rows: usize,
+    tokens: usize,
+    width: usize,
+    a: *const f32,
+    b: *const f32,
+    out: *mut f32,
+) {
+    for i in 0..count {
+        let a = a.add(i * rows * tokens);
+        let b = b.add(i * tokens * width);
+        let out = out.add(i * rows * width);
+        for j in 0..rows * width {
+            *out.add(j) = 0.0;
+        }
+        // Four vectors at once, so that the sums are read and written once for them.
+        let mut t = 0;
+        while t + 4 <= tokens {
+            for r in 0..rows {
+                add_four(a.add(r * tokens + t), b.add(t * width), out.add(r * width), width);
+            }
+            t += 4;
+        }
+        while t < tokens {
+            for r in 0..rows {
+                add_one(*a.add(r * tokens + t), b.add(t * width), out.add(r * width), width);
+            }
+            t += 1;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn add_four(a: *const f32, b: *const f32, out: *mut f32, width: usize) {
+    let (b1, b2, b3) = (b.add(width), b.add(2 * width), b.add(3 * width));
+    let (a0, a1, a2, a3) = (*a, *a.add(1), *a.add(2), *a.add(3));
+    let (v0, v1) = (f32x4_splat(a0), f32x4_splat(a1));
+    let (v2, v3) = (f32x4_splat(a2), f32x4_splat(a3));
+    let mut c = 0;
+    while c + 4 <= width {
+        let first = f32x4_add(f32x4_mul(v0, load(b.add(c))), f32x4_mul(v1, load(b1.add(c))));
+        let second = f32x4_add(f32x4_mul(v2, load(b2.add(c))), f32x4_mul(v3, load(b3.add(c))));
+        let sum = f32x4_add(load(out.add(c)), f32x4_add(first, second));
+        v128_store(out.add(c) as *mut v128, sum);
+        c += 4;
+    }
+    while c < width {
+        *out.add(c) += (a0 * *b.add(c) + a1 * *b1.add(c)) + (a2 * *b2.add(c) + a3 * *b3.add(c));
+        c += 1;
+    }
+}
+
+#[inline(always)]
+unsafe fn add_one(a: f32, b: *const f32, out: *mut f32, width: usize) {
+    let factor = f32x4_splat(a);
+    let mut c = 0;
+    while c + 4 <= width {
+        let sum = f32x4_add(load(out.add(c)), f32x4_mul(factor, load(b.add(c))));
+        v128_store(out.add(c) as *mut v128, sum);
+        c += 4;
+    }
+    while c < width {
+        *out.add(c) += a * *b.add(c);
+        c += 1;
+    }
+}

@@ -1,0 +1,97 @@
+/**
+ * Products of few rows on wasm, as decode is made of: a row with a weight, a query's scores, a weighted sum
+ * of cached vectors. XNNPACK packs the second matrix anew for each pair of a stack, which few rows do not
+ * pay back, and without it TensorFlow.js runs at 1 GFLOP/s. Here vector instructions go over it once, as
+ * it lies (`native/src/lib.rs`), in the backend's own memory.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { WASM_BASE64 } from './few-rows.wasm';
+
+const KERNEL = 'FewRowsProduct';
+/** Most rows: each goes over the second matrix, out of a cache by then. */
+const MOST_ROWS = 8;
+/** Of two matrices XNNPACK keeps how it packed the second: this is faster up to so many values of it. */
+const MOST_PACKED = 2 ** 18;
+const MOST_ROWS_PACKED = 2;
+
+type Product = (
+  count: number,
+  rows: number,
+  tokens: number,
+  width: number,
+  a: number,
+  b: number,
+  out: number,
+) => void;
+
+interface Products {
+  dots: Product;
+  sums: Product;
+}
+
+/** What the kernel uses of the backend, which is no dependency of this package. */
+interface WasmBackend {
+  getMemoryOffset(dataId: tf.DataId): number;
+  makeOutput(shape: number[], dtype: 'float32'): tf.TensorInfo;
+  wasm: { asm?: { memory?: unknown } };
+}
+
+/** Of each backend; `undefined` where its memory cannot be had, as that of threads. */
+const modules = new WeakMap<object, Products | undefined>();
+
+/**
+ * Multiply on wasm, if a has few rows and there is no tape.
+ * @param a [..., M, I], f32, not empty.
+ * @param b [..., I, O], with transposeB [..., O, I]; leading dimensions equal to a's.
+ * @returns [..., M, O], which the caller disposes; `undefined` where another way serves.
+ */
+export function fewRowsProduct(
+  a: tf.Tensor,
+  b: tf.Tensor,
+  transposeB: boolean,
+): tf.Tensor | undefined {
+  const rows = a.shape.at(-2)!;
+  const isPacked = a.rank === 2 && !transposeB;
+  if (rows > (isPacked ? MOST_ROWS_PACKED : MOST_ROWS) || tf.engine().isTapeOn()) return undefined;
+  if (isPacked && b.size > MOST_PACKED) return undefined;
+  if (!productsOf(tf.backend() as unknown as WasmBackend)) return undefined;
+  register();
+  return tf.engine().runKernel(KERNEL, { a, b }, { transposeB }) as tf.Tensor;
+}
+
+function productsOf(backend: WasmBackend): Products | undefined {
+  if (!modules.has(backend)) modules.set(backend, instantiate(backend.wasm.asm?.memory));
+  return modules.get(backend);
+}
+
+function instantiate(memory: unknown): Products | undefined {
+  if (!(memory instanceof WebAssembly.Memory) || !(memory.buffer instanceof ArrayBuffer)) {
+    return undefined;
+  }
+  const bytes = Uint8Array.from(atob(WASM_BASE64), (char) => char.charCodeAt(0));
+  const module = new WebAssembly.Module(bytes);
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Products;
+}
+
+/** On the first call: importing the package has no effect. */
+function register(): void {
+  if (tf.getKernel(KERNEL, 'wasm')) return;
+  tf.registerKernel({
+    kernelName: KERNEL,
+    backendName: 'wasm',
+    kernelFunc: ({ inputs, attrs, backend: anyBackend }) => {
+      const backend = anyBackend as unknown as WasmBackend;
+      const { a, b } = inputs as Record<'a' | 'b', tf.TensorInfo>;
+      const { transposeB } = attrs as { transposeB: boolean };
+      const { dots, sums } = productsOf(backend)!;
+      const [rows, inner] = a.shape.slice(-2) as [number, number];
+      const outer = b.shape.at(transposeB ? -2 : -1)!;
+      const count = tf.util.sizeFromShape(a.shape) / (rows * inner);
+      const out = backend.makeOutput([...a.shape.slice(0, -1), outer], 'float32');
+      const [atA, atB, atOut] = [a, b, out].map(({ dataId }) => backend.getMemoryOffset(dataId));
+      if (transposeB) dots(count, rows, outer, inner, atA!, atB!, atOut!);
+      else sums(count, rows, inner, outer, atA!, atB!, atOut!);
+      return out;
+    },
+  });
+}
