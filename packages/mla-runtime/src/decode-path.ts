@@ -36,7 +36,7 @@ export function openDecodePath(
   cache: DecoderCache,
   { maxTokens, recorded, room = 512 }: DecodePathOptions,
 ): DecodePath {
-  let mayRecord = recorded && cache.batch === 1 && currentDevice() !== undefined;
+  let mayRecord = recorded && currentDevice() !== undefined;
   let open: RecordedLogits | undefined;
   let decodedBy: DecodedBy | undefined;
   let left = maxTokens;
@@ -54,7 +54,7 @@ export function openDecodePath(
       mayRecord &&= open !== undefined;
       decodedBy = open ? 'recorded' : 'composed';
       left--;
-      if (open) return open.next(tokens[0]!, positionIds);
+      if (open) return open.next(tokens, positionIds);
       return readAndDispose(decoder.decode(tokens, positionIds, cache));
     },
     close,

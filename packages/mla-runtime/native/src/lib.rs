@@ -39,61 +39,32 @@ pub unsafe extern "C" fn dots(
         let a = a.add(i * rows * width);
         let b = b.add(i * tokens * width);
         let out = out.add(i * rows * tokens);
-        // Four vectors at once, so that a row is read once for them.
-        let mut t = 0;
-        while t + 4 <= tokens {
+        for t in 0..tokens {
+            let vector = b.add(t * width);
             for r in 0..rows {
-                dot_four(a.add(r * width), b.add(t * width), out.add(r * tokens + t), width);
+                *out.add(r * tokens + t) = dot(a.add(r * width), vector, width);
             }
-            t += 4;
-        }
-        while t < tokens {
-            for r in 0..rows {
-                *out.add(r * tokens + t) = dot(a.add(r * width), b.add(t * width), width);
-            }
-            t += 1;
         }
     }
-}
-
-#[inline(always)]
-unsafe fn dot_four(a: *const f32, b: *const f32, out: *mut f32, width: usize) {
-    let (b1, b2, b3) = (b.add(width), b.add(2 * width), b.add(3 * width));
-    let zero = f32x4_splat(0.0);
-    let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
-    let mut c = 0;
-    while c + 4 <= width {
-        let row = load(a.add(c));
-        s0 = f32x4_add(s0, f32x4_mul(row, load(b.add(c))));
-        s1 = f32x4_add(s1, f32x4_mul(row, load(b1.add(c))));
-        s2 = f32x4_add(s2, f32x4_mul(row, load(b2.add(c))));
-        s3 = f32x4_add(s3, f32x4_mul(row, load(b3.add(c))));
-        c += 4;
-    }
-    let (mut d0, mut d1, mut d2, mut d3) = (fold(s0), fold(s1), fold(s2), fold(s3));
-    while c < width {
-        let value = *a.add(c);
-        d0 += value * *b.add(c);
-        d1 += value * *b1.add(c);
-        d2 += value * *b2.add(c);
-        d3 += value * *b3.add(c);
-        c += 1;
-    }
-    *out = d0;
-    *out.add(1) = d1;
-    *out.add(2) = d2;
-    *out.add(3) = d3;
 }
 
 #[inline(always)]
 unsafe fn dot(a: *const f32, b: *const f32, width: usize) -> f32 {
-    let mut sums = f32x4_splat(0.0);
+    let zero = f32x4_splat(0.0);
+    let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
     let mut c = 0;
+    while c + 16 <= width {
+        s0 = f32x4_add(s0, f32x4_mul(load(a.add(c)), load(b.add(c))));
+        s1 = f32x4_add(s1, f32x4_mul(load(a.add(c + 4)), load(b.add(c + 4))));
+        s2 = f32x4_add(s2, f32x4_mul(load(a.add(c + 8)), load(b.add(c + 8))));
+        s3 = f32x4_add(s3, f32x4_mul(load(a.add(c + 12)), load(b.add(c + 12))));
+        c += 16;
+    }
     while c + 4 <= width {
-        sums = f32x4_add(sums, f32x4_mul(load(a.add(c)), load(b.add(c))));
+        s0 = f32x4_add(s0, f32x4_mul(load(a.add(c)), load(b.add(c))));
         c += 4;
     }
-    let mut sum = fold(sums);
+    let mut sum = fold(f32x4_add(f32x4_add(s0, s1), f32x4_add(s2, s3)));
     while c < width {
         sum += *a.add(c) * *b.add(c);
         c += 1;

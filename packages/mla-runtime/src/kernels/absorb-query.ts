@@ -1,8 +1,8 @@
 /**
- * The query of a token, ready for the cache: per head and segment a = Ukᵀ q_nope and, where the
+ * The query of a token a row of the batch, ready for the cache: per head and segment a = Ukᵀ q_nope and, where the
  * segments' key biases differ, their part of the score; and q_rope, turned. One thread an element.
  */
-import { type HeadWidths, latentKey, queryLayout } from '../webgpu/latent-shape';
+import { type HeadWidths, latentKey, projectedSize, queryLayout } from '../webgpu/latent-shape';
 import { ENTRY, GROUP, type WgslProgram } from '../webgpu/wgsl-program';
 
 export interface AbsorbQueryOptions {
@@ -13,7 +13,7 @@ export interface AbsorbQueryOptions {
 }
 
 /**
- * Bindings: query (see `queryLayout`), projected [N * R | N * P | ...], then where there are nope
+ * Bindings, the first two and the angles for each row of the batch: query (see `queryLayout`), projected [N * R | N * P | ...], then where there are nope
  * dims each segment's up weight [K, P, width] that has a width, and each key bias [K, P] that there
  * is; then, where there are rope dims, angles [cos of all pairs | sin of all pairs] and pairs [K, R / 2].
  */
@@ -30,14 +30,14 @@ export function absorbQuery(shape: HeadWidths, options: AbsorbQueryOptions): Wgs
   if (e < ${layout.absorbed[m]! + heads * width}u) {
     ${
       nopeDim === 0
-        ? 'query[e] = 0.0;'
+        ? 'query[query_at + e] = 0.0;'
         : `let at = e - ${layout.absorbed[m]}u;
     let h = at / ${width}u;
     var sum = 0.0;
     for (var p = 0u; p < ${nopeDim}u; p++) {
       sum += nope(h, p) * up${m}[(h / ${perKey}u * ${nopeDim}u + p) * ${width}u + at % ${width}u];
     }
-    query[e] = sum * ${scale};`
+    query[query_at + e] = sum * ${scale};`
     }
     return;
   }`;
@@ -53,20 +53,23 @@ export function absorbQuery(shape: HeadWidths, options: AbsorbQueryOptions): Wgs
   const declared = names.map(
     (name, i) => `@group(0) @binding(${i + 2}) var<storage, read> ${name} : array<f32>;`,
   );
-  const half = ropeDim / 2;
+  const [half, allPairs] = [ropeDim / 2, (ropeDim + nopeDim) / 2];
   const code = /* wgsl */ `
 @group(0) @binding(0) var<storage, read_write> query : array<f32>;
 @group(0) @binding(1) var<storage, read> projected : array<f32>;
 ${declared.join('\n')}
 ${ropeDim > 0 ? `@group(0) @binding(${names.length + 2}) var<storage, read> pairs : array<u32>;` : ''}
 
-fn nope(h : u32, p : u32) -> f32 { return projected[${heads * ropeDim}u + h * ${nopeDim}u + p]; }
+var<private> projected_at : u32; // of the row in projected
+fn nope(h : u32, p : u32) -> f32 { return projected[projected_at + ${heads * ropeDim}u + h * ${nopeDim}u + p]; }
 
 @compute @workgroup_size(64)
 fn main(${ENTRY}) {
   ${GROUP}
   let e = group * 64u + thread;
   if (e >= ${layout.size}u) { return; }
+  projected_at = row * ${projectedSize(shape)}u;
+  let query_at = row * ${layout.size}u;
   ${absorbed.join('')}
   ${
     ropeDim === 0
@@ -75,13 +78,13 @@ fn main(${ENTRY}) {
     let at = e - ${layout.rope}u;
     let h = at / ${ropeDim}u;
     let r = at % ${half}u; // of the pair (r, r + R / 2)
-    let pair = pairs[h / ${perKey}u * ${half}u + r];
-    let first = projected[h * ${ropeDim}u + r];
-    let second = projected[h * ${ropeDim}u + r + ${half}u];
+    let pair = row * ${2 * allPairs}u + pairs[h / ${perKey}u * ${half}u + r];
+    let first = projected[projected_at + h * ${ropeDim}u + r];
+    let second = projected[projected_at + h * ${ropeDim}u + r + ${half}u];
     let c = angles[pair];
-    let s = angles[pair + arrayLength(&angles) / 2u];
+    let s = angles[pair + ${allPairs}u];
     let turned = select(second * c + first * s, first * c - second * s, at % ${ropeDim}u < ${half}u);
-    query[e] = turned * ${scale};
+    query[query_at + e] = turned * ${scale};
     return;
   }`
   }
@@ -91,7 +94,7 @@ fn main(${ENTRY}) {
     ${biases.join('\n    ')}
     default: {}
   }
-  query[e] = sum * ${scale};
+  query[query_at + e] = sum * ${scale};
 }`;
   return {
     key: `absorbQuery ${latentKey(shape)} ${scale} ${keyBias}`,

@@ -3,14 +3,10 @@ import { describeWebGpu, expectClose, gaussian, openWebGpu } from '@mha2mla/test
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
 import { runWgsl } from '../testing/run-wgsl';
-import {
-  type LatentRoom,
-  type LatentShape,
-  latentLayout,
-  placeWords,
-} from '../webgpu/latent-shape';
+import { placeWords } from '../webgpu/latent-place';
+import { type LatentRoom, type LatentShape, latentLayout } from '../webgpu/latent-shape';
 import { F32_FORM, type VectorForm, vectorForm } from '../webgpu/vector-form';
-import { STEP_WORDS } from '../webgpu/wgsl-program';
+import { stepWords } from '../webgpu/wgsl-program';
 import { appendLatent } from './append-latent';
 
 const SHAPE: LatentShape = {
@@ -26,7 +22,7 @@ const SHAPE: LatentShape = {
   biasApart: [false, false],
   tail: 'none',
 };
-const ROOM: LatentRoom = { capacities: [4, 6], tails: [0, 0], firsts: [0, 0] };
+const ROOM: LatentRoom = { capacities: [4, 6], tails: [0, 0] };
 
 describeWebGpu('appendLatent', () => {
   test.each<[string, Partial<LatentShape>, number]>([
@@ -69,8 +65,7 @@ describeWebGpu('appendLatent', () => {
         expected[layout.latents[1]! + row * widths[1]! + (i % widths[1]!)] = value;
       }
     }
-    const step = new Uint32Array(STEP_WORDS);
-    step.set([slot, slot], 8);
+    const step = stepWords({ slot, packed: slot });
     const inputs = [projected, ...(ropeDim > 0 ? [angles, pairs] : []), ...bias];
     const place = placeWords(shape, ROOM);
     const cache = await runWgsl(device, appendLatent(shape), before, inputs, { place, step });
@@ -91,15 +86,14 @@ describeWebGpu('appendLatent into packed vectors', () => {
     const { device } = await openWebGpu();
     const form = vectorForm(spec)!;
     const shape = { ...PACKED, latentForms: [F32_FORM, form], tail: 'window' as const };
-    const room = { capacities: [4, 6], tails: [0, 8], firsts: [0, 1] };
+    const room = { capacities: [4, 6], tails: [0, 8] };
     const layout = latentLayout(shape, room);
     const projected = new Float32Array(32 + 8 + 37);
     const [width, leaving] = [37, 4];
     for (const [row, values] of HARD_ROWS.entries()) {
       const before = new Float32Array(layout.size);
       before.set(values, layout.tailLatents[1]! + (leaving - 1) * width);
-      const step = new Uint32Array(STEP_WORDS);
-      step.set([7, leaving], 8);
+      const step = stepWords({ slot: 7, packed: leaving, first: [0, 1] });
       const found = await runWgsl(
         device,
         appendLatent(shape),

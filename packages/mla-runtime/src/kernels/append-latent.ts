@@ -4,15 +4,16 @@
  * that kv-quant would give. The cache is never copied. One thread a word.
  */
 import { AFFINE_WGSL } from '@mha2mla/kv-quant';
-import { type LatentShape, PLACE, storedKey } from '../webgpu/latent-shape';
+import { placeAt } from '../webgpu/latent-place';
+import { type LatentShape, projectedSize, storedKey } from '../webgpu/latent-shape';
 import { paramWords, storedWords, type VectorForm } from '../webgpu/vector-form';
-import { ENTRY, GROUP, STEP, type WgslProgram } from '../webgpu/wgsl-program';
+import { ENTRY, GROUP, stepsAt, type WgslProgram } from '../webgpu/wgsl-program';
 import { packStored } from './pack-stored';
 
 /**
- * Bindings: cache (see `latentLayout`), projected [N * (R + P) | K * R | groups * width of the last
+ * Bindings, the first two and the angles for each row of the batch: cache (see `latentLayout`), projected [N * (R + P) | K * R | groups * width of the last
  * segment], with rope dims angles [cos | sin] and pairs [K, R / 2], the bias [K * R] of keys that are
- * stored without, the place, the step.
+ * stored without, the place, the steps.
  */
 export function appendLatent(shape: LatentShape): WgslProgram {
   const { heads, keyHeads, groups, ropeDim, nopeDim, widths, tail } = shape;
@@ -24,8 +25,8 @@ export function appendLatent(shape: LatentShape): WgslProgram {
   const forms = { latent: shape.latentForms[last]!, key: shape.keyForms[last]! };
   const exact = tail === 'none' ? 0 : groups * width + keyWidth;
   const inTail = (part: string, row: string) => `place.tail_${part}[${last}] + ${row}`;
-  const newest = `step.slot - place.first[${last}]`;
-  const leaving = `step.packed - place.first[${last}]`;
+  const newest = `step.slot - step.first[${last}]`;
+  const leaving = `step.packed - step.first[${last}]`;
   const tailRow = (token: string) => `(g * place.tail[${last}] + ${token}) * ${width}u`;
   const window = tail === 'window';
   const stored = [
@@ -37,7 +38,6 @@ export function appendLatent(shape: LatentShape): WgslProgram {
   const biasApart = shape.biasApart[last]!;
   const bound = 2 + (turns ? 2 : 0) + (biasApart ? 1 : 0);
   const code = /* wgsl */ `
-${STEP}${PLACE}
 ${AFFINE_WGSL}
 @group(0) @binding(0) var<storage, read_write> cache : array<u32>;
 @group(0) @binding(1) var<storage, read> projected : array<f32>;
@@ -48,14 +48,15 @@ ${
     : ''
 }
 ${biasApart ? '@group(0) @binding(4) var<storage, read> key_bias : array<f32>;' : ''}
-@group(0) @binding(${bound}) var<uniform> place : Place;
-@group(0) @binding(${bound + 1}) var<uniform> step : Step;
-${turns ? turned(ropeDim, keys, biasApart) : ''}
+${placeAt(bound)}${stepsAt(bound + 1)}
+var<private> projected_at : u32; // of the row in projected
+var<private> angles_at : u32; // of the row in angles
+${turns ? turned(shape, keys, biasApart) : ''}
 fn latent_value(g : u32, c : u32) -> f32 {
   return ${
     window
       ? `bitcast<f32>(cache[${inTail('latents', `${tailRow(leaving)} + c`)}])`
-      : `projected[${latents}u + g * ${width}u + c]`
+      : `projected[projected_at + ${latents}u + g * ${width}u + c]`
   };
 }
 fn key_value(g : u32, c : u32) -> f32 {
@@ -74,6 +75,10 @@ ${packStored('key', forms.key, keyWidth)}
 fn main(${ENTRY}) {
   ${GROUP}
   _ = projected[0];
+  step = steps[row];
+  place = place_of(row);
+  projected_at = row * ${projectedSize(shape)}u;
+  angles_at = row * ${ropeDim + nopeDim}u;
   var e = group * 64u + thread;
   if (e >= ${count}u) { return; }
   ${
@@ -86,7 +91,7 @@ fn main(${ENTRY}) {
         ? `if (e < ${groups * width}u) {
       let g = e / ${width}u;
       cache[${inTail('latents', `${tailRow(`${newest}`)} + e % ${width}u`)}] =
-        bitcast<u32>(projected[${latents}u + e]);
+        bitcast<u32>(projected[projected_at + ${latents}u + e]);
       return;
     }`
         : ''
@@ -109,18 +114,19 @@ fn main(${ENTRY}) {
 }
 
 /** Element i of the key, of pair (r, r + R / 2). */
-function turned(ropeDim: number, keys: number, biasApart: boolean): string {
-  const half = ropeDim / 2;
-  const key = (at: string) => `projected[${keys}u + ${at}]${biasApart ? ` - key_bias[${at}]` : ''}`;
+function turned({ ropeDim, nopeDim }: LatentShape, keys: number, biasApart: boolean): string {
+  const [half, allPairs] = [ropeDim / 2, (ropeDim + nopeDim) / 2];
+  const key = (at: string) =>
+    `projected[projected_at + ${keys}u + ${at}]${biasApart ? ` - key_bias[${at}]` : ''}`;
   return /* wgsl */ `
 fn turned(i : u32) -> f32 {
   let k = i / ${ropeDim}u;
   let r = i % ${half}u;
-  let pair = pairs[k * ${half}u + r];
+  let pair = angles_at + pairs[k * ${half}u + r];
   let first = ${key(`k * ${ropeDim}u + r`)};
   let second = ${key(`k * ${ropeDim}u + r + ${half}u`)};
   let c = angles[pair];
-  let s = angles[pair + arrayLength(&angles) / 2u];
+  let s = angles[pair + ${allPairs}u];
   return select(second * c + first * s, first * c - second * s, i % ${ropeDim}u < ${half}u);
 }`;
 }

@@ -6,9 +6,10 @@ import { gaussian, openWebGpu } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { bench, describe } from 'vitest';
 import { runWgsl } from '../testing/run-wgsl';
-import { type LatentShape, latentLayout, placeWords, queryLayout } from '../webgpu/latent-shape';
+import { placeWords } from '../webgpu/latent-place';
+import { type LatentShape, latentLayout, queryLayout } from '../webgpu/latent-shape';
 import { F32_FORM } from '../webgpu/vector-form';
-import { STEP_WORDS } from '../webgpu/wgsl-program';
+import { stepWords } from '../webgpu/wgsl-program';
 import { attendLatents, CHUNK, mostChunks, partialSize } from './attend-latents';
 
 const [HEADS, WIDTH, TOKENS] = [4, 64, 2048];
@@ -25,16 +26,15 @@ const SHAPE: LatentShape = {
   biasApart: [false, false],
   tail: 'none',
 };
-const ROOM = { capacities: [TOKENS, TOKENS], tails: [0, 0], firsts: [0, 0] };
+const ROOM = { capacities: [TOKENS, TOKENS], tails: [0, 0] };
 
 describe(`${HEADS} heads over 2 x ${TOKENS} latents of ${WIDTH}`, async () => {
   const { device } = await openWebGpu();
   await tf.setBackend('webgpu');
   const cache = gaussian(latentLayout(SHAPE, ROOM).size, 1);
   const query = gaussian(queryLayout(SHAPE).size, 2);
-  const step = new Uint32Array(STEP_WORDS);
   const chunks = TOKENS / CHUNK;
-  step.set([TOKENS, TOKENS, 0, 0, chunks, 0, chunks, 0]);
+  const step = stepWords({ stored: [TOKENS, TOKENS], chunks: [chunks, 0, chunks, 0] });
   const partials = new Float32Array(mostChunks(ROOM) * HEADS * partialSize(SHAPE));
   const options = { place: placeWords(SHAPE, ROOM), step, groups: 2 * chunks * HEADS };
   bench(`attendLatents, 1 dispatch, ${cache.byteLength / 1024} KiB, upload included`, async () => {

@@ -1,4 +1,5 @@
 /** Absorbed decode on the device, its three programs in a row, against the composed ops on wasm. */
+import { dequantize, type QuantSpec, quantize } from '@mha2mla/kv-quant';
 import { describeWebGpu, expectClose, gaussian, openWebGpu } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
@@ -6,15 +7,15 @@ import { absorbedAttention } from '../attention/absorbed-attention';
 import { absorbWeights, disposeAbsorbed } from '../attention/absorbed-weights';
 import { denseProjection } from '../dense-projection';
 import { runWgsl } from '../testing/run-wgsl';
+import { placeWords } from '../webgpu/latent-place';
 import {
   type LatentRoom,
   type LatentShape,
   latentLayout,
-  placeWords,
   queryLayout,
 } from '../webgpu/latent-shape';
-import { F32_FORM, type VectorForm } from '../webgpu/vector-form';
-import { STEP_WORDS } from '../webgpu/wgsl-program';
+import { F32_FORM, type VectorForm, vectorForm } from '../webgpu/vector-form';
+import { stepWords } from '../webgpu/wgsl-program';
 import { absorbQuery } from './absorb-query';
 import { attendLatents, CHUNK, mostChunks, partialSize } from './attend-latents';
 import { expandValues } from './expand-values';
@@ -35,7 +36,6 @@ const SHAPE: LatentShape = {
 const roomOf = (...capacities: number[]): LatentRoom => ({
   capacities,
   tails: capacities.map(() => 0),
-  firsts: capacities.map(() => 0),
 });
 const ROOM = roomOf(300, 600);
 const SCALE = 1 / Math.sqrt(8);
@@ -49,6 +49,8 @@ interface Case {
   bias?: boolean[];
   /** Factor of the query, and so of the scores. */
   spread?: number;
+  /** How latents and keys are stored; f32 if not given. */
+  spec?: QuantSpec;
 }
 
 const CASES: Case[] = [
@@ -76,11 +78,55 @@ const CASES: Case[] = [
     room: roomOf(4096, 16_384),
     lengths: [4000, 16_000],
   },
+  { name: 'halves', spec: { method: 'half' }, lengths: [3, 257] },
+  ...([2, 3, 4, 8] as const).map((bits) => ({
+    name: `codes of ${bits} bits, of two groups`,
+    shape: { groups: 2, widths: [12, 13] },
+    spec: { method: 'affine', bits, groupSize: 5 } as const,
+    lengths: [1, 260],
+  })),
+  {
+    name: '20,000 codes',
+    shape: { widths: [4, 4], valueDim: 2 },
+    room: roomOf(4096, 16_384),
+    spec: { method: 'affine', bits: 4 },
+    lengths: [4000, 16_000],
+  },
 ];
 
+/** NaN, read as f32 or as two halves. */
+const POISON = 0x7fc07fc0;
+
+/** Rows [heads, tokens, width] in a form: their words, and the values that those stand for. */
+function storeRows(
+  values: Float32Array,
+  shape: [number, number, number],
+  spec: QuantSpec | undefined,
+) {
+  if (!spec || values.length === 0)
+    return { codes: new Int32Array(values.buffer), params: undefined, values };
+  return tf.tidy(() => {
+    const packed = quantize(tf.tensor3d(values, shape), spec);
+    return {
+      codes: packed.codes.dataSync() as Int32Array,
+      params: packed.params?.dataSync() as Int32Array | undefined,
+      values: dequantize(packed).dataSync() as Float32Array,
+    };
+  });
+}
+
 /** Random weights, a query and a cache whose rows beyond its lengths are NaN. */
-function randomCase({ shape: change = {}, room = ROOM, lengths, bias = [], spread = 1 }: Case) {
-  const shape = { ...SHAPE, ...change };
+function randomCase({
+  shape: change = {},
+  room = ROOM,
+  lengths,
+  bias = [],
+  spread = 1,
+  spec,
+}: Case) {
+  const form = vectorForm(spec)!;
+  const forms = { latentForms: [form, form], keyForms: [form, form] };
+  const shape = { ...SHAPE, ...forms, ...change };
   const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
   const up = (width: number, size: number, seed: number, hasBias: boolean | undefined) =>
     denseProjection(
@@ -93,17 +139,38 @@ function randomCase({ shape: change = {}, room = ROOM, lengths, bias = [], sprea
     const length = lengths[m]!;
     const latents = gaussian(groups * length * width, 10 * m + 5);
     const keys = gaussian(length * keyHeads * ropeDim, 10 * m + 6);
-    return { upK, upV, latents, keys, length };
+    const latentRows = storeRows(latents, [groups, length, width], spec);
+    const keyRows = storeRows(keys, [1, length, keyHeads * ropeDim], spec);
+    return {
+      upK,
+      upV,
+      latentRows,
+      keyRows,
+      length,
+      latents: latentRows.values,
+      keys: keyRows.values,
+    };
   });
   const layout = latentLayout(shape, room);
-  const cache = new Float32Array(layout.size).fill(Number.NaN);
-  for (const [m, { latents, keys, length }] of segments.entries()) {
-    const row = length * widths[m]!;
-    for (let g = 0; g < groups; g++) {
-      const to = layout.latents[m]! + g * room.capacities[m]! * widths[m]!;
-      cache.set(latents.subarray(g * row, (g + 1) * row), to);
+  const cache = new Int32Array(layout.size).fill(POISON);
+  const place = (
+    words: Int32Array | undefined,
+    heads: number,
+    length: number,
+    [m, start]: number[],
+  ) => {
+    if (!words) return;
+    const row = words.length / heads;
+    for (let g = 0; g < heads && row > 0; g++) {
+      const to = start! + (g * room.capacities[m!]! * row) / length;
+      cache.set(words.subarray(g * row, (g + 1) * row), to);
     }
-    cache.set(keys, layout.keys[m]!);
+  };
+  for (const [m, { latentRows, keyRows, length }] of segments.entries()) {
+    place(latentRows.codes, groups, length, [m, layout.latents[m]!]);
+    place(latentRows.params, groups, length, [m, layout.latentParams[m]!]);
+    place(keyRows.codes, 1, length, [m, layout.keys[m]!]);
+    place(keyRows.params, 1, length, [m, layout.keyParams[m]!]);
   }
   const projected = gaussian(heads * (ropeDim + nopeDim), 99).map((value) => spread * value);
   const slots = room.capacities.reduce((sum, capacity) => sum + capacity, 0);
@@ -148,10 +215,10 @@ const ANGLES = Float32Array.from([1, 1, 1, 1, 0, 0, 0, 0]);
 describeWebGpu('absorbed decode', () => {
   test.each(CASES)('equals the composed ops: $name', async (given) => {
     const { device } = await openWebGpu();
+    await tf.setBackend('wasm');
     const random = randomCase(given);
     const { shape, room, segments, cache, projected, apart } = random;
     const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
-    await tf.setBackend('wasm');
     const commonKeyBias = segments.at(-1)!.upK.bias;
     const weights = segments.map(({ upK, upV }) =>
       absorbWeights(upK, upV, {
@@ -200,12 +267,10 @@ describeWebGpu('absorbed decode', () => {
       ],
     );
     const chunks = segments.map(({ length }) => Math.ceil(length / CHUNK));
-    const step = new Uint32Array(STEP_WORDS);
-    step.set(segments.map(({ length }) => length));
-    step.set(
-      chunks.flatMap((own) => [own, 0]),
-      4,
-    );
+    const step = stepWords({
+      stored: segments.map(({ length }) => length),
+      chunks: chunks.flatMap((own) => [own, 0]),
+    });
     const count = chunks.reduce((sum, own) => sum + own, 0);
     const partials = await runWgsl(
       device,
@@ -224,7 +289,7 @@ describeWebGpu('absorbed decode', () => {
         ...weights.flatMap(({ value }) => values(value)),
         ...weights.flatMap((own) => values(own.valueBias)),
       ],
-      { step },
+      { place: placeWords(shape, room), step },
     );
     // Sums of up to 20,000 weighted latents, then of up to 70 products of size 1, in another order;
     // larger scores are off by as much more.
@@ -241,14 +306,15 @@ describeWebGpu('absorbed decode', () => {
   test('over an empty cache gives zeros', async () => {
     const { device } = await openWebGpu();
     const { shape, cache } = randomCase({ name: '', lengths: [0, 0] });
-    const step = new Uint32Array(STEP_WORDS);
+    const step = stepWords({});
+    const place = placeWords(shape, ROOM);
     const ups = shape.widths.map((width) => gaussian(shape.keyHeads * width * shape.valueDim, 1));
     const partials = new Float32Array(partialSize(shape)).fill(Number.NaN);
     const output = new Float32Array(shape.heads * shape.valueDim).fill(7);
     const program = expandValues(shape, [false, false]);
-    const found = await runWgsl(device, program, output, [partials, ...ups], { step });
+    const found = await runWgsl(device, program, output, [partials, ...ups], { place, step });
     expect([...found]).toEqual(new Array(output.length).fill(0));
-    expect(cache.every(Number.isNaN)).toBe(true);
+    expect(cache.every((word) => word === POISON)).toBe(true);
   });
 });
 

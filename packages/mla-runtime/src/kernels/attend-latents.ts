@@ -1,22 +1,22 @@
 /**
- * Absorbed decode attention of one token over the cached latents of all segments (FORMULAS F7), in
- * its first half: a workgroup takes a head and a chunk of a segment's tokens, stored or of the exact
+ * Absorbed decode attention of a token a row of the batch over the cached latents of all segments (FORMULAS F7), in
+ * its first half: a workgroup takes a head of a row and a chunk of a segment's tokens, stored or of the exact
  * window, and gives a partial softmax, z = Σ exp(s − m) c, its mass l = Σ exp(s − m) and its maximum
  * m. `expandValues` merges them. Long contexts have more chunks, so that the device stays busy; no
  * score leaves a workgroup. Reads each latent twice, in the form that it is stored in, and rows beyond
  * a segment's length never.
  */
 import { AFFINE_WGSL } from '@mha2mla/kv-quant';
+import { placeAt } from '../webgpu/latent-place';
 import {
   type HeadWidths,
   type LatentRoom,
   type LatentShape,
-  PLACE,
   queryLayout,
   storedKey,
 } from '../webgpu/latent-shape';
 import { F32_FORM, paramWords, storedWords } from '../webgpu/vector-form';
-import { ENTRY, GROUP, STEP, type WgslProgram } from '../webgpu/wgsl-program';
+import { ENTRY, GROUP, stepsAt, type WgslProgram } from '../webgpu/wgsl-program';
 import { readStored } from './read-stored';
 
 /** Tokens of a chunk: their scores take 1 KiB of shared memory. */
@@ -28,15 +28,15 @@ export function partialSize({ widths }: HeadWidths): number {
   return Math.max(...widths) + 2;
 }
 
-/** Partial results that a full cache has, [chunks of all segments, N, partialSize]. */
+/** Chunks of all segments that a full cache has. */
 export function mostChunks({ capacities, tails }: LatentRoom): number {
   return [...capacities, ...tails].reduce((sum, count) => sum + Math.ceil(count / CHUNK), 0);
 }
 
 /**
- * Bindings: partials [chunks, N, partialSize], query (see `queryLayout`), cache (see
+ * Bindings, for each row of the batch but the pairs and the bias: partials [chunks, N, partialSize], query (see `queryLayout`), cache (see
  * `latentLayout`), where keys are stored without their bias that bias [K * R], pairs [K, R / 2] and
- * the angles of all slots (see `slotAngles`), the place, the step. `groups` are those of one chunk.
+ * the angles of all slots (see `slotAngles`), the place, the steps. `groups` are those of one chunk.
  */
 export function attendLatents(shape: LatentShape): WgslProgram {
   const { heads, widths } = shape;
@@ -51,14 +51,14 @@ export function attendLatents(shape: LatentShape): WgslProgram {
   const perRun = (call: string) =>
     runs.map(({ run }) => `case ${run}u: { return ${call.replaceAll('#', `${run}`)}; }`).join(' ');
   const code = /* wgsl */ `
-${STEP}${PLACE}
 ${AFFINE_WGSL}
 @group(0) @binding(0) var<storage, read_write> partials : array<f32>;
 @group(0) @binding(1) var<storage, read> query : array<f32>;
 @group(0) @binding(2) var<storage, read> cache : array<u32>;
 ${biasApart ? keyBias(shape) : ''}
-@group(0) @binding(${biasApart ? 6 : 3}) var<uniform> place : Place;
-@group(0) @binding(${biasApart ? 7 : 4}) var<uniform> step : Step;
+${placeAt(biasApart ? 6 : 3)}${stepsAt(biasApart ? 7 : 4)}
+var<private> query_at : u32; // of the row in query
+var<private> slots_at : u32; // of the row in slot_angles
 
 var<workgroup> score : array<f32, ${CHUNK}>;
 var<workgroup> fold : array<f32, ${THREADS}>;
@@ -73,17 +73,22 @@ fn main(${ENTRY}) {
   let chunk = group / ${heads}u;
   var run = 0u;
   var start = chunk; // in chunks of the run
-  while (run < 4u && start >= step.chunks[run]) {
-    start -= step.chunks[run];
+  let chunks = steps[row].chunks; // uniform, as barriers follow
+  while (run < 4u && start >= chunks[run]) {
+    start -= chunks[run];
     run++;
   }
   if (run == 4u) { return; }
+  step = steps[row];
+  place = place_of(row);
+  query_at = row * ${query.size}u;
+  slots_at = row * place.slots;
   start *= ${CHUNK}u;
   let segment = run / 2u;
   let length = select(step.window[segment], step.stored[segment], run % 2u == 0u);
   let count = min(length - start, ${CHUNK}u);
   let width = select(${widths.at(-1)}u, ${widths[0]}u, segment == 0u);
-  let bias = query[${query.bias}u + h * ${widths.length}u + segment];
+  let bias = query[query_at + ${query.bias}u + h * ${widths.length}u + segment];
 
   var most = -3.0e38;
   for (var t = thread; t < count; t += ${THREADS}u) {
@@ -97,7 +102,7 @@ fn main(${ENTRY}) {
   for (var t = thread; t < count; t += ${THREADS}u) { score[t] = exp(score[t] - most); }
   workgroupBarrier(); // a thread sums over the tokens of all
 
-  let to = (chunk * ${heads}u + h) * ${size}u;
+  let to = row * place.partials + (chunk * ${heads}u + h) * ${size}u;
   for (var c = thread; c < width; c += ${THREADS}u) {
     var z = 0.0;
     for (var t = 0u; t < count; t++) { z += score[t] * latent_of(run, h, start + t, c); }
@@ -121,7 +126,7 @@ function readRun(shape: LatentShape, m: number, window: boolean): string {
   const form = { latent: shape.latentForms[m]!, key: shape.keyForms[m]! };
   if (window) form.latent = form.key = F32_FORM;
   const run = 2 * m + (window ? 1 : 0);
-  const row = window ? `(t + step.stored[${m}] - place.first[${m}])` : 't';
+  const row = window ? `(t + step.stored[${m}] - step.first[${m}])` : 't';
   const area = (part: string) => `place.${window ? 'tail_' : ''}${part}[${m}]`;
   const capacity = window ? `place.tail[${m}]` : `place.capacity[${m}]`;
   const vector = (part: string, words: number, head: string) =>
@@ -141,8 +146,8 @@ function readRun(shape: LatentShape, m: number, window: boolean): string {
   return /* wgsl */ `${readStored(`latents${run}`, form.latent)}${readStored(`keys${run}`, form.key)}
 fn latent${run}(h : u32, t : u32, c : u32) -> f32 { return latents${run}_at(${latent}, c); }
 fn score${run}(h : u32, t : u32) -> f32 {
-  return latents${run}_dot(${latent}, ${query.absorbed[m]}u + h * ${width}u, 0u, ${width}u)
-    + keys${run}_dot(${key}, ${query.rope}u + h * ${ropeDim}u, ${ofKey}, ${ropeDim}u)
+  return latents${run}_dot(${latent}, query_at + ${query.absorbed[m]}u + h * ${width}u, 0u, ${width}u)
+    + keys${run}_dot(${key}, query_at + ${query.rope}u + h * ${ropeDim}u, ${ofKey}, ${ropeDim}u)
     ${shape.biasApart[m] ? `+ key_bias_score(h, ${slot})` : ''};
 }
 `;
@@ -158,10 +163,11 @@ function keyBias(shape: LatentShape): string {
 @group(0) @binding(5) var<storage, read> slot_angles : array<f32>; // [cos | sin] of each slot
 fn key_bias_score(h : u32, slot : u32) -> f32 {
   let k = h * ${keyHeads}u / ${heads}u;
+  let at = query_at + ${queryLayout(shape).rope}u + h * ${ropeDim}u;
   var sum = 0.0;
   for (var r = 0u; r < ${half}u; r++) {
-    let pair = slot * ${2 * pairs}u + pairs[k * ${half}u + r];
-    let q = vec2(query[${queryLayout(shape).rope}u + h * ${ropeDim}u + r], query[${queryLayout(shape).rope}u + h * ${ropeDim}u + r + ${half}u]);
+    let pair = (slots_at + slot) * ${2 * pairs}u + pairs[k * ${half}u + r];
+    let q = vec2(query[at + r], query[at + r + ${half}u]);
     let b = vec2(key_bias[k * ${ropeDim}u + r], key_bias[k * ${ropeDim}u + r + ${half}u]);
     sum += slot_angles[pair] * dot(q, b) + slot_angles[pair + ${pairs}u] * (q.y * b.x - q.x * b.y);
   }

@@ -1,17 +1,19 @@
 /**
  * The second half of absorbed decode attention: merge the partial softmaxes of all chunks by
- * log-sum-exp and apply the value projections, o = Σ_m (Uv_m z_m + bv_m w_m). A workgroup a head;
+ * log-sum-exp and apply the value projections, o = Σ_m (Uv_m z_m + bv_m w_m). A workgroup a head
+ * of a row;
  * latents are merged 64 at a time in shared memory, so any width does.
  */
+import { placeAt } from '../webgpu/latent-place';
 import { type HeadWidths, latentKey } from '../webgpu/latent-shape';
-import { ENTRY, GROUP, STEP, type WgslProgram } from '../webgpu/wgsl-program';
+import { ENTRY, GROUP, stepsAt, type WgslProgram } from '../webgpu/wgsl-program';
 import { partialSize } from './attend-latents';
 
 const THREADS = 64;
 
 /**
- * Bindings: output [N * V], partials [chunks, N, partialSize], each segment's up weight [K, width, V]
- * that has a width, each value bias [N, V] that there is, the step. Zeros where nothing is cached.
+ * Bindings: output [B, N * V], of each row partials [chunks, N, partialSize], each segment's up weight [K, width, V]
+ * that has a width, each value bias [N, V] that there is, the place, the steps. Zeros where nothing is cached.
  * @param valueBias whether each segment has one.
  */
 export function expandValues(shape: HeadWidths, valueBias: readonly boolean[]): WgslProgram {
@@ -34,7 +36,7 @@ export function expandValues(shape: HeadWidths, valueBias: readonly boolean[]): 
     let c = base + thread;
     var z = 0.0;
     if (c < ${width}u) {
-      for (var s = ${from}; s < ${to}; s++) { z += factor(s, h, most) * partials[place(s, h) + c]; }
+      for (var s = ${from}; s < ${to}; s++) { z += factor(s, h, most) * partials[partial_at(s, h) + c]; }
     }
     workgroupBarrier(); // the last 64 have been used
     merged[thread] = z / total;
@@ -51,7 +53,7 @@ export function expandValues(shape: HeadWidths, valueBias: readonly boolean[]): 
     valueBias[m]
       ? `
   var mass${m} = 0.0;
-  for (var s = ${from}; s < ${to}; s++) { mass${m} += factor(s, h, most) * partials[place(s, h) + ${widest}u]; }
+  for (var s = ${from}; s < ${to}; s++) { mass${m} += factor(s, h, most) * partials[partial_at(s, h) + ${widest}u]; }
   for (var j = 0u; j < ${rounds}u; j++) {
     let v = j * ${THREADS}u + thread;
     if (v < ${valueDim}u) { out[j] += mass${m} / total * bias${m}[h * ${valueDim}u + v]; }
@@ -60,17 +62,17 @@ export function expandValues(shape: HeadWidths, valueBias: readonly boolean[]): 
   }`;
   });
   const code = /* wgsl */ `
-${STEP}
 @group(0) @binding(0) var<storage, read_write> output : array<f32>;
 @group(0) @binding(1) var<storage, read> partials : array<f32>;
 ${declared.join('\n')}
-@group(0) @binding(${names.length + 2}) var<uniform> step : Step;
+${placeAt(names.length + 2)}${stepsAt(names.length + 3)}
+var<private> partials_at : u32; // of the row in partials
 
 var<workgroup> merged : array<f32, ${THREADS}>;
 
-fn place(s : u32, h : u32) -> u32 { return (s * ${heads}u + h) * ${size}u; }
+fn partial_at(s : u32, h : u32) -> u32 { return partials_at + (s * ${heads}u + h) * ${size}u; }
 fn factor(s : u32, h : u32, most : f32) -> f32 {
-  return exp(partials[place(s, h) + ${widest + 1}u] - most);
+  return exp(partials[partial_at(s, h) + ${widest + 1}u] - most);
 }
 
 @compute @workgroup_size(${THREADS})
@@ -78,19 +80,21 @@ fn main(${ENTRY}) {
   ${GROUP}
   if (group >= ${heads}u) { return; }
   let h = group;
+  step = steps[row];
+  partials_at = row * first_place.partials;
   let k = h / ${perKey}u;
   let first = step.chunks.x + step.chunks.y; // chunks of the first segment
   let chunks = first + step.chunks.z + step.chunks.w;
   var most = -3.0e38;
-  for (var s = 0u; s < chunks; s++) { most = max(most, partials[place(s, h) + ${widest + 1}u]); }
+  for (var s = 0u; s < chunks; s++) { most = max(most, partials[partial_at(s, h) + ${widest + 1}u]); }
   var total = 0.0;
-  for (var s = 0u; s < chunks; s++) { total += factor(s, h, most) * partials[place(s, h) + ${widest}u]; }
+  for (var s = 0u; s < chunks; s++) { total += factor(s, h, most) * partials[partial_at(s, h) + ${widest}u]; }
   if (chunks == 0u) { total = 1.0; }
   var out : array<f32, ${rounds}>;
   ${segments.join('')}
   for (var j = 0u; j < ${rounds}u; j++) {
     let v = j * ${THREADS}u + thread;
-    if (v < ${valueDim}u) { output[h * ${valueDim}u + v] = out[j]; }
+    if (v < ${valueDim}u) { output[(row * ${heads}u + h) * ${valueDim}u + v] = out[j]; }
   }
 }`;
   return {

@@ -8,12 +8,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import { WASM_BASE64 } from './few-rows.wasm';
 
 const KERNEL = 'FewRowsProduct';
-/** Most rows: each goes over the second matrix, four of its vectors at a time. */
-const MOST_ROWS = 64;
-/** Rows that are scored, and their values: many large ones leave the innermost cache. */
-const MOST_SCORED = { rows: 8, size: 2 ** 14 };
+/** Most rows: each goes over the second matrix, out of a cache by then. */
+const MOST_ROWS = 8;
 /** Of two matrices XNNPACK keeps how it packed the second: this is faster up to so many values of it. */
-const MOST_PACKED = { rows: 2, size: 2 ** 18 };
+const MOST_PACKED = 2 ** 18;
+const MOST_ROWS_PACKED = 2;
 
 type Product = (
   count: number,
@@ -51,20 +50,13 @@ export function fewRowsProduct(
   b: tf.Tensor,
   transposeB: boolean,
 ): tf.Tensor | undefined {
-  if (!isFaster(a, b, transposeB) || tf.engine().isTapeOn()) return undefined;
+  const rows = a.shape.at(-2)!;
+  const isPacked = a.rank === 2 && !transposeB;
+  if (rows > (isPacked ? MOST_ROWS_PACKED : MOST_ROWS) || tf.engine().isTapeOn()) return undefined;
+  if (isPacked && b.size > MOST_PACKED) return undefined;
   if (!productsOf(tf.backend() as unknown as WasmBackend)) return undefined;
   register();
   return tf.engine().runKernel(KERNEL, { a, b }, { transposeB }) as tf.Tensor;
-}
-
-function isFaster(a: tf.Tensor, b: tf.Tensor, transposeB: boolean): boolean {
-  const [rows, inner] = a.shape.slice(-2) as [number, number];
-  if (transposeB) {
-    const isSmall = rows <= MOST_SCORED.rows || rows * inner < MOST_SCORED.size;
-    return rows <= MOST_ROWS && isSmall;
-  }
-  if (a.rank > 2) return rows <= MOST_ROWS;
-  return rows <= MOST_PACKED.rows && b.size <= MOST_PACKED.size;
 }
 
 function productsOf(backend: WasmBackend): Products | undefined {

@@ -1,4 +1,4 @@
-/** The embedding of the token that the device has chosen: one row of a table, packed or f32. */
+/** The embeddings of a token a row of the batch: rows of a table, packed or f32. */
 import { isIntegerFormat, VALUES_A_WORD, type WeightFormat } from '../webgpu/weight-format';
 import { ENTRY, GROUP, type WgslProgram } from '../webgpu/wgsl-program';
 import { PACKED_VALUE } from './packed-value';
@@ -14,7 +14,7 @@ export interface LookupShape {
 }
 
 /**
- * Bindings: row [width], token [1] as u32, table [rows, words], scales of int8 and int4. The row is
+ * Bindings: y [B, width], tokens [B] as u32, table [rows, words], scales of int8 and int4. A row is
  * left alone for a token of another part of the table.
  */
 export function lookupRow({ format, groupSize, width, first, outputs }: LookupShape): WgslProgram {
@@ -22,8 +22,8 @@ export function lookupRow({ format, groupSize, width, first, outputs }: LookupSh
   const scaled = isIntegerFormat(format);
   const scale = `* scales[at * ${Math.ceil(width / groupSize)}u + i / ${groupSize}u]`;
   const code = /* wgsl */ `
-@group(0) @binding(0) var<storage, read_write> row : array<f32>;
-@group(0) @binding(1) var<storage, read> token : array<u32>;
+@group(0) @binding(0) var<storage, read_write> y : array<f32>;
+@group(0) @binding(1) var<storage, read> tokens : array<u32>;
 @group(0) @binding(2) var<storage, read> table : array<u32>;
 ${scaled ? '@group(0) @binding(3) var<storage, read> scales : array<f32>;' : ''}
 
@@ -33,10 +33,10 @@ fn value(word : u32, k : u32) -> f32 { ${PACKED_VALUE[format]} }
 fn main(${ENTRY}) {
   ${GROUP}
   let i = group * 64u + thread;
-  let at = token[0] - ${first}u; // beyond all rows where the token is before the first
+  let at = tokens[row] - ${first}u; // beyond all rows where the token is before the first
   if (i >= ${width}u || at >= ${outputs}u) { return; }
   let word = table[at * ${Math.ceil(width / perWord)}u + i / ${perWord}u];
-  row[i] = value(word, i % ${perWord}u) ${scaled ? scale : ''};
+  y[row * ${width}u + i] = value(word, i % ${perWord}u) ${scaled ? scale : ''};
 }`;
   return {
     key: `lookupRow ${format} ${scaled ? groupSize : ''} ${width} ${first} ${outputs}`,

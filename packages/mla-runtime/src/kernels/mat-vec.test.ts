@@ -87,6 +87,26 @@ describeWebGpu('parts of a weight', () => {
     expectClose(y, [...before.subarray(0, 3), ...own], { abs: 1e-5 }); // sums of 9
   });
 
+  test('each row of a batch has its own x and residual', async () => {
+    const { device } = await openWebGpu();
+    const shape: MatVecShape = {
+      ...{ inputs: 9, outputs: 4, first: 1, total: 6 },
+      ...{ format: 'f32', bias: true, residual: true, normEps: 1e-6 },
+    };
+    const [x, weight, bias, residual, gain] = [27, 36, 6, 18, 9].map(gaussian);
+    const inputs = [x!, weight!, bias!, residual!, gain!];
+    const y = await runWgsl(device, matVec(shape), new Float32Array(18), inputs, { rows: 3 });
+    const expected = [0, 1, 2].flatMap((row) => {
+      const parts = { weight: weight!, bias: bias!.subarray(1), gain: gain! };
+      const own = {
+        x: x!.subarray(9 * row, 9 * (row + 1)),
+        residual: residual!.subarray(6 * row + 1),
+      };
+      return [0, ...reference(shape, { ...parts, ...own }), 0];
+    });
+    expectClose(y, expected, { abs: 1e-5 }); // sums of 9
+  });
+
   test.each(['f32', 'f16', 'int8', 'int4'] as const)(
     'a row of %s is looked up in its',
     async (format) => {
@@ -95,14 +115,13 @@ describeWebGpu('parts of a weight', () => {
       const rows = unpackWeight(packed);
       const program = lookupRow({ format, groupSize: 8, width: 21, first: 10, outputs: 5 });
       const { words, scales } = packed;
-      const look = (token: number) => {
-        const bound = [Uint32Array.of(token), words, ...(scales.length > 0 ? [scales] : [])];
-        return runWgsl(device, program, new Float32Array(21).fill(7), bound);
-      };
-      expect(await look(13)).toEqual(rows.subarray(3 * 21, 4 * 21));
-      for (const elsewhere of [9, 15, 2 ** 32 - 1]) {
-        expect(await look(elsewhere)).toEqual(new Float32Array(21).fill(7));
-      }
+      const tokens = [13, 9, 15, 2 ** 32 - 1, 10]; // the middle three elsewhere
+      const bound = [Uint32Array.from(tokens), words, ...(scales.length > 0 ? [scales] : [])];
+      const before = new Float32Array(5 * 21).fill(7);
+      const found = await runWgsl(device, program, before, bound, { rows: 5 });
+      expect(found.subarray(0, 21)).toEqual(rows.subarray(3 * 21, 4 * 21));
+      expect(found.subarray(21, 4 * 21)).toEqual(before.subarray(21, 4 * 21));
+      expect(found.subarray(4 * 21)).toEqual(rows.subarray(0, 21));
     },
   );
 });
@@ -132,6 +151,7 @@ describe('the key of a program', () => {
     { inputs: 16 },
     { outputs: 8 },
     { first: 4 },
+    { total: 8 },
     { format: 'f16' },
     { format: 'int8', groupSize: 8 },
     { format: 'int8', groupSize: 16 },

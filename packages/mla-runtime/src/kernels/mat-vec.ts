@@ -1,10 +1,11 @@
 /**
- * The linear map of one token, y = W x + b, whose weight is f32, f16, int8 or int4, with what stands
+ * The linear map of a token a row of the batch, y = W x + b, whose weight is f32, f16, int8 or int4, with what stands
  * around it in a decoder fused in:
  *   norm      x is x / rms(x) * gain; the sum of squares is taken as x is read, and divides at the end.
  *   gated     two weights: y = silu(W x) * (W2 x).
  *   residual  is added.
- * Bytes read: the weight once, x once for each 4 outputs.
+ * Bytes read: the weight once a row (of a batch mostly from the device's cache, as rows run side by
+ * side), x once for each 4 outputs.
  */
 import { VALUES_A_WORD, type WeightFormat } from '../webgpu/weight-format';
 import { ENTRY, GROUP, type WgslProgram } from '../webgpu/wgsl-program';
@@ -15,6 +16,8 @@ export interface MatVecShape {
   outputs: number;
   /** Output of the weight's first row, of a weight that is cut into parts. Default 0. */
   first?: number;
+  /** Outputs of all parts. Default `first` + `outputs`. */
+  total?: number;
   format: WeightFormat;
   /** Inputs that share a scale, of int8 and int4. */
   groupSize?: number;
@@ -30,11 +33,12 @@ const LANES = 16;
 const ROWS = 4;
 
 /**
- * Bindings: y [first + outputs], x [inputs], weight, then of those that there are: its scales, the second
- * weight, its scales, bias [outputs], residual [outputs], gain [inputs].
+ * Bindings: y [B, total], x [B, inputs], weight, then of those that there are: its scales, the second
+ * weight, its scales, bias [total], residual [B, total], gain [inputs].
  */
 export function matVec(shape: MatVecShape): WgslProgram {
   const { inputs, outputs, first = 0, format, groupSize = 32 } = shape;
+  const { total = first + outputs } = shape;
   const { bias, residual, gated, normEps } = shape;
   const perWord = VALUES_A_WORD[format];
   const scaled = format === 'int8' || format === 'int4';
@@ -67,6 +71,8 @@ fn value(word : u32, k : u32) -> f32 { ${PACKED_VALUE[format]} }
 @compute @workgroup_size(${ROWS * LANES})
 fn main(${ENTRY}) {
   ${GROUP}
+  let x_at = row * ${inputs}u;
+  let y_at = row * ${total}u + ${first}u;
   let lane = thread % ${LANES}u;
   let o = group * ${ROWS}u + thread / ${LANES}u;
   var sum = vec3<f32>();
@@ -77,10 +83,10 @@ fn main(${ENTRY}) {
       for (var k = 0u; k < ${perWord}u; k++) {
         let i = w * ${perWord}u + k;
         ${inputs % perWord === 0 ? '' : `if (i >= ${inputs}u) { break; }`}
-        let v = x[i]${normEps === undefined ? '' : ' * gain[i]'};
+        let v = x[x_at + i]${normEps === undefined ? '' : ' * gain[i]'};
         sum.x += v * value(word, k) ${scaleOf('scale')};
         ${gated ? `sum.y += v * value(word2, k) ${scaleOf('scale2')};` : ''}
-        ${normEps === undefined ? '' : 'sum.z += x[i] * x[i];'}
+        ${normEps === undefined ? '' : 'sum.z += x[x_at + i] * x[x_at + i];'}
       }
     }
   }
@@ -94,12 +100,12 @@ fn main(${ENTRY}) {
   var out = sum.x ${rms};
   ${gated ? `out = out / (1.0 + exp(-out)) * (sum.y ${rms});` : ''}
   ${bias ? `out += bias[${first}u + o];` : ''}
-  ${residual ? `out += residual[${first}u + o];` : ''}
-  y[${first}u + o] = out;
+  ${residual ? `out += residual[y_at + o];` : ''}
+  y[y_at + o] = out;
 }`;
   const flags = [bias && 'b', residual && 'r', gated && 'g', normEps].filter(Boolean).join();
   return {
-    key: `matVec ${inputs} ${outputs} ${first} ${format} ${scaled ? groupSize : ''} ${flags}`,
+    key: `matVec ${inputs} ${outputs} ${first} ${total} ${format} ${scaled ? groupSize : ''} ${flags}`,
     code,
     groups: Math.ceil(outputs / ROWS),
   };

@@ -2,13 +2,12 @@ import { describeWebGpu, gaussian, openWebGpu } from '@mha2mla/testing';
 import { expect, test } from 'vitest';
 import { argMax } from '../sample';
 import { runWgsl } from '../testing/run-wgsl';
-import { STEP_WORDS } from '../webgpu/wgsl-program';
+import { stepWords } from '../webgpu/wgsl-program';
 import { NO_TOKEN, pickToken } from './pick-token';
 
 async function pick(logits: Float32Array, topK = 1, temperature = 1, uniform = 0) {
   const { device } = await openWebGpu();
-  const step = new Uint32Array(STEP_WORDS);
-  new Float32Array(step.buffer).set([temperature, uniform], 10);
+  const step = stepWords({ temperature, uniform });
   const program = pickToken(logits.length, topK);
   const options = topK > 1 ? { step } : {};
   const [token] = await runWgsl(device, program, new Uint32Array(1), [logits], options);

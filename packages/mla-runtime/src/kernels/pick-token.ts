@@ -3,7 +3,7 @@
  * largest over the temperature. One workgroup; each of the `topK` rounds finds the next largest, of
  * equals the first. Reads the logits once a round.
  */
-import { ENTRY, STEP, type WgslProgram } from '../webgpu/wgsl-program';
+import { ENTRY, stepsAt, type WgslProgram } from '../webgpu/wgsl-program';
 
 const THREADS = 256;
 /** What is written where a logit is NaN: no token has it. */
@@ -12,15 +12,14 @@ export const NO_TOKEN = 0xffffffff;
 const POISON = 0xfffffffe;
 
 /**
- * Bindings: token [1] as u32, logits [vocabulary], and with `topK` above 1 the step.
+ * Bindings: token [1] as u32, logits [vocabulary], and with `topK` above 1 the steps, of which there is one.
  */
 export function pickToken(vocabulary: number, topK = 1): WgslProgram {
   const draws = topK > 1;
   const code = /* wgsl */ `
-${STEP}
 @group(0) @binding(0) var<storage, read_write> token : array<u32>;
 @group(0) @binding(1) var<storage, read> logits : array<f32>;
-${draws ? '@group(0) @binding(2) var<uniform> step : Step;' : ''}
+${draws ? stepsAt(2) : ''}
 
 var<workgroup> best : array<f32, ${THREADS}>;
 var<workgroup> at : array<u32, ${THREADS}>;
@@ -63,6 +62,7 @@ fn main(${ENTRY}) {
   ${
     draws
       ? `
+  step = steps[0];
   var total = 0.0;
   for (var j = 0u; j < ${Math.min(topK, vocabulary)}u; j++) { total += exp((top[j] - top[0]) / step.temperature); }
   var rest = step.uniform_number * total;

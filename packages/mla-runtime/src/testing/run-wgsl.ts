@@ -5,10 +5,12 @@ type Values = Float32Array | Uint32Array | Int32Array;
 export interface RunWgslOptions {
   /** The words of the place, for programs that read a cache. */
   place?: Uint32Array;
-  /** The words of the step, for programs that read it. */
+  /** The words of all rows' steps, for programs that read them. */
   step?: Uint32Array;
-  /** Workgroups, where the program does not say. */
+  /** Workgroups of a row, where the program does not say. */
   groups?: number;
+  /** Of the batch. Default 1. */
+  rows?: number;
 }
 
 /**
@@ -21,7 +23,7 @@ export async function runWgsl(
   program: WgslProgram,
   output: Values,
   inputs: readonly Values[],
-  { place, step, groups = program.groups }: RunWgslOptions = {},
+  { place, step, groups = program.groups, rows }: RunWgslOptions = {},
 ): Promise<Float32Array> {
   const own: GPUBuffer[] = [];
   const upload = (values: Values, usage: number) => {
@@ -34,13 +36,13 @@ export async function runWgsl(
   const result = upload(output, STORAGE | COPY_DST | COPY_SRC);
   const buffers = [result, ...inputs.map((values) => upload(values, STORAGE | COPY_DST))];
   if (place) buffers.push(upload(place, UNIFORM | COPY_DST));
-  if (step) buffers.push(upload(step, UNIFORM | COPY_DST));
+  if (step) buffers.push(upload(step, STORAGE | COPY_DST));
   const pipeline = pipelineOf(device, program);
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   pass.setPipeline(pipeline);
   pass.setBindGroup(0, bindGroupOf(device, pipeline, buffers));
-  pass.dispatchWorkgroups(...dispatchOf(groups));
+  pass.dispatchWorkgroups(...dispatchOf(groups, rows));
   pass.end();
   const staging = device.createBuffer({ size: result.size, usage: MAP_READ | COPY_DST });
   own.push(staging);

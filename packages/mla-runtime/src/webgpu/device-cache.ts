@@ -8,15 +8,18 @@ import type { Segment } from '../attention/attention';
 import type { DecoderCache } from '../cache/decoder-cache';
 import type { Decoder } from '../decoder';
 import { mostChunks, partialSize } from '../kernels/attend-latents';
-import { copyTokens, type TokenArea, tensorOfTokens } from './copy-tokens';
+import { type Areas, areasOf } from './cache-areas';
+import { type CachedRow, cachedRows, roomFor } from './cached-rows';
+import { copyTokens, tensorOfTokens } from './copy-tokens';
 import type { DeviceBuffers } from './device-buffers';
 import { submitPending } from './device-failure';
+import { placeWords } from './latent-place';
 import { latentSegments } from './latent-segments';
-import { type LatentRoom, type LatentShape, latentLayout, placeWords } from './latent-shape';
+import { type LatentRoom, type LatentShape, latentLayout } from './latent-shape';
 import type { LayerCacheBuffers } from './record-layer';
 import { slotAngles } from './slot-angles';
+import { runsWithin, type SlotRun } from './slot-runs';
 import { storedShapes } from './stored-shapes';
-import { paramWords, storedWords, type VectorForm } from './vector-form';
 
 interface Parts {
   buffers: DeviceBuffers;
@@ -24,11 +27,11 @@ interface Parts {
   shapes: readonly LatentShape[];
   room: LatentRoom;
   layers: readonly LayerCacheBuffers[];
-  /** Tokens of each segment. */
-  lengths: readonly number[];
-  /** Of those, tokens that are stored in the form of the cache. */
-  stored: readonly number[];
-  /** Tokens of the exact window, at least. */
+  rows: readonly CachedRow[];
+  /** Slots of the last segment, and of those the slots that are stored in the form of the cache. */
+  slots: number;
+  storedSlots: number;
+  /** Slots of the exact window, at least. */
   residualLength: number;
 }
 
@@ -37,7 +40,7 @@ export class DeviceCache {
 
   /**
    * Copy a cache.
-   * @param maxTokens that may come to the last segment.
+   * @param maxTokens that may come to the last segment of each row.
    * @param buffers own what is made.
    * @throws as `storedShapes` does, and RangeError beyond a binding.
    */
@@ -49,58 +52,52 @@ export class DeviceCache {
   ): DeviceCache {
     const segments = latentSegments(decoder.layers);
     const { shapes, residualLength } = storedShapes(decoder, cache, segments);
-    const lengths = segments.map((segment) => cache.slotTable(segment).length);
-    const stored = segments.map((segment, m) => storedTokens(cache, segment) ?? lengths[m]!);
-    const more = (m: number) => (m === segments.length - 1 ? maxTokens : 0);
+    const { rows, runs, slots, storedSlots } = cachedRows(cache, segments);
     const hasTail = shapes[0]!.tail !== 'none';
-    const room = {
-      capacities: lengths.map((length, m) => (more(m) > 0 ? length + more(m) : stored[m]!)),
-      tails: lengths.map((length, m) => (hasTail ? length - stored[m]! + more(m) : 0)),
-      firsts: stored,
-    };
+    const room = roomFor(rows, maxTokens, hasTail);
     const most = Math.max(...shapes.map((shape) => shape.heads * partialSize(shape)));
-    const partials = buffers.storage(mostChunks(room) * most);
+    const rowPartials = mostChunks(room) * most;
+    const partials = buffers.storage(cache.batch * rowPartials);
     const apart = shapes.some(({ biasApart }) => biasApart.includes(true));
-    const angles = apart ? slotAngles(decoder.config, cache, segments, room, buffers) : undefined;
+    const angles = apart
+      ? slotAngles(decoder.config, cache, segments, runs, room, buffers)
+      : undefined;
     const layers = shapes.map((shape) => ({
-      cache: buffers.storage(latentLayout(shape, room).size),
-      place: buffers.uniform(placeWords(shape, room)),
+      cache: buffers.storage(cache.batch * latentLayout(shape, room).size),
+      place: buffers.uniform(placeWords(shape, room, rowPartials)),
       partials,
       angles,
     }));
-    const parts = { buffers, segments, shapes, room, layers, lengths, stored, residualLength };
-    const own = new DeviceCache(parts);
-    for (const layer of layers.keys()) own.copyLayer(cache, layer);
+    const own = new DeviceCache({
+      ...{ buffers, segments, shapes, room, layers, rows, residualLength },
+      ...{ slots, storedSlots: storedSlots.at(-1)! },
+    });
+    for (const layer of layers.keys()) own.copyLayer(cache, layer, runs, storedSlots);
     return own;
   }
 
   /**
    * Append tokens of the last segment to the cache that this is a copy of.
-   * @param from the first of them, which the cache lacks.
+   * @param firsts [B], the first of each row, which the cache lacks.
    */
-  giveBack(cache: DecoderCache, from: number, count: number): void {
-    const { segments, shapes, room, layers, buffers } = this.parts;
+  giveBack(cache: DecoderCache, firsts: readonly number[], count: number): void {
+    const { segments, shapes, room, layers, rows, buffers } = this.parts;
     const { device } = buffers;
     const m = segments.length - 1;
     const scratch: GPUBuffer[] = [];
     for (const [i, shape] of shapes.entries()) {
-      const layout = latentLayout(shape, room);
+      const areas = areasOf(shape, room, m);
       const inTail = shape.tail !== 'none';
-      const first = inTail ? from - room.firsts[m]! : from;
-      const capacity = (inTail ? room.tails : room.capacities)[m]!;
-      const starts = inTail
-        ? [layout.tailLatents[m]!, layout.tailKeys[m]!]
-        : [layout.latents[m]!, layout.keys[m]!];
-      const rows = [shape.widths[m]!, shape.keyHeads * shape.ropeDim];
-      for (const [p, name] of ['kvLatent', 'kPe'].entries()) {
-        const area = { start: starts[p]!, capacity, row: rows[p]! };
+      const own = inTail ? firsts.map((first, row) => first - rows[row]!.stored[m]!) : firsts;
+      for (const name of ['kvLatent', 'kPe'] as const) {
+        const area = inTail ? areas[name].tail : areas[name].stored;
         const heads = name === 'kPe' ? 1 : shape.groups;
         const { cache: buffer } = layers[i]!;
-        const tokens = tensorOfTokens(buffer, area, heads, [first, count], device, scratch);
+        const tokens = tensorOfTokens(buffer, area, heads, own, count, device, scratch);
         const part = cache.layers[i]!.part(segments[m]!, name);
-        const own = name === 'kPe' && part.exact ? keysByHead(tokens, shape.keyHeads) : tokens;
-        part.append(own);
-        if (own !== tokens) own.dispose();
+        const kept = name === 'kPe' && part.exact ? keysByHead(tokens, shape.keyHeads) : tokens;
+        part.append(kept);
+        if (kept !== tokens) kept.dispose();
         tokens.dispose();
       }
     }
@@ -108,86 +105,75 @@ export class DeviceCache {
     for (const buffer of scratch) buffer.destroy();
   }
 
-  private copyLayer(cache: DecoderCache, layer: number): void {
-    const { segments, shapes, room, stored } = this.parts;
-    const { capacities, tails } = room;
+  private copyLayer(
+    cache: DecoderCache,
+    layer: number,
+    runs: readonly (readonly SlotRun[])[],
+    storedSlots: readonly number[],
+  ): void {
+    const { segments, shapes, room } = this.parts;
     const shape = shapes[layer]!;
-    const layout = latentLayout(shape, room);
     for (const [m, segment] of segments.entries()) {
-      const [capacity, tail] = [capacities[m]!, tails[m]!];
-      const keyWidth = shape.keyHeads * shape.ropeDim;
-      const areas = (form: VectorForm, width: number, starts: number[]) => ({
-        stored: { start: starts[0]!, capacity, row: storedWords(form, width) },
-        params: { start: starts[1]!, capacity, row: paramWords(form, width) },
-        tail: { start: starts[2]!, capacity: tail, row: width },
-      });
-      const starts = {
-        kvLatent: [layout.latents[m]!, layout.latentParams[m]!, layout.tailLatents[m]!],
-        kPe: [layout.keys[m]!, layout.keyParams[m]!, layout.tailKeys[m]!],
-      };
-      const held = cache.layers[layer]!;
-      const to = {
-        kvLatent: areas(shape.latentForms[m]!, shape.widths[m]!, starts.kvLatent),
-        kPe: areas(shape.keyForms[m]!, keyWidth, starts.kPe),
-      };
+      const areas = areasOf(shape, room, m);
       for (const name of ['kvLatent', 'kPe'] as const) {
         const heads = name === 'kPe' ? 1 : shape.groups;
-        this.copyParts(held.part(segment, name).parts, to[name], layer, stored[m]!, heads);
+        const { parts } = cache.layers[layer]!.part(segment, name);
+        this.copyParts(
+          parts,
+          areas[name],
+          layer,
+          { runs: runs[m]!, m, end: storedSlots[m]! },
+          heads,
+        );
       }
     }
   }
 
+  /** @param slots runs of segment `m`, of which those from slot `end` on belong to the tail. */
   private copyParts(
     parts: readonly CachePart[],
-    areas: Record<'stored' | 'params' | 'tail', TokenArea>,
+    areas: Areas,
     layer: number,
-    stored: number,
+    { runs, m, end }: { runs: readonly SlotRun[]; m: number; end: number },
     heads: number,
   ): void {
     const buffer = this.parts.layers[layer]!.cache;
     const { device } = this.parts.buffers;
-    let token = 0;
+    let slot = 0;
     for (const part of parts) {
       const count = part.shape.at(-2)!;
+      const own = runsWithin(runs, slot, count);
       if (part instanceof PackedTensor) {
-        copyTokens(part.codes, [0, count], buffer, areas.stored, token, device);
-        if (part.params) copyTokens(part.params, [0, count], buffer, areas.params, token, device);
+        copyTokens(part.codes, own, buffer, areas.stored, device);
+        if (part.params) copyTokens(part.params, own, buffer, areas.params, device);
       } else if (part.size > 0) {
-        const cut = Math.min(Math.max(stored - token, 0), count);
+        const isTail = ({ from }: SlotRun) => from + slot >= end;
         const rows = part.shape[1] === heads ? part : keysSideBySide(part as tf.Tensor4D);
-        copyTokens(rows, [0, cut], buffer, areas.stored, token, device);
-        copyTokens(rows, [cut, count], buffer, areas.tail, token + cut - stored, device);
+        const stored = own.filter((run) => !isTail(run));
+        copyTokens(rows, stored, buffer, areas.stored, device);
+        const inTail = own.filter(isTail).map((run) => ({
+          ...run,
+          to: run.to - this.parts.rows[run.row]!.stored[m]!,
+        }));
+        copyTokens(rows, inTail, buffer, areas.tail, device);
         if (rows !== part) rows.dispose();
       }
-      token += count;
+      slot += count;
     }
   }
 }
 
-/** Tokens of a segment that are codes, in all layers alike; `undefined` where no part has codes. */
-function storedTokens(cache: DecoderCache, segment: Segment): number | undefined {
-  const parts = cache.layers.flatMap((layer) =>
-    ['kvLatent', 'kPe'].map((name) => layer.part(segment, name)),
-  );
-  const coded = parts
-    .filter(({ exact }) => !exact)
-    .map(({ parts }) =>
-      parts.reduce((sum, part) => sum + (part instanceof PackedTensor ? part.shape.at(-2)! : 0), 0),
-    );
-  return coded[0];
-}
-
-/** Rotated keys [1, K, t, R] as [1, 1, t, K * R]; the caller disposes the result. */
+/** Rotated keys [B, K, t, R] as [B, 1, t, K * R]; the caller disposes the result. */
 function keysSideBySide(keys: tf.Tensor4D): tf.Tensor4D {
-  const [, heads, tokens, width] = keys.shape;
-  const shape: [number, number, number, number] = [1, 1, tokens, heads * width];
+  const [batch, heads, tokens, width] = keys.shape;
+  const shape: [number, number, number, number] = [batch, 1, tokens, heads * width];
   return tf.tidy(() => tf.reshape(tf.transpose(keys, [0, 2, 1, 3]), shape));
 }
 
 /** The way back, which is how an exact cache keeps them. */
 function keysByHead(keys: tf.Tensor4D, heads: number): tf.Tensor4D {
-  const [, , tokens, width] = keys.shape;
-  const shape: [number, number, number, number] = [1, tokens, heads, width / heads];
-  if (width === 0) return tf.zeros([1, heads, tokens, 0]);
+  const [batch, , tokens, width] = keys.shape;
+  const shape: [number, number, number, number] = [batch, tokens, heads, width / heads];
+  if (width === 0) return tf.zeros([batch, heads, tokens, 0]);
   return tf.tidy(() => tf.transpose(tf.reshape(keys, shape), [0, 2, 1, 3]));
 }

@@ -38,8 +38,6 @@ export interface LatentRoom {
   capacities: readonly number[];
   /** Tokens of the tails. */
   tails: readonly number[];
-  /** The token that a tail begins with. */
-  firsts: readonly number[];
 }
 
 /** First word of each part, per segment. */
@@ -75,28 +73,21 @@ export function latentLayout(shape: LatentShape, room: LatentRoom): LatentLayout
   return { ...layout, size };
 }
 
-/** The layout as a uniform: it changes with a conversation, the programs do not. */
-export const PLACE = /* wgsl */ `
-struct Place { // per segment
-  capacity : vec2<u32>,
-  tail : vec2<u32>,
-  first : vec2<u32>, // the token that the tail begins with
-  latents : vec2<u32>,
-  latent_params : vec2<u32>,
-  keys : vec2<u32>,
-  key_params : vec2<u32>,
-  tail_latents : vec2<u32>,
-  tail_keys : vec2<u32>,
-}`;
+/** What a token's projections give, [N * (R + P) | K * R | groups * width of the last segment]. */
+export function projectedSize(shape: HeadWidths): number {
+  const { heads, keyHeads, groups, ropeDim, nopeDim, widths } = shape;
+  return heads * (ropeDim + nopeDim) + keyHeads * ropeDim + groups * widths.at(-1)!;
+}
 
-/** The words of {@link PLACE}. */
-export function placeWords(shape: LatentShape, room: LatentRoom): Uint32Array {
-  const layout = latentLayout(shape, room);
-  const { latents, latentParams, keys, keyParams, tailLatents, tailKeys } = layout;
-  const { capacities, tails, firsts } = room;
-  const parts = [capacities, tails, firsts];
-  parts.push(latents, latentParams, keys, keyParams, tailLatents, tailKeys);
-  return Uint32Array.from(parts.flatMap(([first, last = 0]) => [first!, last]));
+/** The row of a segment's first slot among those of all segments. */
+export function firstSlot({ capacities, tails }: LatentRoom, segment: number): number {
+  return segment === 0 ? 0 : capacities[0]! + tails[0]!;
+}
+
+/** Slots of all segments. */
+export function slotCount(room: LatentRoom): number {
+  const last = room.capacities.length - 1;
+  return firstSlot(room, last) + room.capacities[last]!;
 }
 
 /**

@@ -19,9 +19,11 @@ import type { WeightParts } from './weight-parts';
 export interface DecoderRecording {
   buffers: DeviceBuffers;
   step: StepBuffers;
-  /** [1], u32. */
+  /** Of a batch, at most. */
+  rows: number;
+  /** [rows], u32. */
   token: GPUBuffer;
-  /** [vocabulary]. */
+  /** [rows, vocabulary]. */
   logits: GPUBuffer;
   lookup: readonly Dispatch[];
   layers: readonly LayerRecording[];
@@ -29,7 +31,7 @@ export interface DecoderRecording {
 }
 
 /**
- * Upload weights and bind them; the caller disposes the buffers.
+ * Upload weights and bind them, for steps of up to `rows` rows; the caller disposes the buffers.
  * @throws TypeError for a form of attention that there are no programs for; RangeError for a weight
  *   beyond a binding or what memory there is; Error with what the device reports.
  */
@@ -37,6 +39,7 @@ export async function recordDecoder(
   decoder: Decoder,
   device: GPUDevice,
   options: WeightOptions,
+  rows = 1,
 ): Promise<DecoderRecording> {
   latentSegments(decoder.layers); // throws before any work
   const buffers = new DeviceBuffers(device);
@@ -44,7 +47,7 @@ export async function recordDecoder(
   let recording: DecoderRecording | undefined;
   let failure: unknown;
   try {
-    recording = await record(decoder, buffers, options);
+    recording = await record(decoder, buffers, options, rows);
     throwFailure(device); // what follows from memory that is out is told here, too
   } catch (error) {
     failure = error;
@@ -63,14 +66,15 @@ async function record(
   decoder: Decoder,
   buffers: DeviceBuffers,
   options: WeightOptions,
+  rows: number,
 ): Promise<DecoderRecording> {
   const { device } = buffers;
   const { config, layers, lmHead } = decoder;
   const { vocabSize, hiddenSize, rmsNormEps: normEps } = config;
   const widths = layers.map((layer, i) => headWidths(config, layer, i));
-  const step = stepBuffers(config, widths, buffers);
-  const token = buffers.storage(1);
-  const logits = buffers.storage(vocabSize);
+  const step = stepBuffers(config, widths, rows, buffers);
+  const token = buffers.storage(rows);
+  const logits = buffers.storage(rows * vocabSize);
   // The largest weights first: where they do not fit, nothing else is uploaded.
   const table = await tableParts(decoder.embedTokens, buffers);
   const lookup = table.parts.map(({ buffers: rows, ...part }) => {
@@ -83,7 +87,7 @@ async function record(
   for (const [i, layer] of layers.entries()) {
     recorded.push(await recordLayer(config, layer, i, step, buffers, options));
   }
-  return { buffers, step, token, logits, lookup, layers: recorded, head };
+  return { buffers, step, rows, token, logits, lookup, layers: recorded, head };
 }
 
 /** Embeddings to look up in: those that are packed as they are, others in f32. */

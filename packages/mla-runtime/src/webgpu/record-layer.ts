@@ -133,7 +133,7 @@ async function recordAttention(
       const bySlot = shape.biasApart.includes(true) ? [...bias!, turned, angles!] : [];
       const append = [cache, step.projected, ...rotary, ...apart, place, step.step];
       const attend = [partials, step.query, cache, ...bySlot, place, step.step];
-      const expand = [step.values, partials, ...values, step.step];
+      const expand = [step.values, partials, ...values, place, step.step];
       return [
         dispatchOfProgram(device, appendLatent(shape), append),
         dispatchOfProgram(device, attendLatents(shape), attend, true),

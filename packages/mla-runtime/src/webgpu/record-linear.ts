@@ -27,7 +27,8 @@ export async function recordLinear(
   const inputs = maps[0]!.inFeatures;
   const { parts, ...packing } = await weightParts(buffers, maps, options);
   const bias = maps.some((map) => map.bias) ? [buffers.upload(await joinedBias(maps))] : [];
-  const shape = { inputs, ...packing, bias: bias.length > 0, ...part };
+  const total = parts.reduce((sum, { outputs }) => sum + outputs, 0);
+  const shape = { inputs, ...packing, total, bias: bias.length > 0, ...part };
   return parts.map(({ first, outputs, buffers: weight }) =>
     dispatchOfProgram(buffers.device, matVec({ ...shape, first, outputs }), [
       y,
@@ -60,7 +61,8 @@ export async function recordGated(
     );
   }
   return parts.map(({ first, outputs, buffers: weight }, i) => {
-    const program = matVec({ inputs, first, outputs, ...packing, gated: true, normEps });
+    const total = gate.outFeatures;
+    const program = matVec({ inputs, first, outputs, total, ...packing, gated: true, normEps });
     const bound = [y, x, ...weight, ...second.parts[i]!.buffers, gain];
     return dispatchOfProgram(buffers.device, program, bound);
   });

@@ -99,8 +99,9 @@ export class RecordedDecode {
       );
     }
     const { temperature, random } = this.options;
+    const tokens = token === undefined ? undefined : Int32Array.of(token);
     const output = { source: recording.token, pick, temperature, uniform: random?.() ?? 0 };
-    const [next] = new Uint32Array(await this.recorded.run(positionIds, token, output));
+    const [next] = new Uint32Array(await this.recorded.run(positionIds, tokens, output));
     if (next === NO_TOKEN) {
       throw new RangeError('RecordedDecode: logits must be numbers, got NaN. The model diverged.');
     }

@@ -4,7 +4,7 @@
  */
 import type { CacheBorrower, DecoderCache } from '../cache/decoder-cache';
 import type { Decoder } from '../decoder';
-import { textLayout } from '../token-layout';
+import { type TokenLayout, textLayout } from '../token-layout';
 import { currentDevice, watchDevice } from './device-failure';
 import { latentSegments } from './latent-segments';
 import type { DecoderRecording } from './record-decoder';
@@ -12,13 +12,12 @@ import { RecordedStep } from './recorded-step';
 import { sharedRecording } from './shared-recording';
 import { storedShapes } from './stored-shapes';
 
-/** The new tokens of all rows, of which there is one. */
-const ONE_TOKEN = textLayout(1, 1);
-
 export class RecordedLogits implements CacheBorrower {
   /** Tokens that the cache has taken up, but not their vectors. */
   private pending = 0;
   private revision: number;
+  /** Of the new tokens. */
+  private readonly layout: TokenLayout;
 
   private constructor(
     private readonly cache: DecoderCache,
@@ -26,6 +25,7 @@ export class RecordedLogits implements CacheBorrower {
     private readonly step: RecordedStep,
   ) {
     this.revision = cache.revision;
+    this.layout = textLayout(cache.batch, 1);
     cache.lend(this);
   }
 
@@ -43,8 +43,8 @@ export class RecordedLogits implements CacheBorrower {
     if (!device) throw new TypeError('RecordedLogits: the backend must be webgpu.');
     storedShapes(decoder, cache, latentSegments(decoder.layers));
     watchDevice(device);
-    const recording = await sharedRecording(decoder, device);
-    const readBytes = recording.logits.size;
+    const recording = await sharedRecording(decoder, device, cache.batch);
+    const readBytes = 4 * cache.batch * decoder.config.vocabSize;
     const step = RecordedStep.bind(decoder, recording, cache, { maxTokens, readBytes });
     return new RecordedLogits(cache, recording, step);
   }
@@ -61,13 +61,14 @@ export class RecordedLogits implements CacheBorrower {
   }
 
   /**
-   * Take up a token. @param positionIds [1], or [3] for M-RoPE. @returns logits [vocabulary].
+   * Take up a token a row. @param tokens [B]. @param positionIds [B], or [3 * B] for M-RoPE.
+   * @returns logits [B * vocabulary].
    * @throws as `RecordedStep.run` does; the cache is then as it was.
    */
-  async next(token: number, positionIds: Int32Array): Promise<Float32Array> {
+  async next(tokens: Int32Array, positionIds: Int32Array): Promise<Float32Array> {
     const source = this.recording.logits;
-    const logits = new Float32Array(await this.step.run(positionIds, token, { source }));
-    this.cache.reserve(ONE_TOKEN, positionIds);
+    const logits = new Float32Array(await this.step.run(positionIds, tokens, { source }));
+    this.cache.reserve(this.layout, positionIds);
     this.revision = this.cache.revision;
     this.pending++;
     return logits;

@@ -4,15 +4,15 @@
  */
 import type { DecoderCache } from '../cache/decoder-cache';
 import type { Decoder } from '../decoder';
-import { CHUNK } from '../kernels/attend-latents';
-import { rotaryAngles } from '../rotary';
+import { CacheProgress } from './cache-progress';
 import { DeviceBuffers } from './device-buffers';
 import { DeviceCache } from './device-cache';
 import { throwFailure } from './device-failure';
 import type { Dispatch } from './dispatch';
+import { firstSlot, slotCount } from './latent-shape';
 import type { DecoderRecording } from './record-decoder';
-import { firstSlot } from './slot-angles';
-import { dispatchOf, NOTHING, STEP_WORDS } from './wgsl-program';
+import { angleRows } from './slot-angles';
+import { dispatchOf, STEP_WORDS } from './wgsl-program';
 
 /** What a step reads back, and how it draws. */
 export interface StepOutput {
@@ -26,13 +26,12 @@ export interface StepOutput {
 }
 
 export class RecordedStep {
-  private readonly words = new Uint32Array(STEP_WORDS);
-  private readonly numbers = new Float32Array(this.words.buffer);
+  private readonly rows: number;
+  private readonly words: Uint32Array<ArrayBuffer>;
   private readonly angles: Float32Array<ArrayBuffer>;
   private readonly dispatches: readonly Dispatch[];
   private readonly staging: GPUBuffer;
-  private readonly lengths: number[];
-  private readonly stored: number[];
+  private readonly progress: CacheProgress;
 
   private constructor(
     private readonly decoder: Decoder,
@@ -41,7 +40,9 @@ export class RecordedStep {
     private readonly copy: DeviceCache,
     readBytes: number,
   ) {
-    this.angles = new Float32Array(decoder.config.headDim);
+    this.rows = copy.parts.rows.length;
+    this.words = new Uint32Array(this.rows * STEP_WORDS);
+    this.angles = new Float32Array(this.rows * decoder.config.headDim);
     this.dispatches = [
       ...recording.lookup,
       ...recording.layers.flatMap(({ before, attend, after }, i) => [
@@ -52,8 +53,7 @@ export class RecordedStep {
       ...recording.head,
     ];
     this.staging = buffers.create(readBytes, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-    this.lengths = [...copy.parts.lengths];
-    this.stored = [...copy.parts.stored];
+    this.progress = new CacheProgress(copy);
   }
 
   /**
@@ -90,22 +90,23 @@ export class RecordedStep {
   }
 
   get isFull(): boolean {
-    return this.lengths.at(-1)! >= this.copy.parts.room.capacities.at(-1)!;
+    return this.progress.isFull;
   }
 
   /**
-   * Take up a token and compute what follows.
-   * @param token its id; by default the one that the last step has picked.
+   * Take up a token a row and compute what follows.
+   * @param positionIds [B], or [3 * B] for M-RoPE.
+   * @param tokens [B]; by default the one that the last step has picked.
    * @returns what was read back.
    * @throws RangeError when the cache is full; Error with what the device reports.
    */
   async run(
     positionIds: Int32Array,
-    token: number | undefined,
+    tokens: Int32Array | undefined,
     output: StepOutput,
   ): Promise<ArrayBuffer> {
     const { device } = this.buffers;
-    this.submit(positionIds, token, output);
+    this.submit(positionIds, tokens, output);
     try {
       await this.staging.mapAsync(GPUMapMode.READ);
     } catch (error) {
@@ -121,14 +122,19 @@ export class RecordedStep {
 
   /** Append the newest tokens to the cache that was copied, which lacks them. */
   giveBack(cache: DecoderCache, count: number): void {
-    this.copy.giveBack(cache, this.lengths.at(-1)! - count, count);
+    const firsts = this.progress.lengths.map((length) => length - count);
+    this.copy.giveBack(cache, firsts, count);
   }
 
   dispose(): void {
     this.buffers.dispose();
   }
 
-  private submit(positionIds: Int32Array, token: number | undefined, output: StepOutput): void {
+  private submit(
+    positionIds: Int32Array,
+    tokens: Int32Array | undefined,
+    output: StepOutput,
+  ): void {
     const { step, token: chosen, buffers } = this.recording;
     const { device } = buffers;
     const { source, pick } = output;
@@ -136,55 +142,44 @@ export class RecordedStep {
     device.queue.writeBuffer(step.step, 0, this.words);
     device.queue.writeBuffer(step.angles, 0, this.angles);
     this.writeSlotAngles();
-    if (token !== undefined) device.queue.writeBuffer(chosen, 0, Uint32Array.of(token));
+    if (tokens) device.queue.writeBuffer(chosen, 0, Uint32Array.from(tokens));
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (const dispatch of pick ? [...this.dispatches, pick] : this.dispatches) {
       const { pipeline, bindGroup, groups, perChunk } = dispatch;
-      const [x, y] = dispatchOf(perChunk ? groups * chunks : groups);
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(x, y);
+      pass.dispatchWorkgroups(...dispatchOf(perChunk ? groups * chunks : groups, this.rows));
     }
     pass.end();
     encoder.copyBufferToBuffer(source, 0, this.staging, 0, this.staging.size);
     device.queue.submit([encoder.finish()]);
   }
 
-  /** The angles of the newest slot, where they are kept. */
+  /** The angles of each row's newest slot, where they are kept. */
   private writeSlotAngles(): void {
-    const { layers, room } = this.copy.parts;
-    const last = this.lengths.length - 1;
+    const { layers, room, segments } = this.copy.parts;
     const { angles } = layers[0]!;
     if (!angles) return;
-    const row = firstSlot(room, last) + this.lengths[last]! - 1;
-    this.buffers.device.queue.writeBuffer(angles, row * this.angles.byteLength, this.angles);
+    const { headDim } = this.decoder.config;
+    const first = firstSlot(room, segments.length - 1);
+    for (const [row, length] of this.progress.lengths.entries()) {
+      const slot = row * slotCount(room) + first + length - 1;
+      const own = this.angles.subarray(row * headDim, (row + 1) * headDim);
+      this.buffers.device.queue.writeBuffer(angles, 4 * headDim * slot, own);
+    }
   }
 
-  /** @returns the chunks of all segments. */
-  private prepare(positionIds: Int32Array, { temperature = 1, uniform = 0 }: StepOutput): number {
-    const { lengths, stored, copy } = this;
-    const last = lengths.length - 1;
-    if (this.isFull) {
+  /** @returns the most chunks of a row. */
+  private prepare(positionIds: Int32Array, { temperature, uniform }: StepOutput): number {
+    const { progress, decoder } = this;
+    if (progress.isFull) {
       throw new RangeError(
-        `RecordedDecode: the cache is full at ${lengths[last]} tokens of its last segment. Record with a larger maxTokens.`,
+        `RecordedDecode: the cache is full at ${Math.max(...progress.lengths)} tokens of its last segment. Record with a larger maxTokens.`,
       );
     }
-    const { cos, sin } = rotaryAngles(positionIds, 1, this.decoder.config); // throws before anything changes
-    this.angles.set(cos);
-    this.angles.set(sin, cos.length);
-    const slot = lengths[last]!;
-    lengths[last] = slot + 1;
-    const leaving = stored[last]!;
-    stored[last] = Math.max(leaving, slot + 1 - copy.parts.residualLength);
-    const window = lengths.map((length, m) => length - stored[m]!);
-    const chunks = lengths.flatMap((_, m) =>
-      [stored[m]!, window[m]!].map((count) => Math.ceil(count / CHUNK)),
-    );
-    const pair = ([first, other = 0]: readonly number[]) => [first!, other];
-    this.words.set([...pair(stored), ...pair(window), ...chunks, ...(last === 0 ? [0, 0] : [])]);
-    this.words.set([slot, stored[last]! > leaving ? leaving : NOTHING], 8);
-    this.numbers.set([temperature, uniform], 10);
-    return chunks.reduce((sum, count) => sum + count, 0);
+    // Throws before anything changes.
+    this.angles.set(angleRows(positionIds, this.rows, decoder.config));
+    return progress.next(this.words, { temperature, uniform });
   }
 }

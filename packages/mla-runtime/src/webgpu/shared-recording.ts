@@ -1,9 +1,11 @@
-/** One recording of a decoder for all its conversations, made anew when its weights change. */
+/** One recording of a decoder for all its conversations, made anew when its weights change or a batch has more rows. */
 import type { Decoder } from '../decoder';
 import { type DecoderRecording, recordDecoder } from './record-decoder';
 
 interface Shared {
   device: GPUDevice;
+  /** Of a batch, at most. */
+  rows: number;
   /** Whose weights were uploaded. */
   weights: readonly object[];
   recording: Promise<DecoderRecording>;
@@ -18,14 +20,15 @@ const shared = new WeakMap<Decoder, Shared>();
 export async function sharedRecording(
   decoder: Decoder,
   device: GPUDevice,
+  rows: number,
 ): Promise<DecoderRecording> {
   const weights = weightsOf(decoder);
   const found = shared.get(decoder);
   const same = (item: object, i: number) => item === found?.weights[i];
-  if (found?.device === device && weights.every(same)) return found.recording;
+  if (found?.device === device && found.rows >= rows && weights.every(same)) return found.recording;
   forgetRecording(decoder);
-  const recording = recordDecoder(decoder, device, { weights: 'f32', groupSize: 32 });
-  shared.set(decoder, { device, weights, recording });
+  const recording = recordDecoder(decoder, device, { weights: 'f32', groupSize: 32 }, rows);
+  shared.set(decoder, { device, rows, weights, recording });
   return recording;
 }
 

@@ -4,37 +4,52 @@ import type { DecoderCache } from '../cache/decoder-cache';
 import type { DecoderConfig } from '../decoder-config';
 import { rotaryAngles } from '../rotary';
 import type { DeviceBuffers } from './device-buffers';
-import type { LatentRoom } from './latent-shape';
+import { firstSlot, type LatentRoom, slotCount } from './latent-shape';
+import type { SlotRun } from './slot-runs';
 
-/** The row of a segment's first slot among those of all segments. */
-export function firstSlot({ capacities, tails }: LatentRoom, segment: number): number {
-  return segment === 0 ? 0 : capacities[0]! + tails[0]!;
-}
-
-/** @returns [slots of all segments, cos of all pairs | sin of all pairs], those to come zeros. */
+/**
+ * @param runs of the filled slots of each row, per segment.
+ * @returns [B, slots of all segments, cos of all pairs | sin of all pairs], those to come zeros.
+ */
 export function slotAngles(
   config: DecoderConfig,
   cache: DecoderCache,
   segments: readonly Segment[],
+  runs: readonly (readonly SlotRun[])[],
   room: LatentRoom,
   buffers: DeviceBuffers,
 ): GPUBuffer {
   const { headDim } = config;
-  const last = segments.length - 1;
-  const rows = firstSlot(room, last) + room.capacities[last]!;
-  const buffer = buffers.storage(rows * headDim);
+  const slots = slotCount(room);
+  const buffer = buffers.storage(cache.batch * slots * headDim);
   for (const [m, segment] of segments.entries()) {
-    const slots = cache.slotTable(segment);
-    const positionIds = cache.angles.positionIds(slots);
-    if (slots.length === 0) continue;
-    const { cos, sin } = rotaryAngles(positionIds, slots.length, config);
-    const angles = new Float32Array(slots.length * headDim);
-    const half = headDim / 2;
-    for (let t = 0; t < slots.length; t++) {
-      angles.set(cos.subarray(t * half, (t + 1) * half), t * headDim);
-      angles.set(sin.subarray(t * half, (t + 1) * half), t * headDim + half);
+    const table = cache.slotTable(segment);
+    if (table.length === 0) continue;
+    const count = cache.batch * table.length;
+    const angles = angleRows(cache.angles.positionIds(table), count, config);
+    for (const { row, from, count, to } of runs[m]!) {
+      const first = (row * table.length + from) * headDim;
+      const place = row * slots + firstSlot(room, m) + to;
+      const own = angles.subarray(first, first + count * headDim);
+      buffers.device.queue.writeBuffer(buffer, 4 * headDim * place, own);
     }
-    buffers.device.queue.writeBuffer(buffer, 4 * headDim * firstSlot(room, m), angles);
   }
   return buffer;
+}
+
+/** @returns [tokens, cos of all pairs | sin of all pairs]. */
+export function angleRows(
+  positionIds: Int32Array,
+  tokens: number,
+  config: DecoderConfig,
+): Float32Array<ArrayBuffer> {
+  const { cos, sin } = rotaryAngles(positionIds, tokens, config);
+  const half = config.headDim / 2;
+  const rows = new Float32Array(tokens * config.headDim);
+  for (let t = 0; t < tokens; t++) {
+    const [first, end] = [t * half, (t + 1) * half];
+    rows.set(cos.subarray(first, end), 2 * first);
+    rows.set(sin.subarray(first, end), 2 * first + half);
+  }
+  return rows;
 }

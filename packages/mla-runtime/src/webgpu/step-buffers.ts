@@ -1,7 +1,7 @@
-/** What passes between the dispatches of a recorded step; all layers use it in turn. */
+/** What passes between the dispatches of a recorded step, of each row of a batch; all layers use it in turn. */
 import type { DecoderConfig } from '../decoder-config';
 import type { DeviceBuffers } from './device-buffers';
-import { type HeadWidths, queryLayout } from './latent-shape';
+import { type HeadWidths, projectedSize, queryLayout } from './latent-shape';
 import { STEP_WORDS } from './wgsl-program';
 
 export interface StepBuffers {
@@ -17,27 +17,26 @@ export interface StepBuffers {
   gated: GPUBuffer;
   /** [cos | sin] of all pairs. */
   angles: GPUBuffer;
+  /** The steps of all rows. */
   step: GPUBuffer;
 }
 
 export function stepBuffers(
   { hiddenSize, intermediateSize, headDim }: DecoderConfig,
   shapes: readonly HeadWidths[],
+  rows: number,
   buffers: DeviceBuffers,
 ): StepBuffers {
   const largest = (size: (shape: HeadWidths) => number) =>
-    buffers.storage(Math.max(...shapes.map(size)));
+    buffers.storage(rows * Math.max(...shapes.map(size)));
   return {
-    hidden: buffers.storage(hiddenSize),
-    attended: buffers.storage(hiddenSize),
-    projected: largest(
-      ({ heads, keyHeads, ropeDim, nopeDim, groups, widths }) =>
-        heads * (ropeDim + nopeDim) + keyHeads * ropeDim + groups * widths.at(-1)!,
-    ),
+    hidden: buffers.storage(rows * hiddenSize),
+    attended: buffers.storage(rows * hiddenSize),
+    projected: largest(projectedSize),
     query: largest((shape) => queryLayout(shape).size),
     values: largest(({ heads, valueDim }) => heads * valueDim),
-    gated: buffers.storage(intermediateSize),
-    angles: buffers.storage(headDim),
-    step: buffers.create(4 * STEP_WORDS, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST),
+    gated: buffers.storage(rows * intermediateSize),
+    angles: buffers.storage(rows * headDim),
+    step: buffers.storage(rows * STEP_WORDS),
   };
 }

@@ -7,16 +7,13 @@ import { type VectorForm, vectorForm } from './vector-form';
 
 /**
  * Widths of each layer's attention and how its cache stores.
- * @throws RangeError for a cache of several rows, or one that stores as no program reads.
+ * @throws RangeError for a cache that stores as no program reads.
  */
 export function storedShapes(
   decoder: Decoder,
   cache: DecoderCache,
   segments: readonly Segment[],
 ): { shapes: LatentShape[]; residualLength: number } {
-  if (cache.batch !== 1) {
-    throw new RangeError(`RecordedDecode: the cache must have one row, got ${cache.batch}.`);
-  }
   const parts = decoder.layers.map((_, i) =>
     segments.map((segment) => ({
       latents: cache.layers[i]!.part(segment, 'kvLatent'),
