@@ -29,7 +29,8 @@ export type { ReferenceScore } from './evaluate/score-answers';
 export { type CacheScores, scoreOverCache } from './evaluate/score-over-cache';
 export { type ScoreOptions, scoreReferences } from './evaluate/score-references';
 export { HealingDiverged } from './heal/divergence';
-export { healLayerwise, type LayerwiseReport, type LayerwiseRun } from './heal/heal-layerwise';
+export type { HealedLayers, LayerwiseReport } from './heal/gather-layers';
+export { healLayerwise, type LayerwiseRun } from './heal/heal-layerwise';
 export { type Healed, type HealReport, type HealRun, healModel } from './heal/heal-model';
 export { type HealOptions, type HealPlan, planHealing } from './heal/heal-options';
 export {

@@ -27,7 +27,7 @@ export const keepInMemory: KeepHidden = async (first) => {
 
 /** Read hidden states for as long as `use` takes. */
 export async function withHidden<T>(
-  hidden: HiddenStates,
+  hidden: Pick<HiddenStates, 'read'>,
   use: (states: tf.Tensor3D) => T | Promise<T>,
 ): Promise<T> {
   const states = await hidden.read();

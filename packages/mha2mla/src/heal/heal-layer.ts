@@ -2,7 +2,7 @@
 import { type DecoderLayer, loadDecoderLayer, yieldToEventLoop } from '@mha2mla/mla-runtime';
 import { AdamW, outputMatchingLoss, valueAndGrads } from '@mha2mla/peft';
 import * as tf from '@tensorflow/tfjs-core';
-import { withHidden } from '../convert/hidden-states';
+import { type HiddenStates, withHidden } from '../convert/hidden-states';
 import type { LayerTensor } from '../convert/layer-weights';
 import { storedNames } from './assert-healable';
 import { type AttachedAdapters, attachToLayers } from './attach-adapters';
@@ -25,10 +25,13 @@ export interface HealedLayer {
   total: number;
 }
 
+type LayerRun = Pick<LayerwiseRun, 'source' | 'original' | 'plan' | 'signal'>;
+type LearningStream = LayerStream<Pick<HiddenStates, 'read'>>;
+
 /** @param onUpdate is told how many updates are done. @throws HealingDiverged */
 export async function healLayer(
-  run: LayerwiseRun,
-  streams: readonly LayerStream[],
+  run: LayerRun,
+  streams: readonly LearningStream[],
   index: number,
   onUpdate: (done: number) => void,
 ): Promise<HealedLayer> {
@@ -78,8 +81,8 @@ interface Sides {
 
 /** One update. @returns the loss before it. */
 function update(
-  { source }: LayerwiseRun,
-  stream: LayerStream,
+  { source }: LayerRun,
+  stream: LearningStream,
   { student, teacher, adapters, optimizer }: Sides,
   own: Pick<ClippedStep, 'rate' | 'losses' | 'where'>,
 ): Promise<number> {
@@ -88,7 +91,7 @@ function update(
     const target = await withHidden(stream.teacher, (states) => teacher.prefill(states, step));
     const mask = tf.tensor2d(Float32Array.from(attentionMask), [batch, length]);
     try {
-      return await withHidden(stream.student, async (states) => {
+      return await withHidden(stream.student ?? stream.teacher, async (states) => {
         const lossFn = () => outputMatchingLoss(student.prefill(states, step), target, { mask });
         const allowMissing = step.only !== undefined;
         const { value, grads } = valueAndGrads(lossFn, adapters.parameters, { allowMissing });

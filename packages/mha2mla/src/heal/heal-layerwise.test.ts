@@ -21,6 +21,7 @@ import { openModelFolder } from '../node/open-model';
 import { memoryOutput } from '../output/result-output';
 import { healLayerwise, type LayerwiseRun, layerNames } from './heal-layerwise';
 import { planHealing } from './heal-options';
+import { writeHealedLayer } from './healed-layer';
 import type { MergedWeights } from './merge-adapters';
 import { tinyHealing } from './tiny-healing';
 import { writeHealed } from './write-healed';
@@ -108,9 +109,30 @@ test('a run that was stopped goes on behind its finished layers, to the same bit
   expect(await valuesOf(again.merged)).toEqual(await valuesOf(whole.merged));
 });
 
+test("on the teacher's inputs no layer depends on another, and its first layer is the same", async () => {
+  const plan = { layerInputs: 'teacher' };
+  const apart = await heal({ plan });
+  const values = await valuesOf(apart.merged);
+  const first = ([name]: [string, unknown]) => name.startsWith('layers.0.');
+  const expected = [...(await valuesOf(whole.merged))];
+  expect([...values].filter(first)).toEqual(expected.filter(first));
+  expect([...values]).not.toEqual(expected);
+  // Whatever the first layer came to, the others are the same.
+  const output = memoryOutput();
+  const zeros = [...values].filter(first).map(([name, { length }]) => {
+    return [name, { shape: [length], values: new Float32Array(length) }] as const;
+  });
+  const lost = { losses: [], trained: 0, total: 0, weights: new Map(zeros) };
+  await writeHealedLayer(output, layerNames(source)[0]!, lost);
+  const { merged } = await heal({ plan, output });
+  const others = [...(await valuesOf(merged))].filter((entry) => !first(entry));
+  expect(others).toEqual([...values].filter((entry) => !first(entry)));
+});
+
 test('leaves no tensors behind, whole or stopped', async () => {
   await expectNoLeak(async () => {
     await heal({ plan: { steps: 1 } });
+    await heal({ plan: { steps: 1, layerInputs: 'teacher' } });
     const abort = new AbortController();
     const onProgress = () => abort.abort(new Error('stopped'));
     await expect(heal({ signal: abort.signal, onProgress })).rejects.toThrow('stopped');

@@ -58,6 +58,16 @@ test('layerwise has no use for what answers, or all layers, are needed for', () 
   expect(planHealing({ recipe: 'layerwise', kd: undefined }).recipe).toBe('layerwise');
 });
 
+test('layerwise alone has a choice of what its layers learn on', () => {
+  expect(planHealing({ recipe: 'layerwise' }).layerInputs).toBe('student');
+  expect(planHealing({ recipe: 'layerwise', layerInputs: 'teacher' }).layerInputs).toBe('teacher');
+  expect(() => planHealing({ layerInputs: 'teacher' })).toThrow(
+    'layerInputs goes with the recipe layerwise alone, got recipe=one-stage, layerInputs=teacher',
+  );
+  const other = { recipe: 'layerwise', layerInputs: 'both' } as object;
+  expect(() => planHealing(other)).toThrow('layerInputs must be student, teacher, got both');
+});
+
 test('progressive has a rank, and nothing else has', () => {
   expect(planHealing({ recipe: 'progressive', rank: 4 }).rank).toBe(4);
   expect(planHealing({})).not.toHaveProperty('rank');

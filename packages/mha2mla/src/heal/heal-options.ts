@@ -2,6 +2,8 @@ import { ADAPTERS, type AdapterOptions } from './attach-adapters';
 
 export const RECIPES = ['one-stage', 'layerwise', 'progressive'] as const;
 
+export const LAYER_INPUTS = ['student', 'teacher'] as const;
+
 /** How a converted model is healed, with the defaults that measured best. */
 export interface HealOptions {
   /**
@@ -12,6 +14,12 @@ export interface HealOptions {
   recipe?: (typeof RECIPES)[number];
   /** Latent dims a KV head that `progressive` ends with; no other recipe has it. */
   rank?: number;
+  /**
+   * What a layer learns on with `layerwise`, which alone has it: `student`, what the layers healed
+   * before it give; `teacher`, the original's input of the layer, so that no layer waits for another,
+   * and none makes up for what those before it lost. Default `student`.
+   */
+  layerInputs?: (typeof LAYER_INPUTS)[number];
   /** Updates in all (of all stages), or of each layer with `layerwise`. Default 250. */
   steps?: number;
   /** Pictures an update, each with the questions about it; a question without one counts as one. Default 8. */
@@ -67,6 +75,11 @@ export function planHealing(options: HealOptions): HealPlan {
       `planHealing: the recipe layerwise has no use for ${idle.join(', ')}, got ${idle.map((name) => options[name]).join(', ')}. Leave them out.`,
     );
   }
+  if (options.layerInputs !== undefined && options.recipe !== 'layerwise') {
+    throw new RangeError(
+      `planHealing: layerInputs goes with the recipe layerwise alone, got recipe=${options.recipe ?? 'one-stage'}, layerInputs=${options.layerInputs}. Leave it out.`,
+    );
+  }
   if ((options.recipe === 'progressive') !== (options.rank !== undefined)) {
     throw new RangeError(
       `planHealing: rank must be given with the recipe progressive, and with no other, got recipe=${options.recipe ?? 'one-stage'}, rank=${options.rank ?? 'none'}.`,
@@ -75,6 +88,7 @@ export function planHealing(options: HealOptions): HealPlan {
   const r = options.r ?? 16;
   const plan: HealPlan = {
     recipe: 'one-stage',
+    layerInputs: 'student',
     steps: 250,
     batchSize: 8,
     learningRate: 3e-3,
@@ -110,7 +124,7 @@ function assertInRange(plan: HealPlan): void {
   if (!Number.isSafeInteger(plan.seed)) {
     throw new RangeError(`planHealing: seed must be an integer, got ${plan.seed}.`);
   }
-  const choices = { recipe: RECIPES, adapter: ADAPTERS };
+  const choices = { recipe: RECIPES, layerInputs: LAYER_INPUTS, adapter: ADAPTERS };
   for (const [name, known] of Object.entries(choices)) {
     const value = plan[name as keyof typeof choices];
     if ((known as readonly string[]).includes(value)) continue;

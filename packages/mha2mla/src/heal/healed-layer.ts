@@ -6,6 +6,11 @@ import { openSafetensors, writeSafetensors } from '@mha2mla/checkpoint';
 import type { LayerTensor, LayerWeights } from '../convert/layer-weights';
 import type { ResultOutput } from '../output/result-output';
 
+/** The piece of a layer. */
+export function layerName(index: number): string {
+  return `healed-${String(index).padStart(5, '0')}.safetensors`;
+}
+
 /** What a piece holds beside its report. */
 interface Weights {
   /** By the decoder's names. */
@@ -21,7 +26,7 @@ export type StoredLayer<Report> = Report & {
 };
 
 export function writeHealedLayer(
-  output: ResultOutput,
+  output: Pick<ResultOutput, 'write'>,
   name: string,
   { weights, ...report }: Weights,
 ): Promise<void> {
@@ -37,7 +42,7 @@ export function writeHealedLayer(
 
 /** Open a piece of our own. */
 export async function openHealedLayer<Report>(
-  output: ResultOutput,
+  output: Pick<ResultOutput, 'read'>,
   name: string,
 ): Promise<StoredLayer<Report>> {
   const file = await openSafetensors(await output.read(name));

@@ -1,52 +1,35 @@
 /** Training rows on their way through the layers of the student and of the teacher, side by side. */
-import {
-  loadDecoderLayer,
-  type PrefillStep,
-  seededRandom,
-  yieldToEventLoop,
-} from '@mha2mla/mla-runtime';
+import { loadDecoderLayer, type PrefillStep, yieldToEventLoop } from '@mha2mla/mla-runtime';
 import type { VlmConfig } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { type HiddenStates, keepInMemory, withHidden } from '../convert/hidden-states';
 import { type LayerWeights, layerReader } from '../convert/layer-weights';
 import { withEmbedder } from '../convert/with-embedder';
-import { questionRows } from '../data/question-rows';
-import { rememberMedia } from '../data/remember-media';
 import { type ReferencePlaces, referenceStep } from '../evaluate/reference-step';
-import { batchOfStep } from './batch-of-step';
 import type { LayerwiseRun } from './heal-layerwise';
-import { trainingBatch } from './training-batch';
+import { placesOf, streamBatches } from './stream-batches';
 
-export interface LayerStream {
-  student: HiddenStates;
-  teacher: HiddenStates;
+export interface LayerStream<Hidden extends Pick<HiddenStates, 'read'> = HiddenStates> {
+  /** Absent where the student's layers learn on the teacher's. */
+  student?: Hidden;
+  teacher: Hidden;
   /** What masks and positions are made of, when they are needed. */
   places: ReferencePlaces;
 }
 
-/** All rows in batches, and as many again with mixed pictures as the plan asks for. */
 export async function embedStreams(run: LayerwiseRun): Promise<LayerStream[]> {
-  const { source, processor, plan, signal, keepHidden = keepInMemory } = run;
-  const rows = rememberMedia(questionRows(run.questions));
-  const { batchSize, seed, mix } = plan;
-  const plain = Math.ceil(rows.length / batchSize);
-  const mixed = Math.round((plain * mix) / (1 - mix));
+  const { source, plan, signal, keepHidden = keepInMemory } = run;
   const streams: LayerStream[] = [];
   return withEmbedder(source, async (embed) => {
     try {
-      for (let i = 0; i < plain + mixed; i++) {
+      for await (const packed of streamBatches(run)) {
         signal?.throwIfAborted();
         await yieldToEventLoop();
-        const chosen = batchOfStep(i % plain, { count: rows.length, batchSize, seed });
-        const own = chosen.map((row) => rows[row]!);
-        const packed = await trainingBatch(source, processor, own, {
-          mixed: i < plain ? 0 : chosen.length,
-          others: rows,
-          random: seededRandom(Math.imul(seed + 1, 0x85ebca6b) + i),
-        });
         const embedded = embed(packed.inputs);
-        const teacher = await keepHidden(tf.clone(embedded));
-        streams.push({ teacher, student: await keepHidden(embedded), places: placesOf(packed) });
+        const apart = plan.layerInputs === 'student';
+        const student = apart ? await keepHidden(tf.clone(embedded)) : undefined;
+        const teacher = await keepHidden(embedded);
+        streams.push({ teacher, student, places: placesOf(packed) });
       }
       return streams;
     } catch (error) {
@@ -57,20 +40,14 @@ export async function embedStreams(run: LayerwiseRun): Promise<LayerStream[]> {
 }
 
 export function disposeStream({ student, teacher }: LayerStream): void {
-  student.dispose();
+  student?.dispose();
   teacher.dispose();
-}
-
-/** Without the pictures, which have been seen. */
-function placesOf({ inputs, positionIds, branches }: ReferencePlaces): ReferencePlaces {
-  const { inputIds, attentionMask, batch, length } = inputs;
-  return { inputs: { inputIds, attentionMask, batch, length }, positionIds, branches };
 }
 
 /** Masks and positions of a stream while `use` runs: at real size they are larger than its states. */
 export async function withStep<T>(
   config: VlmConfig,
-  { places }: LayerStream,
+  { places }: Pick<LayerStream, 'places'>,
   use: (step: PrefillStep) => T | Promise<T>,
 ): Promise<T> {
   const step = referenceStep(config, places);
@@ -82,19 +59,21 @@ export async function withStep<T>(
 }
 
 /**
- * Bring both sides to the next layer's input.
- * @param healed the student's layer, by names below `layers.N.`.
+ * Bring each side to the next layer's input.
+ * @param healed the student's layer, by names below `layers.N.`; asked for where it is needed.
  */
 export async function advanceStreams(
-  { source, original, signal }: LayerwiseRun,
+  { source, original, plan, signal }: LayerwiseRun,
   streams: readonly LayerStream[],
   index: number,
-  healed: LayerWeights,
+  healed: () => Promise<LayerWeights>,
 ): Promise<void> {
   const { decoder } = source.config;
   if (index + 1 === decoder.numHiddenLayers) return;
-  const reader = layerReader(healed, index, source.weights);
-  const student = await loadDecoderLayer(decoder, reader, index);
+  const student =
+    plan.layerInputs === 'student'
+      ? await loadDecoderLayer(decoder, layerReader(await healed(), index, source.weights), index)
+      : undefined;
   const teacher = await loadDecoderLayer(original.config.decoder, original.weights, index);
   try {
     for (const stream of streams) {
@@ -105,12 +84,13 @@ export async function advanceStreams(
           [stream.student, student],
           [stream.teacher, teacher],
         ] as const) {
+          if (!hidden || !layer) continue;
           await withHidden(hidden, (states) => hidden.write(layer.prefill(states, step)));
         }
       });
     }
   } finally {
-    student.dispose();
+    student?.dispose();
     teacher.dispose();
   }
 }

@@ -2,7 +2,7 @@
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { type Command, Option } from 'commander';
 import { ADAPTERS } from '../../heal/attach-adapters';
-import { type HealOptions, type HealPlan, RECIPES } from '../../heal/heal-options';
+import { type HealOptions, type HealPlan, LAYER_INPUTS, RECIPES } from '../../heal/heal-options';
 import { fileDigest } from '../../node/file-digest';
 import { modelDigest } from '../../node/open-model';
 import type { CommonFlags } from '../context';
@@ -14,6 +14,7 @@ export interface HealFlags extends RunFlags, CommonFlags {
   teacher: string;
   limit?: number;
   recipe?: HealOptions['recipe'];
+  layerInputs?: HealOptions['layerInputs'];
   rank?: number;
   spillAbove: number;
   policy?: string;
@@ -46,6 +47,12 @@ export function addHealOptions(command: Command): Command {
         '--recipe <name>',
         'all layers at once, one after the other, or with latents that get narrower in stages',
       ).choices(RECIPES),
+    )
+    .addOption(
+      new Option(
+        '--layer-inputs <whose>',
+        "what a layer learns on with --recipe layerwise: what the student's layers before it give (the default), or the teacher's own",
+      ).choices(LAYER_INPUTS),
     )
     .option('--rank <n>', 'latent dims a KV head that --recipe progressive ends with', integer(1))
     .option(
@@ -107,10 +114,10 @@ export function addHealOptions(command: Command): Command {
 }
 
 export function healOptions(flags: HealFlags): HealOptions {
-  const { recipe, rank, adapter, biases, r, loraAlpha, steps } = flags;
+  const { recipe, layerInputs, rank, adapter, biases, r, loraAlpha, steps } = flags;
   const { kd, hidden, mix, holdOut, patience, seed } = flags;
   return {
-    ...{ recipe, rank, adapter, biases, r, loraAlpha, steps },
+    ...{ recipe, layerInputs, rank, adapter, biases, r, loraAlpha, steps },
     ...{ kd, hidden, mix, holdOut, patience, seed },
     checkpoint: flags.checkpoint,
     batchSize: flags.batch,
@@ -128,6 +135,7 @@ export async function healFingerprint(
 ): Promise<Record<string, unknown>> {
   const {
     recipe,
+    layerInputs,
     rank,
     adapter,
     biases,
@@ -154,6 +162,7 @@ export async function healFingerprint(
     '--limit': limit,
     '--policy': targetModules,
     '--recipe': recipe,
+    '--layer-inputs': layerInputs,
     '--rank': rank,
     '--adapter': adapter,
     '--biases': biases,
