@@ -55,6 +55,7 @@ test('its Node entry exports these names and no others', () => {
     'spillHidden',
     'spreadConversion',
     'spreadEvaluation',
+    'spreadHealing',
     'threadEngine',
     'useBackend',
     'watchQueue',

@@ -4,6 +4,7 @@ export { JobError, type JobErrorCode } from './jobs/job-error';
 export type { ContentRef, JobStore, SharedStore } from './jobs/job-store';
 export { type SpreadConvertOptions, spreadConversion } from './jobs/spread-conversion';
 export { type SpreadEvaluateOptions, spreadEvaluation } from './jobs/spread-evaluation';
+export { type SpreadHealed, type SpreadHealing, spreadHealing } from './jobs/spread-healing';
 export type { SpreadRun } from './jobs/spread-run';
 export { decodeImage } from './node/decode-image';
 export { jobRuntime } from './node/engine/job-runtime';

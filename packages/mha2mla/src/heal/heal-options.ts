@@ -110,11 +110,12 @@ export function planHealing(options: HealOptions): HealPlan {
     ...withoutUndefined(options),
     r,
   };
-  assertInRange(plan);
+  assertHealPlan(plan);
   return plan;
 }
 
-function assertInRange(plan: HealPlan): void {
+/** @throws RangeError for values out of range. */
+export function assertHealPlan(plan: HealPlan): void {
   const { steps, batchSize, r, patience, rank = 1 } = plan;
   for (const [name, value] of Object.entries({ steps, batchSize, r, patience, rank })) {
     if (!Number.isSafeInteger(value) || value < 1) {

@@ -16,6 +16,7 @@ import { advanceSamples, fitLayerLatents } from '../convert/propagate-layer';
 import { meanResidual, type ResidualSum, residualSum } from '../convert/residual-scale';
 import type { FactorRunner } from '../convert/run-factor-job';
 import { askBatch } from '../evaluate/ask-batch';
+import { forward, heal } from './heal-handlers';
 import type {
   AdvanceJob,
   CalibrateJob,
@@ -26,6 +27,7 @@ import type {
   Job,
   JobOutputs,
   MeasureJob,
+  ModelRef,
 } from './job';
 import type { ContentRef, JobStore } from './job-store';
 import { type PlanSpec, planOf } from './plan-spec';
@@ -38,6 +40,8 @@ export interface JobContext {
   store: JobStore;
   /** The job's model, open. */
   original: VlmSource;
+  /** Open another. */
+  open(model: ModelRef): Promise<VlmSource>;
   /** Load it whole, once for the jobs that follow one another. */
   load(weights?: WeightFormat): Promise<LoadedModel>;
   factorize: FactorRunner;
@@ -59,6 +63,8 @@ const HANDLERS: { [Kind in Job['kind']]: Handler<Extract<Job, { kind: Kind }>> }
   measure,
   advance,
   fit,
+  forward,
+  heal,
   evaluate,
 };
 
@@ -67,9 +73,9 @@ export function handleJob(context: JobContext, job: Job): Promise<JobOutputs> {
   return (HANDLERS[job.kind] as Handler<Job>)(context, job);
 }
 
-async function embed(context: JobContext, { plan, samples }: EmbedJob): Promise<JobOutputs> {
-  const { source } = await planned(context, plan);
-  return { hidden: await embedShard(context.store, source, samples) };
+/** No plan changes what is embedded. */
+async function embed({ store, original }: JobContext, { samples }: EmbedJob): Promise<JobOutputs> {
+  return { hidden: await embedShard(store, original, samples) };
 }
 
 async function calibrateShard(context: JobContext, job: CalibrateJob): Promise<JobOutputs> {

@@ -1,5 +1,5 @@
 /**
- * The work of conversions and evaluations as jobs: pure functions of a model and of contents of a store, each
+ * The work of conversions, healings and evaluations as jobs: pure functions of a model and of contents of a store, each
  * named by what it computes, so that it can be done anywhere, and is done once.
  */
 import type { ContentRef } from './job-store';
@@ -18,7 +18,7 @@ interface OfRun {
   /** Names the run, 64 hex digits; what its jobs leave is apart from that of other runs. */
   run: string;
   model: ModelRef;
-  /** What decides how: a `PlanSpec`, or of an evaluation its `AskSpec`. */
+  /** What decides how: a `PlanSpec`, of a healing its `HealPlan`, of an evaluation its `AskSpec`. */
   plan: ContentRef;
 }
 
@@ -80,6 +80,31 @@ export interface FitJob extends OfLayer {
   latents: readonly ContentRef[];
 }
 
+/**
+ * A batch to learn on through a layer, as the model has it or as it was healed. Gives `hidden`.
+ */
+export interface ForwardJob extends OfLayer {
+  kind: 'forward';
+  /** The batch's `ReferencePlaces`. */
+  places: ContentRef;
+  /** The batch at the layer's input. */
+  hidden: ContentRef;
+  /** What a heal job gave. */
+  healed?: ContentRef;
+}
+
+/** A layer of a converted model to what it learns from the original's. Gives `healed`. */
+export interface HealJob extends OfLayer {
+  kind: 'heal';
+  /** The original. */
+  teacher: ModelRef;
+  /** Of each batch, as in `ForwardJob`. */
+  places: readonly ContentRef[];
+  /** What the model's layer is given, and the original's. */
+  hidden: readonly ContentRef[];
+  teacherHidden: readonly ContentRef[];
+}
+
 /** Questions to answers and their likelihood. Gives `result`. */
 export interface EvaluateJob extends OfRun {
   kind: 'evaluate';
@@ -94,6 +119,8 @@ export type Job =
   | MeasureJob
   | AdvanceJob
   | FitJob
+  | ForwardJob
+  | HealJob
   | EvaluateJob;
 export type JobKind = Job['kind'];
 

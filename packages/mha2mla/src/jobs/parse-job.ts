@@ -26,6 +26,15 @@ const FIELDS: Record<JobKind, readonly Field[]> = {
   measure: [run, model, plan, layer, ['seen', areRefs]],
   advance: [run, model, plan, layer, samples, hidden, shard, record, ['shards', isCount]],
   fit: [run, model, plan, layer, shard, record, ['latents', areRefs]],
+  forward: [run, model, plan, layer, ['places', isRef], hidden, ['healed', mayBeRef]],
+  heal: [
+    ...[run, model, plan, layer, ['teacher', isModel] as const],
+    ...([
+      ['places', areRefs],
+      ['hidden', areRefs],
+      ['teacherHidden', areRefs],
+    ] as const),
+  ],
   evaluate: [run, model, plan, ['questions', isRef]],
 };
 
@@ -78,6 +87,10 @@ function isRef(value: unknown): value is ContentRef {
   const { sha256, sizeBytes, ...more } = value;
   if (Object.keys(more).length > 0) return false;
   return isDigest(sha256) && Number.isSafeInteger(sizeBytes) && (sizeBytes as number) >= 0;
+}
+
+function mayBeRef(value: unknown): boolean {
+  return value === undefined || isRef(value);
 }
 
 function areRefs(value: unknown): boolean {

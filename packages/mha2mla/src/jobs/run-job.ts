@@ -33,7 +33,8 @@ export async function runJob(
   signal?.throwIfAborted();
   const original = await models.open(job.model);
   const load = (weights?: WeightFormat) => models.load(job.model, weights);
-  const outputs = await handleJob({ store, original, load, factorize, signal }, job);
+  const context = { store, original, open: models.open, load, factorize, signal };
+  const outputs = await handleJob(context, job);
   await store.writeRecord(key, JSON.stringify(outputs));
   return outputs;
 }

@@ -9,12 +9,8 @@ import {
 import { withHidden } from '../convert/hidden-states';
 import { withEmbedder } from '../convert/with-embedder';
 import type { ContentRef, JobStore } from './job-store';
-import { putValue, readValue } from './stored-value';
-
-interface StoredStates {
-  shape: [number, number, number];
-  values: Float32Array;
-}
+import { putStates, readStates } from './stored-states';
+import { readValue } from './stored-value';
 
 /** Samples at the first layer's input. */
 export async function embedShard(
@@ -35,12 +31,9 @@ export async function withShard<T>(
   use: (batch: CalibrationBatch) => Promise<T>,
 ): Promise<T> {
   const inputs = (await readValue(store, samples)) as ModelInputs;
-  const { shape, values } = (await readValue(store, hidden)) as StoredStates;
-  const expected = [inputs.batch, inputs.length, source.config.decoder.hiddenSize];
-  if (shape.join() !== expected.join()) {
-    throw new RangeError(`withShard: states must be [${expected}], got [${shape}].`);
-  }
-  const batch = await calibrationBatch(source, () => tf.tensor3d(values, shape), inputs);
+  const { batch: rows, length } = inputs;
+  const states = await readStates(store, hidden, [rows, length, source.config.decoder.hiddenSize]);
+  const batch = await calibrationBatch(source, () => states, inputs);
   try {
     return await use(batch);
   } finally {
@@ -51,14 +44,4 @@ export async function withShard<T>(
 /** Store a shard's samples as they are now. */
 export function storeShard(store: JobStore, { hidden }: CalibrationBatch): Promise<ContentRef> {
   return withHidden(hidden, (states) => putStates(store, tf.clone(states)));
-}
-
-/** @param states disposed. */
-async function putStates(store: JobStore, states: tf.Tensor3D): Promise<ContentRef> {
-  try {
-    const values = (await states.data()) as Float32Array;
-    return await putValue(store, { shape: states.shape, values } satisfies StoredStates);
-  } finally {
-    states.dispose();
-  }
 }
