@@ -1,6 +1,6 @@
 /** Healings in processes of their own, that are killed at any moment and go on. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fixture } from '@mha2mla/testing';
@@ -22,7 +22,7 @@ const cli = (...argv: string[]) =>
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'mha2mla-heal-process-'));
-  bundle = await bundleSources({ cli: 'cli.ts' });
+  bundle = await bundleSources({ cli: 'cli.ts', 'job-thread': 'node/engine/job-thread.ts' });
   const shape = { layers: 2, width: 32, heads: 2, 'kv-heads': 2, inner: 32 };
   const sizes = Object.entries(shape).flatMap(([name, size]) => [`--${name}`, `${size}`]);
   const script = fixture('bench/convert/synthetic-llava.js');
@@ -40,6 +40,19 @@ function heal(name: string, ...argv: string[]): Running {
   const options = ['--teacher', at('model'), '--r', '2', ...data, ...argv];
   return cli('heal', at('converted'), at(name), ...options);
 }
+
+test.each(['student', 'teacher'])(
+  'layers that learn on inputs of the %s, by jobs of two threads: the bytes of one process',
+  async (whose) => {
+    const argv = ['--recipe', 'layerwise', '--layer-inputs', whose, '--steps', '4'];
+    const [whole, spread] = [`${whose} whole`, `${whose} spread`];
+    const running = heal(spread, ...argv, '--engine', 'threads', '--workers', '2');
+    expect([await running.ended, running.stderr]).toEqual([0, '']);
+    expect(await heal(whole, ...argv).ended).toBe(0);
+    expect(await folderBytes(at(spread))).toEqual(await folderBytes(at(whole)));
+    expect((await readdir(root)).filter((name) => name.endsWith('.jobs'))).toEqual([]);
+  },
+);
 
 /** In the order of a run; the last two are of its result, those before of what a killed run keeps. */
 const MOMENTS: Record<string, { argv: string[]; moments: RegExp[]; kept: RegExp }> = {

@@ -6,10 +6,11 @@ import { type HealOptions, type HealPlan, LAYER_INPUTS, RECIPES } from '../../he
 import { fileDigest } from '../../node/file-digest';
 import { modelDigest } from '../../node/open-model';
 import type { CommonFlags } from '../context';
+import { addEngineOptions, type EngineFlags } from '../engine-options';
 import { integer, nonNegative, pattern, positive } from '../option-values';
 import { addRunOptions, type RunFlags } from '../shared-options';
 
-export interface HealFlags extends RunFlags, CommonFlags {
+export interface HealFlags extends RunFlags, EngineFlags, CommonFlags {
   data: string;
   teacher: string;
   limit?: number;
@@ -32,13 +33,12 @@ export interface HealFlags extends RunFlags, CommonFlags {
   patience?: number;
   checkpoint?: boolean;
   merge: boolean;
-  workers?: number;
   dryRun?: boolean;
   resume?: boolean;
 }
 
 export function addHealOptions(command: Command): Command {
-  return addRunOptions(command)
+  return addEngineOptions(addRunOptions(command))
     .requiredOption('--data <data>', 'conversations to train on')
     .requiredOption('--teacher <original>', 'the model that was converted')
     .option('--limit <n>', 'most conversations', integer(1))
@@ -101,7 +101,7 @@ export function addHealOptions(command: Command): Command {
     )
     .option(
       '--workers <n>',
-      'threads that share the work of an update; default one a core, or as many as 3 GiB hold the models',
+      'threads that share the work of an update; default one a core, or as many as 3 GiB hold the models; or those of --engine threads',
       integer(1),
     )
     .option('--merge', 'write the model with what was trained folded in', true)

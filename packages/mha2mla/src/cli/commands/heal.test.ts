@@ -113,6 +113,10 @@ test('--recipe layerwise heals a layer after another', async () => {
   const files = await readdir(at('layered'));
   expect(files.filter((name) => name.startsWith('healed-'))).toEqual([]);
   expect(await readFile(join(at('layered'), 'README.md'), 'utf8')).toContain('layer by layer');
+  const other = await heal('never', '--engine', 'threads');
+  expect([other.status, other.stderr]).toEqual([
+    ...[2, expect.stringContaining('--engine goes with --recipe layerwise, got one-stage')],
+  ]);
   const idle = await heal('idle', '--recipe', 'layerwise', '--kd', '1');
   expect([idle.status, idle.stderr]).toEqual([2, expect.stringContaining('no use for kd')]);
 });

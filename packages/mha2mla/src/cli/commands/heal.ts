@@ -15,6 +15,7 @@ import type { AddCommand } from '../program';
 import { asUsage, UsageError } from '../usage-error';
 import { describeHealDryRun, healDryRun } from './heal-dry-run';
 import { addHealOptions, type HealFlags, healFingerprint, healOptions } from './heal-flags';
+import { assertSpreads, healBySpread } from './heal-spread';
 import {
   type HealedWeights,
   scratchPieces,
@@ -36,7 +37,9 @@ export const addHeal: AddCommand = (program, contextOf) => {
       const { resume = false } = flags;
       await assertWritableTarget(out, { resume });
       const plan = asUsage(() => planHealing(healOptions(flags)));
-      if (plan.recipe !== 'one-stage' && (flags.workers ?? 1) > 1) {
+      assertSpreads(flags, plan);
+      const { engine } = flags;
+      if (engine === undefined && plan.recipe !== 'one-stage' && (flags.workers ?? 1) > 1) {
         throw new UsageError(
           `heal: --recipe ${plan.recipe} runs in one thread, got --workers. Leave it out.`,
         );
@@ -62,7 +65,11 @@ export const addHeal: AddCommand = (program, contextOf) => {
           const output = await folderOutput(out, { resume, fingerprint });
           context.resumable();
           try {
-            const healed = await trainBy(source, original, output, options);
+            const healed = engine
+              ? await healBySpread(source, original, output, {
+                  ...{ ...options, out, engine, fingerprint },
+                })
+              : await trainBy(source, original, output, options);
             await finish(source, output, healed, options);
             const { losses, ...report } = healed.report;
             context.result(report, () => describe(healed.report));
