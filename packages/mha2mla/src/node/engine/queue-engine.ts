@@ -54,6 +54,7 @@ export async function queueEngine(options: QueueEngineOptions): Promise<Engine> 
   queue.on('error', () => {});
   events.on('error', () => {});
   const pending = new Map<string, Pending>();
+  const asked = new Map<string, Promise<JobOutputs>>();
   events.on('completed', ({ jobId }) => void finish(jobId));
   events.on('failed', ({ jobId, failedReason }) => fail(jobId, failedReason));
   const timer = setInterval(() => void sweep(), sweepMs);
@@ -63,11 +64,10 @@ export async function queueEngine(options: QueueEngineOptions): Promise<Engine> 
       const key = await jobKey(job, runtime);
       const done = await findOutputs(store.ofRun(job.run), key);
       if (done) return done;
-      return new Promise((resolve, reject) => {
-        const entry = { ...own, key, job, resolve, reject };
-        pending.set(key, entry);
-        add(entry).catch((error) => settle(key)?.reject(error));
-      });
+      // Equal shards are one job.
+      const outputs = asked.get(key) ?? ask({ ...own, key, job });
+      asked.set(key, outputs);
+      return outputs;
     },
     async close() {
       clearInterval(timer);
@@ -85,6 +85,14 @@ export async function queueEngine(options: QueueEngineOptions): Promise<Engine> 
     },
   };
 
+  function ask(job: Omit<Pending, 'resolve' | 'reject'>): Promise<JobOutputs> {
+    return new Promise((resolve, reject) => {
+      const entry = { ...job, resolve, reject };
+      pending.set(entry.key, entry);
+      add(entry).catch((error) => settle(entry.key)?.reject(error));
+    });
+  }
+
   async function add({ key, job, priority, total }: Pending): Promise<void> {
     const old = await queue.getJob(key);
     // What an earlier run left: a failure to be tried again, or an end whose record is gone.
@@ -101,6 +109,7 @@ export async function queueEngine(options: QueueEngineOptions): Promise<Engine> 
   function settle(key: string): Pending | undefined {
     const entry = pending.get(key);
     pending.delete(key);
+    asked.delete(key);
     return entry;
   }
 
