@@ -17,7 +17,7 @@ export async function forward(
   { store, original: source }: JobContext,
   job: ForwardJob,
 ): Promise<JobOutputs> {
-  const { healed } = job;
+  const [healed] = job.healed;
   const places = (await readValue(store, job.places)) as ReferencePlaces;
   const reader = healed ? await healedReader(store, source, job.layer, healed) : source.weights;
   const layer = await loadDecoderLayer(source.config.decoder, reader, job.layer);
@@ -40,9 +40,9 @@ export async function heal(context: JobContext, job: HealJob): Promise<JobOutput
   assertHealPlan(plan);
   const original = await context.open(job.teacher);
   const { length } = job.places;
-  if (length === 0 || job.hidden.length !== length || job.teacherHidden.length !== length) {
+  if (job.hidden.length !== length || job.teacherHidden.length !== length) {
     throw new RangeError(
-      `heal: places, hidden and teacherHidden must be as many, and some, got ${length}, ${job.hidden.length} and ${job.teacherHidden.length}.`,
+      `heal: places, hidden and teacherHidden must be as many, got ${length}, ${job.hidden.length} and ${job.teacherHidden.length}.`,
     );
   }
   const streams = await Promise.all(

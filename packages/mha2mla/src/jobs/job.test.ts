@@ -22,7 +22,8 @@ function variants(value: unknown): unknown[] {
     const others = value.flatMap((part, i) =>
       variants(part).map((other) => [...value.slice(0, i), other, ...value.slice(i + 1)]),
     );
-    return [rest, [first, ...value], [...rest, first], ...others];
+    const turned = rest.length > 0 ? [[...rest, first]] : [];
+    return [rest, [first, ...value], ...turned, ...others];
   }
   const record = value as Record<string, unknown>;
   return Object.entries(record).flatMap(([name, part]) =>

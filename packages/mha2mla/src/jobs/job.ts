@@ -89,8 +89,8 @@ export interface ForwardJob extends OfLayer {
   places: ContentRef;
   /** The batch at the layer's input. */
   hidden: ContentRef;
-  /** What a heal job gave. */
-  healed?: ContentRef;
+  /** What a heal job gave, if the layer was healed. */
+  healed: readonly [] | readonly [ContentRef];
 }
 
 /** A layer of a converted model to what it learns from the original's. Gives `healed`. */

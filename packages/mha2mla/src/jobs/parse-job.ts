@@ -9,12 +9,20 @@ const MOST = 1e6;
 
 const run = ['run', isDigest] as const;
 const model = ['model', isModel] as const;
+const teacher = ['teacher', isModel] as const;
 const plan = ['plan', isRef] as const;
 const layer = ['layer', isCount] as const;
 const samples = ['samples', isRef] as const;
 const hidden = ['hidden', isRef] as const;
 const shard = ['shard', isRef] as const;
 const record = ['record', isRef] as const;
+
+/** Of a healing; as many of each. */
+const batches = [
+  ['places', someRefs],
+  ['hidden', someRefs],
+  ['teacherHidden', someRefs],
+] as const;
 
 type Field = readonly [name: string, check: (value: unknown) => boolean];
 
@@ -26,15 +34,8 @@ const FIELDS: Record<JobKind, readonly Field[]> = {
   measure: [run, model, plan, layer, ['seen', areRefs]],
   advance: [run, model, plan, layer, samples, hidden, shard, record, ['shards', isCount]],
   fit: [run, model, plan, layer, shard, record, ['latents', areRefs]],
-  forward: [run, model, plan, layer, ['places', isRef], hidden, ['healed', mayBeRef]],
-  heal: [
-    ...[run, model, plan, layer, ['teacher', isModel] as const],
-    ...([
-      ['places', areRefs],
-      ['hidden', areRefs],
-      ['teacherHidden', areRefs],
-    ] as const),
-  ],
+  forward: [run, model, plan, layer, ['places', isRef], hidden, ['healed', isRefOrNone]],
+  heal: [run, model, teacher, plan, layer, ...batches],
   evaluate: [run, model, plan, ['questions', isRef]],
 };
 
@@ -89,8 +90,12 @@ function isRef(value: unknown): value is ContentRef {
   return isDigest(sha256) && Number.isSafeInteger(sizeBytes) && (sizeBytes as number) >= 0;
 }
 
-function mayBeRef(value: unknown): boolean {
-  return value === undefined || isRef(value);
+function isRefOrNone(value: unknown): boolean {
+  return areRefs(value) && (value as unknown[]).length <= 1;
+}
+
+function someRefs(value: unknown): boolean {
+  return areRefs(value) && (value as unknown[]).length > 0;
 }
 
 function areRefs(value: unknown): boolean {

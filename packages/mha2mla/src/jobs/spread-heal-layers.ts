@@ -103,10 +103,10 @@ function forwardBatches(
   healed?: Promise<ContentRef>,
 ): Hidden {
   const forward = async ({ places }: HealBatch, index: number) => {
-    const job = { kind: 'forward', layer, places, hidden: await before[index]! } as const;
-    const { hidden } = healed
-      ? await run({ ...job, healed: await healed }, 'student')
-      : await run(job, 'teacher');
+    const own = healed ? ([await healed] as const) : ([] as const);
+    const at = await before[index]!;
+    const job = { kind: 'forward', layer, places, hidden: at, healed: own } as const;
+    const { hidden } = await run(job, healed ? 'student' : 'teacher');
     kept.keep(hidden!);
     return hidden!;
   };

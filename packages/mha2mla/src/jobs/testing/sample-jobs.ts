@@ -17,6 +17,14 @@ const BY_KIND: { [Kind in JobKind]: Extract<Job, { kind: Kind }> } = {
   measure: { kind: 'measure', ...shared, layer: 4, seen: several },
   advance: { kind: 'advance', ...states, ...made, shards: 3 },
   fit: { kind: 'fit', ...shared, layer: 4, ...made, latents: several },
+  forward: {
+    ...{ kind: 'forward', ...shared, layer: 4 },
+    ...{ places: ref(4), hidden: ref(5), healed: [ref(6)] },
+  },
+  heal: {
+    ...{ kind: 'heal', ...shared, layer: 4, teacher: { ...model, folder: 'models/two' } },
+    ...{ places: several, hidden: several, teacherHidden: several },
+  },
   evaluate: { kind: 'evaluate', ...shared, questions: ref(4) },
 };
 

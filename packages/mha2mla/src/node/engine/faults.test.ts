@@ -1,5 +1,5 @@
 /**
- * Conversions over a real Redis, by worker processes that are killed, stopped, cut off or run out of
+ * Conversions, and a healing, over a real Redis, by worker processes that are killed, stopped, cut off or run out of
  * disk: the bytes are those of one machine, or there is an error from which the run goes on.
  */
 import { cp, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
@@ -12,6 +12,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { type Bundle, bundleSources } from '../../cli/testing/bundle-sources';
 import { folderBytes } from '../../cli/testing/folder-bytes';
 import { type Running, startProcess } from '../../cli/testing/start-process';
+import type { Job } from '../../jobs/job';
+import { folderStore } from './folder-store';
+import { queueEngine } from './queue-engine';
 import { type Network, openNetwork } from './testing/open-network';
 import { hasRedis, type RedisServer, said, startRedis } from './testing/start-redis';
 import { PASSWORD, startSecureRedis } from './testing/start-secure-redis';
@@ -75,6 +78,26 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     const spread = run([...asked, ...engine()]);
     expect([await spread.ended, spread.stderr]).toEqual([0, '']);
     expect(JSON.parse(spread.stdout)).toEqual(JSON.parse(here.stdout));
+  });
+
+  test('a healing layer by layer, a worker of which is killed, gives the bytes of one machine', async () => {
+    await cp(at('whole'), at('store/converted'), { recursive: true });
+    const data = ['--data', fixture('models/scenes/heal.jsonl'), '--limit', '10', '--batch', '1'];
+    const short = ['--steps', '2', '--r', '2', '--quiet', '--backend', 'wasm'];
+    const recipe = ['--recipe', 'layerwise', '--layer-inputs', 'teacher', ...data, ...short];
+    const words = (name: string) => [
+      ...['heal', at('store/converted'), at(name), '--teacher', at('store/llava'), ...recipe],
+    ];
+    const here = run(words('healed'));
+    expect([await here.ended, here.stderr]).toEqual([0, '']);
+    const victim = worker();
+    const spread = run([...words('healed-spread'), ...engine()]);
+    await said(victim, 'heal of layer 1: active');
+    victim.child.kill('SIGKILL');
+    worker();
+    expect([await spread.ended, spread.stderr]).toEqual([0, '']);
+    expect(await folderBytes(at('healed-spread'))).toEqual(await folderBytes(at('healed')));
+    expect(await readdir(at('store/runs'))).toEqual([]);
   });
 
   test('kill -9 of a worker in its job: another does it', async () => {
@@ -213,6 +236,18 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     } finally {
       await secure.remove();
     }
+  });
+
+  test('equal jobs that are asked for at once: both are told how it ended', async () => {
+    const own = worker();
+    await said(own, 'at once');
+    const store = folderStore(at('store'));
+    const runtime = await runtimeOf(own);
+    const asked = await queueEngine({ url: redis.url, store, runtime, attempts: 1 });
+    const job = embedOf('llava') as Job; // of another digest
+    const both = await Promise.allSettled([asked.run(job), asked.run({ ...job })]);
+    expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    await asked.close();
   });
 
   test.each([
