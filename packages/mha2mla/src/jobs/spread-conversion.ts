@@ -9,14 +9,14 @@ import type { ConversionReport } from '../convert/conversion-report';
 import { type LayerRecord, shardOf } from '../convert/convert-layer';
 import { bytesLeft, finishConversion } from '../convert/convert-model';
 import type { ConvertOptions } from '../convert/convert-options';
-import { type MeasuredLayer, measuringPlan } from '../convert/measure-layers';
+import type { MeasuredLayer } from '../convert/measure-layers';
 import { sharesOut } from '../convert/plan-ranks';
 import { prepareConversion } from '../convert/prepare-conversion';
 import { widestRank } from '../convert/widest-rank';
 import { copyBytes } from '../output/copy-files';
 import type { ResultOutput } from '../output/result-output';
 import type { Job } from './job';
-import type { ContentRef } from './job-store';
+import type { JobStore } from './job-store';
 import { keptContents } from './kept-contents';
 import { type PlanSpec, planOf } from './plan-spec';
 import {
@@ -26,7 +26,7 @@ import {
   type Shard,
   spreadLayers,
 } from './spread-layers';
-import { abortion, type SpreadRun } from './spread-run';
+import { openRun, type SpreadRun } from './spread-run';
 import { putValue, readValue } from './stored-value';
 
 export interface SpreadConvertOptions extends SpreadRun, ConvertOptions {
@@ -53,44 +53,27 @@ export async function spreadConversion(
   await assertRoom(output, (await bytesLeft(source, output, first))(0));
   const store = shared.ofRun(run);
   const config = source.config.decoder;
-  const shards: Shard[] = [];
-  let before = 0;
-  for (const inputs of first.needsCalibration ? calibration : []) {
-    shards.push({ samples: await putValue(store, inputs), before });
-    before += inputs.batch;
-  }
-  const ends = new AbortController();
-  const ended = signal ? AbortSignal.any([signal, ends.signal]) : ends.signal;
-  const copies = new Set<Promise<void>>();
-  const progress = { loaded: 0, total: countJobs({ config, plan: first, shards }) };
+  const shards = await putShards(store, first.needsCalibration ? calibration : []);
+  const work = openRun(spread);
   const kept = keptContents(store);
 
   /** The graph of a pass over the layers. */
   async function graphOf(spec: PlanSpec): Promise<LayerGraph> {
-    const plan = await putValue(store, spec);
-    return {
-      ...{ config, shards, kept, plan: planOf(original, spec).plan },
-      async run(job) {
-        const own = { ...job, run, model, plan } as Job;
-        const { total } = progress;
-        const priority = priorityOf(own);
-        ended.throwIfAborted();
-        const outputs = await engine.run(own, { priority, total });
-        progress.loaded++;
-        onProgress?.({ phase: 'jobs', ...progress });
-        return outputs;
-      },
+    const stored = await putValue(store, spec);
+    const { plan } = planOf(original, spec);
+    work.expect(countJobs({ config, plan, shards }));
+    const runJob: LayerGraph['run'] = (own) => {
+      const job = { ...own, run, model, plan: stored } as Job;
+      return work.run(job, priorityOf(job));
     };
+    return { config, shards, kept, plan, run: runJob };
   }
 
   /** Ranks by what each layer would lose. */
   async function shareOut(plan: typeof first & { rank: number; kvBudget: number }) {
     const highest = highestRank(plan.rank, widestRank(config, plan));
-    const measuring = measuringPlan(plan, highest, config.numHiddenLayers);
-    progress.total += countJobs({ config, plan: measuring, shards });
-    const graph = await graphOf({ options, highest });
     const measured = await spreadLayers(
-      graph,
+      await graphOf({ options, highest }),
       'measure',
       async ({ outputs }) => (await readValue(store, outputs.measured!)) as MeasuredLayer,
     );
@@ -100,38 +83,37 @@ export async function spreadConversion(
   async function takeLayer({ layer, outputs, specs }: MadeLayer): Promise<LayerRecord> {
     const record = (await readValue(store, outputs.record!)) as LayerRecord;
     const name = shardOf({ source, index: layer });
-    ended.throwIfAborted();
-    const copy = copyShard(name, outputs.shard!);
-    copies.add(copy);
-    await copy;
-    copies.delete(copy);
+    if (!(await output.has(name))) {
+      await work.write(async (ended) => {
+        const file = await store.open(outputs.shard!, ended);
+        await output.write(name, (sink) => copyBytes(file, sink));
+      });
+    }
     if (!specs) return record;
     return { ...record, latents: (await readValue(store, specs)) as LayerRecord['latents'] };
   }
 
-  async function copyShard(name: string, shard: ContentRef): Promise<void> {
-    if (await output.has(name)) return;
-    const file = await store.open(shard, ended);
-    await output.write(name, (sink) => copyBytes(file, sink));
+  async function convertLayers() {
+    const spec = sharesOut(first) ? { options, latentRanks: await shareOut(first) } : { options };
+    const records = await spreadLayers(await graphOf(spec), 'factor', takeLayer);
+    return { plan: planOf(original, spec).plan, records };
   }
 
-  const convert = async () => {
-    const spec = sharesOut(first) ? { options, latentRanks: await shareOut(first) } : { options };
-    const { plan } = planOf(original, spec);
-    const records = await spreadLayers(await graphOf(spec), 'factor', takeLayer);
-    return { plan, records };
-  };
-  const { plan, records } = await Promise.race([convert(), abortion(signal)]).catch(
-    async (error: unknown) => {
-      // Jobs are others' to end; what is written here ends before the output is closed.
-      ends.abort(error);
-      await Promise.allSettled(copies);
-      throw error;
-    },
-  );
+  const { plan, records } = await work.until(convertLayers());
   const report = await finishConversion(source, output, plan, records, { scratch: [] });
   await shared.removeRun(run);
   return report;
+}
+
+/** Put batches of samples where jobs find them. */
+async function putShards(store: JobStore, batches: readonly ModelInputs[]): Promise<Shard[]> {
+  const shards: Shard[] = [];
+  let before = 0;
+  for (const inputs of batches) {
+    shards.push({ samples: await putValue(store, inputs), before });
+    before += inputs.batch;
+  }
+  return shards;
 }
 
 /** Lower layers first, and of a layer what others wait for. */

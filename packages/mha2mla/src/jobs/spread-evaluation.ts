@@ -9,7 +9,7 @@ import {
   summarise,
 } from '../evaluate/evaluate';
 import type { ContentRef } from './job-store';
-import { abortion, type SpreadRun } from './spread-run';
+import { handled, openRun, type SpreadRun } from './spread-run';
 import { type AskSpec, storeQuestion } from './stored-question';
 import { putValue, readValue } from './stored-value';
 
@@ -23,34 +23,31 @@ export interface SpreadEvaluateOptions extends SpreadRun, Omit<EvaluateOptions, 
  */
 export async function spreadEvaluation(
   questions: readonly Question[],
-  { engine, store: shared, run, model, signal, onProgress, ...options }: SpreadEvaluateOptions,
+  options: SpreadEvaluateOptions,
 ): Promise<Evaluation> {
-  const { batchSize, ...spec } = options;
+  const { store: shared, run, model, cache, maxTokens, weights } = options;
   const batches = evaluationBatches(questions, options);
   const store = shared.ofRun(run);
-  const plan = await putValue(store, spec satisfies AskSpec);
-  const total = batches.length;
-  let loaded = 0;
-  const ask = async (asked: ContentRef): Promise<BatchResult> => {
-    const job = { kind: 'evaluate', run, model, plan, questions: asked } as const;
-    const { result } = await engine.run(job, { total });
-    onProgress?.({ phase: 'jobs', loaded: ++loaded, total });
+  const work = openRun(options);
+  work.expect(batches.length);
+
+  const ask = async (asked: ContentRef, plan: ContentRef): Promise<BatchResult> => {
+    const { result } = await work.run({ kind: 'evaluate', run, model, plan, questions: asked });
     return (await readValue(store, result!)) as BatchResult;
   };
-  const asking: Promise<BatchResult>[] = [];
-  let failure: { error: unknown } | undefined;
-  // One after the other: pictures of one batch are held at a time.
-  for (const batch of batches) {
-    signal?.throwIfAborted();
-    if (failure) throw failure.error;
-    const stored = await Promise.all(batch.map((index) => storeQuestion(questions[index]!)));
-    const answer = ask(await putValue(store, stored));
-    answer.catch((error: unknown) => {
-      failure ??= { error };
-    });
-    asking.push(answer);
-  }
-  const results = await Promise.race([Promise.all(asking), abortion(signal)]);
+  const askAll = async (): Promise<BatchResult[]> => {
+    const plan = await putValue(store, { cache, maxTokens, weights } satisfies AskSpec);
+    const asking: Promise<BatchResult>[] = [];
+    // One after the other: pictures of one batch are held at a time.
+    for (const batch of batches) {
+      await work.write(async () => {
+        const stored = await Promise.all(batch.map((index) => storeQuestion(questions[index]!)));
+        asking.push(handled(ask(await putValue(store, stored), plan)));
+      });
+    }
+    return Promise.all(asking);
+  };
+  const results = await work.until(askAll());
   await shared.removeRun(run);
   return summarise(questions, batches, results);
 }

@@ -9,6 +9,7 @@ import type { Job, JobOutputs, ModelRef } from './job';
 import type { ContentRef } from './job-store';
 import type { KeptContents } from './kept-contents';
 import type { OwnJob } from './spread-layers';
+import { handled } from './spread-run';
 
 /** A batch to learn on. */
 export interface HealBatch {
@@ -120,12 +121,6 @@ async function dropAfter(
 ): Promise<void> {
   await Promise.all(users);
   await kept.drop(...(await Promise.all(hidden)));
-}
-
-/** A promise that may fail before anybody waits for it; whoever does is told. */
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
-  return promise;
 }
 
 /** Lower layers first, and of a layer what others wait for. */

@@ -16,7 +16,7 @@ import {
   healPriority,
   spreadHealLayers,
 } from './spread-heal-layers';
-import { abortion, type SpreadRun } from './spread-run';
+import { type OpenRun, openRun, type SpreadRun } from './spread-run';
 import { putValue } from './stored-value';
 
 export interface SpreadHealing extends SpreadRun {
@@ -33,30 +33,25 @@ export type SpreadHealed = Omit<LayerwiseRun, 'keepHidden' | 'signal' | 'onProgr
  */
 export async function spreadHealing(
   healing: SpreadHealed,
-  { engine, store: shared, run, model, teacher, signal, onProgress }: SpreadHealing,
+  spread: SpreadHealing,
 ): Promise<HealedLayers> {
   assertLayerwise(healing);
+  const { store: shared, run, model, teacher } = spread;
   const { source, plan, output } = healing;
   const names = layerNames(source);
+  const layers = names.length;
   const store = shared.ofRun(run);
-  const ends = new AbortController();
-  const ended = signal ? AbortSignal.any([signal, ends.signal]) : ends.signal;
-  const copies = new Set<Promise<void>>();
+  const work = openRun(spread);
 
   async function healLayers(): Promise<void> {
     const kept = keptContents(store);
-    const batches = await putBatches(store, kept, healing, ended);
+    const batches = await putBatches(store, kept, healing, work);
     const stored = await putValue(store, plan);
-    const layers = names.length;
-    const total = countHealJobs({ layers, plan, batches });
-    let loaded = 0;
-    const runJob: HealGraph['run'] = async (own, of) => {
-      ended.throwIfAborted();
+    work.expect(countHealJobs({ layers, plan, batches }));
+    const runJob: HealGraph['run'] = (own, of) => {
       const side = of === 'teacher' ? teacher : model;
       const job = { ...own, run, model: side, plan: stored } as Job;
-      const outputs = await engine.run(job, { priority: healPriority(job), total });
-      onProgress?.({ phase: 'jobs', loaded: ++loaded, total });
-      return outputs;
+      return work.run(job, healPriority(job));
     };
     await spreadHealLayers({ layers, plan, batches, teacher, kept, run: runJob }, takeLayer);
   }
@@ -64,39 +59,31 @@ export async function spreadHealing(
   /** What a layer was healed to stays in the store, too, for a run that begins anew. */
   async function takeLayer(layer: number, healed: ContentRef): Promise<void> {
     if (await output.has(names[layer]!)) return;
-    const file = await store.open(healed, ended);
-    ended.throwIfAborted();
-    const copy = output.write(names[layer]!, (sink) => copyBytes(file, sink));
-    copies.add(copy);
-    await copy;
-    copies.delete(copy);
+    await work.write(async (signal) => {
+      const file = await store.open(healed, signal);
+      await output.write(names[layer]!, (sink) => copyBytes(file, sink));
+    });
   }
 
   const done = await Promise.all(names.map((name) => output.has(name)));
-  if (done.includes(false)) {
-    await Promise.race([healLayers(), abortion(signal)]).catch(async (error: unknown) => {
-      // Jobs are others' to end; what is written here ends before the output is closed.
-      ends.abort(error);
-      await Promise.allSettled(copies);
-      throw error;
-    });
-  }
+  if (done.includes(false)) await work.until(healLayers());
   await shared.removeRun(run);
-  return gatherLayers(output, names.length, plan.steps);
+  return gatherLayers(output, layers, plan.steps);
 }
 
 async function putBatches(
   store: JobStore,
   kept: KeptContents,
   healing: SpreadHealed,
-  signal: AbortSignal,
+  work: OpenRun,
 ): Promise<HealBatch[]> {
   const batches: HealBatch[] = [];
   for await (const packed of streamBatches(healing)) {
-    signal.throwIfAborted();
-    const samples = await putValue(store, packed.inputs);
-    kept.keep(samples);
-    batches.push({ samples, places: await putValue(store, placesOf(packed)) });
+    await work.write(async () => {
+      const samples = await putValue(store, packed.inputs);
+      kept.keep(samples);
+      batches.push({ samples, places: await putValue(store, placesOf(packed)) });
+    });
   }
   return batches;
 }

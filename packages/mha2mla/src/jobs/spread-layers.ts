@@ -8,6 +8,7 @@ import type { ConversionPlan } from '../convert/convert-options';
 import type { Job, JobOutputs } from './job';
 import type { ContentRef } from './job-store';
 import type { KeptContents } from './kept-contents';
+import { handled } from './spread-run';
 
 /** A part of the samples. */
 export interface Shard {
@@ -162,10 +163,4 @@ async function takeLayer<T>(
   // What else it came to is small, and is needed again where the run is stopped and goes on.
   await kept.drop(...latents, ...(outputs.shard ? [outputs.shard] : []));
   return result;
-}
-
-/** A promise that may fail before anybody waits for it; whoever does is told. */
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
-  return promise;
 }

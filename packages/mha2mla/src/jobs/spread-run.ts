@@ -1,6 +1,6 @@
-/** What all runs by jobs are given. */
+/** What all runs by jobs are given, and what they do beside the jobs, which are others' to do. */
 import type { Engine } from './engine';
-import type { ModelRef } from './job';
+import type { Job, JobOutputs, ModelRef } from './job';
 import type { SharedStore } from './job-store';
 
 export interface SpreadRun {
@@ -16,8 +16,60 @@ export interface SpreadRun {
   onProgress?: (progress: { phase: 'jobs'; loaded: number; total: number }) => void;
 }
 
+/** A run under way. It ends with its first failure. */
+export interface OpenRun {
+  /** Hand a job to the engine. */
+  run(job: Job, priority?: number): Promise<JobOutputs>;
+  /** There will be so many jobs more. */
+  expect(jobs: number): void;
+  /** Write something here, which ends before {@link OpenRun.until} does. */
+  write(work: (signal: AbortSignal) => Promise<void>): Promise<void>;
+  /** Wait for all of the run. @throws its first failure, or the signal's reason. */
+  until<T>(work: Promise<T>): Promise<T>;
+}
+
+export function openRun({ engine, signal, onProgress }: SpreadRun): OpenRun {
+  const ends = new AbortController();
+  const ended = signal ? AbortSignal.any([signal, ends.signal]) : ends.signal;
+  const writing = new Set<Promise<void>>();
+  let [loaded, total] = [0, 0];
+  return {
+    async run(job, priority) {
+      ended.throwIfAborted();
+      const outputs = await engine.run(job, { priority, total });
+      loaded++;
+      onProgress?.({ phase: 'jobs', loaded, total });
+      return outputs;
+    },
+    expect(jobs) {
+      total += jobs;
+    },
+    async write(work) {
+      ended.throwIfAborted();
+      const written = work(ended);
+      writing.add(written);
+      await written.finally(() => writing.delete(written));
+    },
+    async until(work) {
+      try {
+        return await Promise.race([work, abortion(signal)]);
+      } catch (error) {
+        ends.abort(error);
+        await Promise.allSettled(writing);
+        throw error;
+      }
+    },
+  };
+}
+
+/** A promise that may fail before anybody waits for it; whoever does is told. */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
 /** Rejects when a signal is aborted: jobs that others do are not waited for. */
-export function abortion(signal: AbortSignal | undefined): Promise<never> {
+function abortion(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => {
     if (signal?.aborted) reject(signal.reason);
     signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
