@@ -1,8 +1,10 @@
 import { defineConfig } from 'tsup';
 import { base } from '../../tsup.base';
+import { version } from './package.json';
 
 export default defineConfig({
   ...base,
+  define: { 'process.env.MHA2MLA_VERSION': JSON.stringify(version) },
   entry: {
     index: 'src/index.ts',
     node: 'src/node.ts',

@@ -17,6 +17,7 @@ test('the package exports these names and no others', () => {
     'WEIGHT_FORMATS',
     'applyRotary',
     'argMax',
+    'asOnTape',
     'backendRoom',
     'cacheBytesPerToken',
     'cacheStorage',

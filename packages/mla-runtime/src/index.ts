@@ -29,6 +29,7 @@ export { checkDecoderConfig, type DecoderConfig, type MlaConfig } from './decode
 export { DecoderLayer } from './decoder-layer';
 export { denseProjection } from './dense-projection';
 export { type GenerateInputs, type GenerateOptions, type GenerateStep, generate } from './generate';
+export { asOnTape } from './kernels/on-tape';
 export { type LoadDecoderOptions, loadDecoder, loadDecoderLayer } from './load-decoder';
 export { loadProjection } from './load-projection';
 export { type LoadWeightsOptions, loadingReader } from './loading-reader';

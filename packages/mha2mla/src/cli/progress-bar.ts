@@ -12,6 +12,7 @@ export function createBar(stream: NodeJS.WritableStream): ProgressBar {
     stream,
     clearOnComplete: true,
     hideCursor: true,
+    fps: 50,
     format: '{phase} {bar} {value}/{total}, {eta_formatted} left',
   };
   let bar: cliProgress.SingleBar | undefined;

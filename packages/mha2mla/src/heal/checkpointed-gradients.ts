@@ -5,7 +5,7 @@
  * the gradient by its output is left; a term with that gradient stands in its place, so that numbers
  * are added in the order of one tape, and come out the same to the bit.
  */
-import { type Decoder, withoutPadding } from '@mha2mla/mla-runtime';
+import { asOnTape, type Decoder, withoutPadding } from '@mha2mla/mla-runtime';
 import {
   type TrainableParameter,
   type ValueAndGrads,
@@ -36,8 +36,10 @@ export function checkpointedGradients(
   const places = parameters.map(({ name }) => placeOf(name, layers.length));
   const first = Math.min(...places);
   return tf.tidy(() => {
-    const outputs = student.prefillSync(embedded, step);
-    const value = lossOf(student, outputs, batch, weights);
+    const { outputs, value } = asOnTape(() => {
+      const outputs = student.prefillSync(embedded, step);
+      return { outputs, value: lossOf(student, outputs, batch, weights) };
+    });
     const inputs = [withoutPadding(embedded, step), ...outputs];
     const grads: tf.NamedTensorMap = {};
     let after: tf.Tensor | undefined;

@@ -6,6 +6,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { WASM_BASE64 } from './few-rows.wasm';
+import { isOnTape } from './on-tape';
 
 const KERNEL = 'FewRowsProduct';
 /** Most rows: each goes over the second matrix, out of a cache by then. */
@@ -52,7 +53,7 @@ export function fewRowsProduct(
 ): tf.Tensor | undefined {
   const rows = a.shape.at(-2)!;
   const isPacked = a.rank === 2 && !transposeB;
-  if (rows > (isPacked ? MOST_ROWS_PACKED : MOST_ROWS) || tf.engine().isTapeOn()) return undefined;
+  if (rows > (isPacked ? MOST_ROWS_PACKED : MOST_ROWS) || isOnTape()) return undefined;
   if (isPacked && b.size > MOST_PACKED) return undefined;
   if (!productsOf(tf.backend() as unknown as WasmBackend)) return undefined;
   register();

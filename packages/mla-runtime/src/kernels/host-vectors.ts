@@ -4,6 +4,7 @@
  * cpu, TensorFlow's library on a processor) a loop does all of it in one kernel. Without a gradient.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { isOnTape } from './on-tape';
 
 const BACKENDS = ['wasm', 'cpu', 'tensorflow'];
 
@@ -14,6 +15,6 @@ const BACKENDS = ['wasm', 'cpu', 'tensorflow'];
  */
 export function takesHostVectors(size: number, most: number): boolean {
   if (size === 0 || size > most || !BACKENDS.includes(tf.getBackend())) return false;
-  if (tf.engine().isTapeOn()) return false;
+  if (isOnTape()) return false;
   return (tf.backend() as { isUsingGpuDevice?: boolean }).isUsingGpuDevice !== true;
 }

@@ -20,11 +20,7 @@ interface OpAttribute {
 interface TensorFlowBackend {
   isUsingGpuDevice: boolean;
   binding: { TF_ATTR_TYPE: number; TF_ATTR_BOOL: number; TF_FLOAT: number };
-  executeSingleOutput(
-    op: string,
-    attributes: OpAttribute[],
-    inputs: tf.TensorInfo[],
-  ): tf.TensorInfo;
+  executeSingleOutput(op: string, attributes: OpAttribute[], inputs: tf.TensorInfo[]): tf.Tensor;
 }
 
 /**
@@ -49,23 +45,22 @@ export function registerTensorFlowMatMul(kernelName: string): void {
 
 /** Older libraries have no such op of float32. */
 function hasEigenStacks(library: TensorFlowBackend): boolean {
-  return tf.tidy(() => {
-    const one = tf.ones([1, 1, 1]);
-    try {
-      const info = product(library, { a: one, b: one }, { transposeA: false, transposeB: false });
-      tf.engine().makeTensorFromTensorInfo(info);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  const one = tf.ones([1, 1, 1]);
+  try {
+    product(library, { a: one, b: one }, { transposeA: false, transposeB: false }).dispose();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    one.dispose();
+  }
 }
 
 function product(
   backend: TensorFlowBackend,
   { a, b }: Record<'a' | 'b', tf.TensorInfo>,
   { transposeA, transposeB }: Record<'transposeA' | 'transposeB', boolean>,
-): tf.TensorInfo {
+): tf.Tensor {
   const { TF_ATTR_TYPE, TF_ATTR_BOOL, TF_FLOAT } = backend.binding;
   const types = (...names: string[]) =>
     names.map((name) => ({ name, type: TF_ATTR_TYPE, value: TF_FLOAT }));

@@ -4,6 +4,7 @@
  * arXiv 2205.14135). No score leaves the workgroup, where the composed form writes blocks of them.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { isOnTape } from './on-tape';
 import { programForm, registerWebGpuKernel } from './webgpu-kernel';
 
 const KERNEL = 'TiledAttention';
@@ -30,7 +31,7 @@ export interface TiledAttentionInputs {
 
 /** Whether the kernel serves: on webgpu, without a tape (it has no gradient), heads up to 128 wide. */
 export function isTiledAttention({ query, values }: TiledAttentionInputs): boolean {
-  if (tf.getBackend() !== 'webgpu' || tf.engine().isTapeOn()) return false;
+  if (tf.getBackend() !== 'webgpu' || isOnTape()) return false;
   const widest = Math.max(query.shape[3]!, values.shape[3]!);
   return query.size > 0 && values.size > 0 && widest <= WIDEST;
 }
