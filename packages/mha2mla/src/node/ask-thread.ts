@@ -1,7 +1,7 @@
 import type { Worker } from 'node:worker_threads';
 
 /** What a thread answers to a request. */
-export type ThreadReply<T> = { result: T } | { error: Error };
+export type ThreadReply<T> = { result: T } | { error: Error; code?: unknown };
 
 export interface AskOptions {
   /** The error where the thread ended in the place of an answer. @param got what came instead. */
@@ -22,7 +22,7 @@ export function askThread<T>(
   return new Promise((resolve, reject) => {
     const settle = (reply: ThreadReply<T>) => {
       forget();
-      if ('error' in reply) reject(reply.error);
+      if ('error' in reply) reject(Object.assign(reply.error, { code: reply.code }));
       else resolve(reply.result);
     };
     const fail = (cause: unknown) => {
@@ -51,6 +51,8 @@ export async function replyOf<T>(work: () => Promise<T>): Promise<ThreadReply<T>
   try {
     return { result: await work() };
   } catch (error) {
-    return { error: error instanceof Error ? error : new Error(String(error)) };
+    if (!(error instanceof Error)) return { error: new Error(String(error)) };
+    const { code } = error as { code?: unknown };
+    return { error, code }; // copies of errors have lost it
   }
 }

@@ -2,7 +2,6 @@
 import type { Job as QueuedJob, Worker } from 'bullmq';
 import type { Engine } from '../../jobs/engine';
 import type { JobRuntime } from '../../jobs/job';
-import { JobError } from '../../jobs/job-error';
 import { importPeer } from './import-peer';
 import { parseQueueJob } from './queue-job';
 import { redisPlace } from './redis-place';
@@ -25,10 +24,14 @@ export interface QueueWorkerOptions {
   lockMs?: number;
 }
 
+/** Errors after which no job can be done here, while other machines may do it. */
+const ENDS: readonly unknown[] = ['other-version', 'disk-full'];
+
 /**
  * Resolves once `signal` has stopped it; a job under way goes back to the queue.
- * @throws JobError `other-version` at the first job of another version, which goes back;
- *   `engine` for a server that does not answer.
+ * @throws JobError `other-version` at the first job of another version, CheckpointError `disk-full`
+ *   where its content did not fit: both jobs go back; JobError `engine` for a server that does not
+ *   answer.
  */
 export async function queueWorker({
   url,
@@ -47,7 +50,7 @@ export async function queueWorker({
   const connection = await place.connect();
   const stop = new AbortController();
   const stopped = AbortSignal.any([signal, stop.signal]);
-  let refused: JobError | undefined;
+  let ended: Error | undefined;
   const worker: Worker = new Worker(place.queue, work, {
     ...{ connection, concurrency, name: `${runtime.version}/${runtime.backend}` },
     ...{ lockDuration: lockMs, stalledInterval: lockMs, maxStalledCount: 5 },
@@ -67,24 +70,23 @@ export async function queueWorker({
   } finally {
     connection.disconnect();
   }
-  if (refused) throw refused;
+  if (ended) throw ended;
 
   async function work(queued: QueuedJob, token?: string): Promise<Record<string, never>> {
     try {
       await engine.run(parseQueueJob(queued.data, runtime));
       return {}; // what it left is in the store
     } catch (error) {
-      if (error instanceof JobError && error.code === 'other-version') {
-        refused = error;
+      const { code } = error as { code?: unknown };
+      if (ENDS.includes(code)) {
+        ended ??= error as Error;
         stop.abort(error);
       }
       if (stopped.aborted) {
         await queued.moveToWait(token);
         throw new WaitingError();
       }
-      if (error instanceof JobError && error.code === 'bad-job') {
-        throw new UnrecoverableError(error.message);
-      }
+      if (code === 'bad-job') throw new UnrecoverableError((error as Error).message);
       throw error;
     }
   }
