@@ -31,7 +31,7 @@ const PORT = 7398;
 
 const { values } = parseArgs({
   options: {
-    samples: { type: 'string', default: '320' },
+    samples: { type: 'string', default: '128' },
     rounds: { type: 'string', default: '3' },
     rank: { type: 'string', default: '8' },
   },
