@@ -7,6 +7,7 @@ import { healLayer } from '../heal/heal-layer';
 import { assertHealPlan, type HealPlan } from '../heal/heal-options';
 import { layerName, openHealedLayer, writeHealedLayer } from '../heal/healed-layer';
 import { withStep } from '../heal/layer-streams';
+import { contentOutput } from './content-output';
 import type { ForwardJob, HealJob, JobOutputs } from './job';
 import type { JobContext } from './job-handlers';
 import type { ContentRef, JobStore } from './job-store';
@@ -54,14 +55,9 @@ export async function heal(context: JobContext, job: HealJob): Promise<JobOutput
   );
   const run = { source, original, plan, signal };
   const layer = await healLayer(run, streams, job.layer, () => {});
-  let healed: ContentRef | undefined;
-  const output = {
-    async write(_: string, produce: Parameters<JobStore['put']>[0]) {
-      healed = await store.put(produce);
-    },
-  };
+  const output = contentOutput(store);
   await writeHealedLayer(output, layerName(job.layer), layer);
-  return { healed: healed! };
+  return { healed: output.ref() };
 }
 
 /** States that are read from the store each time: those of all batches may be more than memory holds. */

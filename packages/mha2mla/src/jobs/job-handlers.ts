@@ -2,13 +2,7 @@
 import type { Segment, WeightFormat } from '@mha2mla/mla-runtime';
 import type { Processor, VisionLanguageModel, VlmSource } from '@mha2mla/vlm-adapters';
 import { type LayerCalibration, mergeCalibration } from '../convert/calibrate-layer';
-import {
-  type LayerJob,
-  type LayerRecord,
-  makeLayer,
-  readConverted,
-  storedSpecs,
-} from '../convert/convert-layer';
+import { type LayerRecord, makeLayer, readConverted, storedSpecs } from '../convert/convert-layer';
 import { attentionSamplesLeft, calibrate } from '../convert/factor-layer';
 import type { LatentRows } from '../convert/fit-latents';
 import { measureFactors } from '../convert/measure-layers';
@@ -16,6 +10,7 @@ import { advanceSamples, fitLayerLatents } from '../convert/propagate-layer';
 import { meanResidual, type ResidualSum, residualSum } from '../convert/residual-scale';
 import type { FactorRunner } from '../convert/run-factor-job';
 import { askBatch } from '../evaluate/ask-batch';
+import { contentOutput } from './content-output';
 import { forward, heal } from './heal-handlers';
 import type {
   AdvanceJob,
@@ -96,30 +91,15 @@ async function calibrateShard(context: JobContext, job: CalibrateJob): Promise<J
 }
 
 async function factor(context: JobContext, job: FactorsJob): Promise<JobOutputs> {
-  const { source, plan } = await planned(context, job.plan);
-  const written = new Map<string, ContentRef>();
-  const output: LayerJob['output'] = {
-    has: async () => false,
-    async write(name, produce) {
-      written.set(name, await context.store.put(produce));
-    },
-    read: (name) => context.store.open(written.get(name)!),
-    async finish() {},
-  };
-  const { calibrated } = await gather(context, source, job.seen);
-  const { factorize, signal } = context;
-  const layer = { source, plan, index: job.layer, batches: [], factorize, signal };
-  const { record } = await makeLayer({ ...layer, output, calibrated });
-  const [shard] = written.values();
-  return { shard: shard!, record: await putValue(context.store, record) };
+  const { layer } = await gather(context, job);
+  const output = contentOutput(context.store);
+  const { record } = await makeLayer({ ...layer, output });
+  return { shard: output.ref(), record: await putValue(context.store, record) };
 }
 
 async function measure(context: JobContext, job: MeasureJob): Promise<JobOutputs> {
-  const { source, plan } = await planned(context, job.plan);
-  const { calibrated, residuals } = await gather(context, source, job.seen);
-  const { factorize, signal } = context;
-  const layer = { source, plan, index: job.layer, batches: [], factorize, signal };
-  const measured = await measureFactors({ ...layer, calibrated }, meanResidual(residuals));
+  const { layer, residuals } = await gather(context, job);
+  const measured = await measureFactors(layer, meanResidual(residuals));
   return { measured: await putValue(context.store, measured) };
 }
 
@@ -163,22 +143,23 @@ async function planned({ store, original }: JobContext, ref: ContentRef) {
   return { spec, ...planOf(original, spec) };
 }
 
-/** What all shards showed of a layer, added up in their order. */
+/** A layer, with what all shards showed of it, added up in their order. */
 async function gather(
-  { store, signal }: JobContext,
-  source: VlmSource,
-  seen: readonly ContentRef[],
-): Promise<{ calibrated?: LayerCalibration; residuals: ResidualSum[] }> {
+  context: JobContext,
+  { plan: ref, layer: index, seen }: FactorsJob | MeasureJob,
+) {
+  const { store, factorize, signal } = context;
+  const { source, plan } = await planned(context, ref);
   let calibrated: LayerCalibration | undefined;
   const residuals: ResidualSum[] = [];
-  for (const ref of seen) {
+  for (const shard of seen) {
     signal?.throwIfAborted();
-    const stored = (await readValue(store, ref, signal)) as StoredStatistics;
+    const stored = (await readValue(store, shard, signal)) as StoredStatistics;
     const part = restoreStatistics(source.config.decoder, stored);
     calibrated = calibrated ? mergeCalibration(calibrated, part) : part;
     if (stored.residual) residuals.push(stored.residual);
   }
-  return { calibrated, residuals };
+  return { layer: { source, plan, index, batches: [], calibrated, factorize, signal }, residuals };
 }
 
 /** The layer that a factor job wrote. */

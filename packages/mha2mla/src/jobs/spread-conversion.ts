@@ -13,7 +13,6 @@ import type { MeasuredLayer } from '../convert/measure-layers';
 import { sharesOut } from '../convert/plan-ranks';
 import { prepareConversion } from '../convert/prepare-conversion';
 import { widestRank } from '../convert/widest-rank';
-import { copyBytes } from '../output/copy-files';
 import type { ResultOutput } from '../output/result-output';
 import type { Job } from './job';
 import type { JobStore } from './job-store';
@@ -26,7 +25,7 @@ import {
   type Shard,
   spreadLayers,
 } from './spread-layers';
-import { openRun, type SpreadRun } from './spread-run';
+import { openRun, type SpreadRun, takeContent } from './spread-run';
 import { putValue, readValue } from './stored-value';
 
 export interface SpreadConvertOptions extends SpreadRun, ConvertOptions {
@@ -83,12 +82,7 @@ export async function spreadConversion(
   async function takeLayer({ layer, outputs, specs }: MadeLayer): Promise<LayerRecord> {
     const record = (await readValue(store, outputs.record!)) as LayerRecord;
     const name = shardOf({ source, index: layer });
-    if (!(await output.has(name))) {
-      await work.write(async (ended) => {
-        const file = await store.open(outputs.shard!, ended);
-        await output.write(name, (sink) => copyBytes(file, sink));
-      });
-    }
+    await takeContent(work, store, outputs.shard!, { output, name });
     if (!specs) return record;
     return { ...record, latents: (await readValue(store, specs)) as LayerRecord['latents'] };
   }

@@ -5,7 +5,6 @@
 import { gatherLayers, type HealedLayers } from '../heal/gather-layers';
 import { assertLayerwise, type LayerwiseRun, layerNames } from '../heal/heal-layerwise';
 import { placesOf, streamBatches } from '../heal/stream-batches';
-import { copyBytes } from '../output/copy-files';
 import type { Job, ModelRef } from './job';
 import type { ContentRef, JobStore } from './job-store';
 import { type KeptContents, keptContents } from './kept-contents';
@@ -16,7 +15,7 @@ import {
   healPriority,
   spreadHealLayers,
 } from './spread-heal-layers';
-import { type OpenRun, openRun, type SpreadRun } from './spread-run';
+import { type OpenRun, openRun, type SpreadRun, takeContent } from './spread-run';
 import { putValue } from './stored-value';
 
 export interface SpreadHealing extends SpreadRun {
@@ -57,13 +56,8 @@ export async function spreadHealing(
   }
 
   /** What a layer was healed to stays in the store, too, for a run that begins anew. */
-  async function takeLayer(layer: number, healed: ContentRef): Promise<void> {
-    if (await output.has(names[layer]!)) return;
-    await work.write(async (signal) => {
-      const file = await store.open(healed, signal);
-      await output.write(names[layer]!, (sink) => copyBytes(file, sink));
-    });
-  }
+  const takeLayer = (layer: number, healed: ContentRef) =>
+    takeContent(work, store, healed, { output, name: names[layer]! });
 
   const done = await Promise.all(names.map((name) => output.has(name)));
   if (done.includes(false)) await work.until(healLayers());

@@ -1,7 +1,9 @@
 /** What all runs by jobs are given, and what they do beside the jobs, which are others' to do. */
+import { copyBytes } from '../output/copy-files';
+import type { ResultOutput } from '../output/result-output';
 import type { Engine } from './engine';
 import type { Job, JobOutputs, ModelRef } from './job';
-import type { SharedStore } from './job-store';
+import type { ContentRef, JobStore, SharedStore } from './job-store';
 
 export interface SpreadRun {
   engine: Engine;
@@ -60,6 +62,20 @@ export function openRun({ engine, signal, onProgress }: SpreadRun): OpenRun {
       }
     },
   };
+}
+
+/** Copy a content to a run's result, unless an earlier run did. */
+export async function takeContent(
+  { write }: OpenRun,
+  store: JobStore,
+  ref: ContentRef,
+  { output, name }: { output: ResultOutput; name: string },
+): Promise<void> {
+  if (await output.has(name)) return;
+  await write(async (signal) => {
+    const file = await store.open(ref, signal);
+    await output.write(name, (sink) => copyBytes(file, sink));
+  });
 }
 
 /** A promise that may fail before anybody waits for it; whoever does is told. */

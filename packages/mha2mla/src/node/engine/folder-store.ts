@@ -22,11 +22,11 @@ import {
 
 /** @param models folder below which models lie. Default the same. */
 export function folderStore(root: string, models = root): SharedStore {
+  const folderOf = (run: string) => join(root, RUNS, assertDigest('a run', run));
   return {
     name: root,
-    ofRun: (run) => runStore(root, join(root, RUNS, assertDigest('a run', run))),
-    removeRun: (run) =>
-      rm(join(root, RUNS, assertDigest('a run', run)), { recursive: true, force: true }),
+    ofRun: (run) => runStore(root, folderOf(run)),
+    removeRun: (run) => rm(folderOf(run), { recursive: true, force: true }),
     openModel: async (folder) => nodeStore(await resolveInside(models, folder)),
     async putModelFile(folder, file) {
       const target = join(models, assertModelFolder(folder));

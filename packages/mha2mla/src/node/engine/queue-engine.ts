@@ -10,7 +10,7 @@ import { JobError } from '../../jobs/job-error';
 import type { SharedStore } from '../../jobs/job-store';
 import { findOutputs } from '../../jobs/run-job';
 import { importPeer } from './import-peer';
-import type { QueueJob } from './queue-job';
+import { nameOfJob, type QueueJob } from './queue-job';
 import { redisPlace } from './redis-place';
 
 export interface QueueEngineOptions {
@@ -132,7 +132,7 @@ export async function queueEngine(options: QueueEngineOptions): Promise<Engine> 
     }
     throw new JobError(
       'engine',
-      `queueEngine: what ${nameOf(job)} left must be in ${store.name}, got nothing there. Do all workers have the same --store?`,
+      `queueEngine: what ${nameOfJob(job)} left must be in ${store.name}, got nothing there. Do all workers have the same --store?`,
     );
   }
 
@@ -141,7 +141,7 @@ export async function queueEngine(options: QueueEngineOptions): Promise<Engine> 
     entry?.reject(
       new JobError(
         'job-failed',
-        `${nameOf(entry.job)} failed ${attempts} times, last with: ${reason}`,
+        `${nameOfJob(entry.job)} failed ${attempts} times, last with: ${reason}`,
       ),
     );
   }
@@ -159,8 +159,4 @@ export async function queueEngine(options: QueueEngineOptions): Promise<Engine> 
       }
     }
   }
-}
-
-function nameOf(job: Job): string {
-  return 'layer' in job ? `${job.kind} of layer ${job.layer}` : job.kind;
 }

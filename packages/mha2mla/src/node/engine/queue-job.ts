@@ -23,3 +23,9 @@ export function parseQueueJob(data: unknown, own: JobRuntime): Job {
   }
   return parseJob(job);
 }
+
+/** A job for people; what lies in a queue may be no job. */
+export function nameOfJob(job: unknown): string {
+  const { kind, layer } = (job ?? {}) as { kind?: unknown; layer?: unknown };
+  return Number.isSafeInteger(layer) ? `${kind} of layer ${layer}` : String(kind);
+}

@@ -3,7 +3,7 @@ import type { Job as QueuedJob, Worker } from 'bullmq';
 import type { Engine } from '../../jobs/engine';
 import type { JobRuntime } from '../../jobs/job';
 import { importPeer } from './import-peer';
-import { parseQueueJob } from './queue-job';
+import { nameOfJob, parseQueueJob } from './queue-job';
 import { redisPlace } from './redis-place';
 
 export interface QueueWorkerOptions {
@@ -56,10 +56,11 @@ export async function queueWorker({
     ...{ lockDuration: lockMs, stalledInterval: lockMs, maxStalledCount: 5 },
   });
   worker.on('error', () => {}); // a server that is gone for a while
-  worker.on('active', (job) => onJob?.({ job: nameOf(job), state: 'active' }));
-  worker.on('completed', (job) => onJob?.({ job: nameOf(job), state: 'completed' }));
+  worker.on('active', (job) => onJob?.({ job: nameOfJob(job.data?.job), state: 'active' }));
+  worker.on('completed', (job) => onJob?.({ job: nameOfJob(job.data?.job), state: 'completed' }));
   worker.on('failed', (job, { message }) => {
-    if (job && !stopped.aborted) onJob?.({ job: nameOf(job), state: 'failed', reason: message });
+    if (job && !stopped.aborted)
+      onJob?.({ job: nameOfJob(job.data?.job), state: 'failed', reason: message });
   });
   try {
     if (!stopped.aborted) {
@@ -90,9 +91,4 @@ export async function queueWorker({
       throw error;
     }
   }
-}
-
-function nameOf({ name, data }: QueuedJob): string {
-  const layer: unknown = data?.job?.layer;
-  return Number.isSafeInteger(layer) ? `${name} of layer ${layer}` : name;
 }
