@@ -5,7 +5,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-wasm';
-import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
+import { onWebGpu } from './on-webgpu';
 import { loadTensorFlow, tensorFlowMissing } from './tensorflow';
 import { closeWebGpu, openWebGpu, webGpuMissing } from './webgpu';
 
@@ -59,14 +60,7 @@ export function describeWebGpu(name: string, body: () => void): void {
     return;
   }
   describe(`${name} [webgpu]`, () => {
-    beforeAll(async () => {
-      await openWebGpu();
-      await tf.setBackend('webgpu');
-    });
-    afterEach(async () => {
-      const { takeErrors } = await openWebGpu();
-      expect(await takeErrors(), 'errors of the device').toEqual([]);
-    });
+    onWebGpu(openWebGpu);
     afterAll(closeWebGpu);
     body();
   });

@@ -3,8 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
+import { onWebGpu } from '../on-webgpu';
 import type { TestWebGpu } from '../webgpu';
-import { afterEach, beforeAll, describe, expect } from './vitest';
+import { describe } from './vitest';
 
 export { expectClose } from '../expect-close';
 export { expectNoLeak } from '../no-leak';
@@ -23,14 +24,7 @@ export function openWebGpu(): Promise<TestWebGpu> {
 
 export function describeWebGpu(name: string, body: () => void): void {
   describe(`${name} [webgpu]`, () => {
-    beforeAll(async () => {
-      await openWebGpu();
-      await tf.setBackend('webgpu');
-    });
-    afterEach(async () => {
-      const { takeErrors } = await openWebGpu();
-      expect(await takeErrors(), 'errors of the device').toEqual([]);
-    });
+    onWebGpu(openWebGpu);
     body();
   });
 }
