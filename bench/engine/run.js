@@ -26,13 +26,13 @@ import { measuredProcess } from '../measured-process.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MAIN = join(ROOT, 'packages/mha2mla/bin/mha2mla.js');
 const MODEL = join(ROOT, 'models/llava');
-const CALIBRATION = join(ROOT, 'models/scenes/calibration.jsonl');
+const CALIBRATION = join(ROOT, 'models/scenes/heal.jsonl');
 const PORT = 7398;
 
 const { values } = parseArgs({
   options: {
-    samples: { type: 'string', default: '128' },
-    rounds: { type: 'string', default: '3' },
+    samples: { type: 'string', default: '320' },
+    rounds: { type: 'string', default: '2' },
     rank: { type: 'string', default: '8' },
   },
 });
