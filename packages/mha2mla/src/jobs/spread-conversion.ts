@@ -58,7 +58,7 @@ export async function spreadConversion(
 
   /** The graph of a pass over the layers. */
   async function graphOf(spec: PlanSpec): Promise<LayerGraph> {
-    const stored = await putValue(store, spec);
+    const stored = await work.write(() => putValue(store, spec));
     const { plan } = planOf(original, spec);
     work.expect(countJobs({ config, plan, shards }));
     const runJob: LayerGraph['run'] = (own) => {

@@ -2,6 +2,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { expectNoLeak, fixture } from '@mha2mla/testing';
 import { VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
@@ -14,6 +15,7 @@ import { jobModels } from '../node/engine/job-models';
 import { loadQuestions } from '../node/load-data';
 import { modelDigest, openModelFolder } from '../node/open-model';
 import { type Engine, inlineEngine } from './engine';
+import type { JobStore } from './job-store';
 import { spreadEvaluation } from './spread-evaluation';
 import type { SpreadRun } from './spread-run';
 
@@ -88,3 +90,32 @@ test('the first job that fails is told, and an aborted run is left at once', asy
   stop.abort(new Error('enough'));
   await expect(run).rejects.toThrow('enough');
 });
+
+test.each(['at once', 'while a batch is written'])(
+  'no write outlives a run left %s',
+  async (when) => {
+    let [writing, written] = [0, 0];
+    const stop = new AbortController();
+    const slowly = {
+      ...spread.store,
+      ofRun: (run: string): JobStore => ({
+        ...spread.store.ofRun(run),
+        async put() {
+          writing++;
+          if (when !== 'at once' && written === 1) stop.abort(new Error('enough'));
+          await setTimeout(20);
+          writing--;
+          written++;
+          return { sha256: RUN, sizeBytes: 1 };
+        },
+      }),
+    };
+    const run = spreadEvaluation(questions, {
+      ...{ ...OPTIONS, ...spread, store: slowly, signal: stop.signal },
+    });
+    if (when === 'at once') stop.abort(new Error('enough'));
+    await expect(run).rejects.toThrow('enough');
+    expect(writing).toBe(0);
+    expect(written).toBe(when === 'at once' ? 1 : 2);
+  },
+);

@@ -36,7 +36,8 @@ export async function spreadEvaluation(
     return (await readValue(store, result!)) as BatchResult;
   };
   const askAll = async (): Promise<BatchResult[]> => {
-    const plan = await putValue(store, { cache, maxTokens, weights } satisfies AskSpec);
+    const spec: AskSpec = { cache, maxTokens, weights };
+    const plan = await work.write(() => putValue(store, spec));
     const asking: Promise<BatchResult>[] = [];
     // One after the other: pictures of one batch are held at a time.
     for (const batch of batches) {

@@ -45,7 +45,7 @@ export async function spreadHealing(
   async function healLayers(): Promise<void> {
     const kept = keptContents(store);
     const batches = await putBatches(store, kept, healing, work);
-    const stored = await putValue(store, plan);
+    const stored = await work.write(() => putValue(store, plan));
     work.expect(countHealJobs({ layers, plan, batches }));
     const runJob: HealGraph['run'] = (own, of) => {
       const side = of === 'teacher' ? teacher : model;

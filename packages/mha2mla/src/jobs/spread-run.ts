@@ -25,7 +25,7 @@ export interface OpenRun {
   /** There will be so many jobs more. */
   expect(jobs: number): void;
   /** Write something here, which ends before {@link OpenRun.until} does. */
-  write(work: (signal: AbortSignal) => Promise<void>): Promise<void>;
+  write<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T>;
   /** Wait for all of the run. @throws its first failure, or the signal's reason. */
   until<T>(work: Promise<T>): Promise<T>;
 }
@@ -33,7 +33,7 @@ export interface OpenRun {
 export function openRun({ engine, signal, onProgress }: SpreadRun): OpenRun {
   const ends = new AbortController();
   const ended = signal ? AbortSignal.any([signal, ends.signal]) : ends.signal;
-  const writing = new Set<Promise<void>>();
+  const writing = new Set<Promise<unknown>>();
   let [loaded, total] = [0, 0];
   return {
     async run(job, priority) {
@@ -50,7 +50,7 @@ export function openRun({ engine, signal, onProgress }: SpreadRun): OpenRun {
       ended.throwIfAborted();
       const written = work(ended);
       writing.add(written);
-      await written.finally(() => writing.delete(written));
+      return await written.finally(() => writing.delete(written));
     },
     async until(work) {
       try {
