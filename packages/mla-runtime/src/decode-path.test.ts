@@ -109,7 +109,6 @@ const FORMS: [string, RandomDecoderOptions, CacheOptions?][] = [
   ['a latent a modality, M-RoPE', MROPE],
   ['a shared latent in groups', { groups: 2, numKeyValueHeads: 4 }],
   ['codes of 4 bits, keys of 8', NO_BIAS, { kvBits: 4, groupSize: 5 }],
-  ['codes of 2 bits, and a window', NO_BIAS, { kvBits: 2, residualLength: 3 }],
   ['codes of 3 bits of a shared latent in groups', SHARED, { kvBits: 3, groupSize: 4 }],
   ['halves, and a window longer than the text', NO_BIAS, { kvBits: 16, residualLength: 20 }],
   [
@@ -117,7 +116,6 @@ const FORMS: [string, RandomDecoderOptions, CacheOptions?][] = [
     MROPE,
     { kvBits: { vision: 8 }, ropeBits: undefined, residualLength: 3 },
   ],
-  ['a shared latent, packed keys with a bias', { groups: 2, numKeyValueHeads: 4 }, { kvBits: 8 }],
   [
     'bits by layer and by modality, and a window',
     NO_BIAS,
