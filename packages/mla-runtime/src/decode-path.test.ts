@@ -109,6 +109,7 @@ const FORMS: [string, RandomDecoderOptions, CacheOptions?][] = [
   ['a latent a modality, M-RoPE', MROPE],
   ['a shared latent in groups', { groups: 2, numKeyValueHeads: 4 }],
   ['codes of 4 bits, keys of 8', NO_BIAS, { kvBits: 4, groupSize: 5 }],
+  ['codes of 2 bits, and a window', NO_BIAS, { kvBits: 2, residualLength: 3 }],
   ['codes of 3 bits of a shared latent in groups', SHARED, { kvBits: 3, groupSize: 4 }],
   ['halves, and a window longer than the text', NO_BIAS, { kvBits: 16, residualLength: 20 }],
   [
@@ -116,6 +117,7 @@ const FORMS: [string, RandomDecoderOptions, CacheOptions?][] = [
     MROPE,
     { kvBits: { vision: 8 }, ropeBits: undefined, residualLength: 3 },
   ],
+  ['a shared latent, packed keys with a bias', { groups: 2, numKeyValueHeads: 4 }, { kvBits: 8 }],
   [
     'bits by layer and by modality, and a window',
     NO_BIAS,
@@ -130,31 +132,49 @@ const FORMS: [string, RandomDecoderOptions, CacheOptions?][] = [
 /** Rows that are the longest of one modality or of the other, and one that has no picture. */
 const PROMPTS = [KINDS, [V, T], [T, T, V, T, T, T], [T]];
 
-/** The same tokens, logits and cache, recorded and op by op. */
-async function expectSamePath(
+/** Six tokens of each row, and the cache that they leave; on the backend of the decoder. */
+async function runOver(
   decoder: Decoder,
   prompts: number[][],
   draw: GenerateOptions,
-  stored: CacheOptions | undefined,
+  stored?: CacheOptions,
 ) {
-  const caches = [true, false].map(() => decoder.createCache(prompts.length, stored));
-  const runs: Run[] = [];
-  for (const [i, cache] of caches.entries()) {
-    const options = { ...draw, maxTokens: 6, recorded: i === 0, cache };
-    runs.push(await run(decoder, options, inputsOf(decoder, prompts)));
+  const cache = decoder.createCache(prompts.length, stored);
+  const options = { ...draw, maxTokens: 6, cache };
+  const found = await run(decoder, options, inputsOf(decoder, prompts));
+  const left = { lengths: [...cache.lengths], bytes: heldBytes(cache) };
+  const vectors = await vectorsOf(decoder, cache);
+  cache.dispose();
+  return { ...found, left, vectors };
+}
+
+/** The same tokens, logits and cache, recorded and op by op, the latter on wasm, which compiles nothing. */
+async function expectSamePath(
+  of: RandomDecoderOptions,
+  asked: readonly (readonly [number[][], GenerateOptions])[],
+  stored?: CacheOptions,
+) {
+  const runs: Awaited<ReturnType<typeof runOver>>[][] = [];
+  for (const backend of ['wasm', 'webgpu']) {
+    await tf.setBackend(backend);
+    const decoder = await load(of);
+    const found = [];
+    for (const [prompts, draw] of asked) found.push(await runOver(decoder, prompts, draw, stored));
+    runs.push(found);
+    decoder.dispose();
   }
-  expect(runs[0]!.tokens).toEqual(runs[1]!.tokens);
-  expect(runs[0]!.decodedBy).toEqual(new Array(5).fill('recorded'));
-  expect(runs[1]!.decodedBy).toEqual(new Array(5).fill('composed'));
-  // Float32 through two layers, sums in another order; logits of size 3.
-  for (const [step, logits] of runs[0]!.logits.entries()) {
-    expectClose(logits, runs[1]!.logits[step]!, { abs: 1e-5 });
+  for (const [i, recorded] of runs[1]!.entries()) {
+    const composed = runs[0]![i]!;
+    expect(recorded.tokens).toEqual(composed.tokens);
+    expect(recorded.decodedBy).toEqual(new Array(5).fill('recorded'));
+    expect(composed.decodedBy).toEqual(new Array(5).fill('composed'));
+    // Float32 through two layers, sums in another order; logits of size 3.
+    for (const [step, logits] of recorded.logits.entries()) {
+      expectClose(logits, composed.logits[step]!, { abs: 1e-5 });
+    }
+    expectClose(recorded.vectors, composed.vectors, { abs: 1e-5 });
+    expect(recorded.left).toEqual(composed.left);
   }
-  const [own, other] = caches as [DecoderCache, DecoderCache];
-  expect([...own.lengths]).toEqual([...other.lengths]);
-  expectClose(await vectorsOf(decoder, own), await vectorsOf(decoder, other), { abs: 1e-5 });
-  expect(heldBytes(own)).toEqual(heldBytes(other));
-  for (const cache of caches) cache.dispose();
 }
 
 vi.setConfig({ testTimeout: TIMEOUT_MS });
@@ -163,11 +183,12 @@ describeWebGpu('a recorded decode path', () => {
   test.each(FORMS)(
     'says what op by op says, greedy and drawn, and leaves the same cache: %s',
     async (_, options, stored) => {
-      const decoder = await load(options);
-      for (const draw of stored ? [DRAWN] : [{}, DRAWN]) {
-        await expectSamePath(decoder, [KINDS], draw, stored);
-      }
-      decoder.dispose();
+      const draws = stored ? [DRAWN] : [{}, DRAWN];
+      await expectSamePath(
+        options,
+        draws.map((draw) => [[KINDS], draw]),
+        stored,
+      );
     },
   );
 
@@ -179,16 +200,19 @@ describeWebGpu('a recorded decode path', () => {
       { kvBits: 4, residualLength: 3 },
     ],
   ])('takes rows of different lengths: %s', async (_, options, stored) => {
-    const decoder = await load(options);
-    await expectSamePath(decoder, PROMPTS, DRAWN, stored);
-    await expectSamePath(decoder, [[V, T], KINDS], DRAWN, stored); // over room for more rows
-    decoder.dispose();
+    const fewer = [[V, T], KINDS]; // over room for more rows
+    await expectSamePath(
+      options,
+      [PROMPTS, fewer].map((prompts) => [prompts, DRAWN]),
+      stored,
+    );
   });
 
   test('a cache can be looked at, forked, rewound and gone on from at any time', async () => {
-    const decoder = await load(DECOUPLED);
     const all: unknown[][] = [];
-    for (const recorded of [true, false]) {
+    for (const backend of ['wasm', 'webgpu']) {
+      await tf.setBackend(backend);
+      const decoder = await load(DECOUPLED);
       const cache = decoder.createCache(1);
       const seen: unknown[] = [];
       let fork: DecoderCache | undefined;
@@ -198,27 +222,31 @@ describeWebGpu('a recorded decode path', () => {
         if (seen.length === 12) fork = cache.fork();
         if (seen.length === 16) cache.rewind([KINDS.length + 1]); // of the tokens behind it nothing is left
       };
-      const options = { recorded, cache };
-      const first = await run(decoder, { ...options, maxTokens: 6 }, inputsOf(decoder), look);
+      const options = { maxTokens: 6, cache };
+      const first = await run(decoder, options, inputsOf(decoder), look);
       expect(cache.bytes.allocated.copies).toBe(0);
       cache.rewind([KINDS.length + 2]);
       const more = [T, V, T];
       const second = await run(
         decoder,
-        { ...options, maxTokens: 4 },
+        { maxTokens: 4, cache },
         inputsOf(decoder, [more], KINDS.length + 2),
       );
       const third = await run(
         decoder,
-        { maxTokens: 4, recorded, cache: fork! },
+        { maxTokens: 4, cache: fork! },
         inputsOf(decoder, [more], fork!.lengths[0]!),
       );
       all.push([...seen, first.tokens, second.tokens, third.tokens]);
+      const decodedBy = backend === 'webgpu' ? 'recorded' : 'composed';
+      expect(new Set([first, second, third].flatMap((own) => own.decodedBy))).toEqual(
+        new Set([decodedBy]),
+      );
       cache.dispose();
       fork!.dispose();
+      decoder.dispose();
     }
     expect(all[0]).toEqual(all[1]);
-    decoder.dispose();
   });
 
   test('bytes tell of the copy that a step works on', async () => {
