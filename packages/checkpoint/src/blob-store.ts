@@ -13,6 +13,7 @@ export function blobSource(blob: Blob, name: string): ByteSource {
   const source: ByteSource = {
     name,
     size: blob.size,
+    version: 'lastModified' in blob ? String(blob.lastModified) : undefined,
     async read(start, end, signal) {
       signal?.throwIfAborted();
       assertRange(source, start, end);

@@ -10,6 +10,8 @@ export interface ByteSource {
   readonly name: string;
   /** Size in bytes. */
   readonly size: number;
+  /** Another whenever the bytes are, such as an ETag; absent where that cannot be told. */
+  readonly version?: string | undefined;
   /**
    * Reads bytes `start` up to, not including, `end`.
    * @throws CheckpointError `short-read` when fewer bytes come back; `signal.reason` when aborted
@@ -21,7 +23,7 @@ export interface ByteSource {
 export interface FileStore {
   readonly name: string;
   /** Opens a file; `undefined` when there is none of that name. */
-  open(path: string): Promise<ByteSource | undefined>;
+  open(path: string, signal?: AbortSignal): Promise<ByteSource | undefined>;
   close?(): Promise<void>;
 }
 

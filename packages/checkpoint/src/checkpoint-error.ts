@@ -54,7 +54,9 @@ export type CheckpointErrorCode =
   | 'output-exists'
   | 'output-locked'
   | 'resume-mismatch'
-  | 'disk-full';
+  | 'disk-full'
+  // the browser's own storage
+  | 'no-storage';
 
 /** An error of reading or writing a checkpoint; test `code`, not the class. */
 export class CheckpointError extends Error {

@@ -9,6 +9,8 @@ export interface Remote {
   headers: Readonly<Record<string, string>>;
   retries: number;
   etag: string | undefined;
+  /** `Last-Modified`, where there is no ETag: unlike that, it can be read across origins. */
+  modified: string | undefined;
 }
 
 /** Bytes of one response: how many came, and why no more where the connection was lost. */
@@ -61,9 +63,10 @@ function assertPartial(
   end: number,
   size: number,
 ): void {
-  const etag = response.headers.get('etag') ?? undefined;
-  const changed = remote.etag !== undefined && etag !== undefined && etag !== remote.etag;
-  if (changed || response.status === 412) {
+  const [header, opened] =
+    remote.etag !== undefined ? ['etag', remote.etag] : ['last-modified', remote.modified];
+  const given = response.headers.get(header!);
+  if ((opened !== undefined && given !== null && given !== opened) || response.status === 412) {
     throw new CheckpointError(
       'source-changed',
       `httpStore: ${quoteName(remote.url)} must stay the same while it is read, got another version. Open it again.`,
@@ -77,14 +80,14 @@ function assertPartial(
   }
   if (response.status !== 206)
     throw httpStatus(remote, 'a range must be answered with 206', response);
-  const given = response.headers.get('content-range'); // hidden across origins unless exposed
+  const range = response.headers.get('content-range'); // hidden across origins unless exposed
   if (
-    given !== null &&
-    given.replace(/\/\*$/, `/${size}`) !== `bytes ${start}-${end - 1}/${size}`
+    range !== null &&
+    range.replace(/\/\*$/, `/${size}`) !== `bytes ${start}-${end - 1}/${size}`
   ) {
     throw new CheckpointError(
       'range-ignored',
-      `httpStore: the server must send bytes ${start}-${end - 1}/${size} of ${quoteName(remote.url)}, got ${quoteName(given)}.`,
+      `httpStore: the server must send bytes ${start}-${end - 1}/${size} of ${quoteName(remote.url)}, got ${quoteName(range)}.`,
     );
   }
 }

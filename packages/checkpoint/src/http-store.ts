@@ -27,6 +27,7 @@ export interface HttpStoreOptions {
 
 /** Before the first retry; twice as long before each further one, 3 seconds in all. */
 const RETRY_DELAY_MS = 100;
+const NO_VERSION = { etag: undefined, modified: undefined };
 
 /**
  * Makes a store of the files below a URL. Across origins, a server that exposes its ETag must also
@@ -43,16 +44,16 @@ export function httpStore(
   const send: typeof fetch = fetchOption ?? ((...request) => fetch(...request));
   return {
     name: baseUrl,
-    async open(path) {
+    async open(path, signal) {
       const url = new URL(encodeURIComponent(assertPlainName(path)), base).href;
-      const remote = { url, name: path, fetch: send, headers, retries, etag: undefined };
+      const remote = { url, name: path, fetch: send, headers, retries, ...NO_VERSION };
       // HEAD gives the size (`Content-Range` is hidden across origins). The open range has fetch
       // ask for identity encoding, so that the length is the file's and not its compression's.
-      const response = await request(remote, { method: 'HEAD', range: 'bytes=0-' }).catch(
-        (cause) => {
-          throw lost(remote, cause);
-        },
-      );
+      const head = request(remote, { method: 'HEAD', range: 'bytes=0-', signal });
+      const response = await head.catch((cause) => {
+        signal?.throwIfAborted();
+        throw lost(remote, cause);
+      });
       if (response.status === 404) return undefined;
       const size = sizeOf(response.headers);
       const encoding = response.headers.get('content-encoding') ?? 'identity';
@@ -63,7 +64,9 @@ export function httpStore(
           response,
         );
       }
-      return remoteSource({ ...remote, etag: response.headers.get('etag') ?? undefined }, size);
+      const etag = response.headers.get('etag') ?? undefined;
+      const modified = response.headers.get('last-modified') ?? undefined;
+      return remoteSource({ ...remote, etag, modified }, size);
     },
   };
 }
@@ -72,6 +75,7 @@ function remoteSource(remote: Remote, size: number): ByteSource {
   const source: ByteSource = {
     name: remote.name,
     size,
+    version: remote.etag ?? remote.modified,
     async read(start, end, signal) {
       signal?.throwIfAborted();
       assertRange(source, start, end);

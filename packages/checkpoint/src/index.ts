@@ -21,6 +21,15 @@ export { type Dtype, dtypeBits } from './dtype';
 export { encodeRankFile } from './encode-rank-file';
 export { encodeTensor, type TensorValues } from './encode-tensor';
 export { type HttpStoreOptions, httpStore } from './http-store';
+export {
+  type KeepModelOptions,
+  type KeepProgress,
+  keepModel,
+} from './keep/keep-model';
+export type { KeptOptions } from './keep/kept-folder';
+export { type KeptModel, keptModels } from './keep/kept-models';
+export { type KeptStore, openKept } from './keep/open-kept';
+export { removeKept } from './keep/remove-kept';
 export { memorySource, memoryStore } from './memory-store';
 export {
   type ModelConfig,
@@ -28,6 +37,7 @@ export {
   parseModelConfig,
   readModelConfig,
 } from './model-config';
+export { COMPANION_FILES, rankFileName } from './model-files';
 export { openCheckpoint } from './open-checkpoint';
 export { openSafetensors } from './open-safetensors';
 export { assertPlainName } from './plain-name';

@@ -36,16 +36,29 @@ export async function openCheckpoint(
 ): Promise<Checkpoint> {
   const single = await store.open(SINGLE);
   if (single !== undefined) return openSafetensors(single, options);
+  return openShards(store, await readWeightMap(store, options.signal), options);
+}
+
+/**
+ * Names of the files that hold a checkpoint's weights, and of their index.
+ * @throws as `openCheckpoint` of the index
+ */
+export async function weightFiles(store: FileStore, signal?: AbortSignal): Promise<string[]> {
+  if ((await store.open(SINGLE)) !== undefined) return [SINGLE];
+  return [INDEX, ...shardNames(await readWeightMap(store, signal))];
+}
+
+async function readWeightMap(
+  store: FileStore,
+  signal: AbortSignal | undefined,
+): Promise<Map<string, string>> {
   if ((await store.open(INDEX)) === undefined) {
     throw new CheckpointError(
       'missing-file',
       `openCheckpoint: ${quoteName(store.name)} must contain ${SINGLE} or ${INDEX}, got neither. Weights in .bin files must be converted to safetensors first.`,
     );
   }
-  const weightMap = parseIndex(
-    await readJson(store, INDEX, { maxBytes: MAX_INDEX_BYTES, signal: options.signal }),
-  );
-  return openShards(store, weightMap, options);
+  return parseIndex(await readJson(store, INDEX, { maxBytes: MAX_INDEX_BYTES, signal }));
 }
 
 /** Tensor name to shard name, checked. */
@@ -70,11 +83,7 @@ function parseIndex(index: unknown): Map<string, string> {
   return weightMap;
 }
 
-async function openShards(
-  store: FileStore,
-  weightMap: ReadonlyMap<string, string>,
-  options: ReadHeaderOptions,
-): Promise<Checkpoint> {
+function shardNames(weightMap: ReadonlyMap<string, string>): string[] {
   const names = [...new Set(weightMap.values())].sort();
   if (names.length > MAX_SHARDS) {
     throw new CheckpointError(
@@ -82,6 +91,15 @@ async function openShards(
       `openCheckpoint: ${INDEX} must list at most ${MAX_SHARDS} shards, got ${names.length}.`,
     );
   }
+  return names;
+}
+
+async function openShards(
+  store: FileStore,
+  weightMap: ReadonlyMap<string, string>,
+  options: ReadHeaderOptions,
+): Promise<Checkpoint> {
+  const names = shardNames(weightMap);
   const sources = new Map<string, ByteSource>();
   const tensors = new Map<string, TensorInfo>();
   const metadata = new Map<string, string>();

@@ -10,6 +10,7 @@ import {
   type ModelConfig,
   openCheckpoint,
   quoteName,
+  rankFileName,
   readModelConfig,
   showJson,
 } from '@mha2mla/checkpoint';
@@ -18,7 +19,7 @@ import { parseCacheSetting } from './cache-setting';
 import { CheckpointWeights } from './checkpoint-weights';
 import type { VlmConfig, VlmFamily } from './family';
 import { readLatentSpecs } from './latent-specs';
-import { rankFileName, withRankPairs } from './rank-pairs';
+import { withRankPairs } from './rank-pairs';
 import { readVideoAsText, videoAsText } from './video-as-text';
 
 export interface VlmSource {

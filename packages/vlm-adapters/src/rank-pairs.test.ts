@@ -1,6 +1,6 @@
 import { encodeRankFile, memorySource, parseModelConfig } from '@mha2mla/checkpoint';
 import { expect, test } from 'vitest';
-import { rankFileName, withRankPairs } from './rank-pairs';
+import { withRankPairs } from './rank-pairs';
 
 const block = {
   partial_rope_version: 'mkl',
@@ -19,17 +19,6 @@ const configOf = (mha2mla: object) =>
       vocab_size: 9,
     },
   });
-
-test('a rank file is asked for by its base name, and only where pairs are not listed', () => {
-  expect(rankFileName(configOf(block))).toBe('llava-ranks.pth');
-  expect(rankFileName(configOf({ ...block, qk_tensor_path: 'C:\\mkl\\a.pth' }))).toBe('a.pth');
-  expect(rankFileName(configOf({ ...block, rope_pairs: [] }))).toBeUndefined();
-  expect(rankFileName(configOf({ ...block, partial_rope_version: 'high' }))).toBeUndefined();
-  expect(rankFileName(configOf({ ...block, qk_tensor_path: null }))).toBeUndefined();
-  for (const path of ['..', 'a/', 'mkl/..', 'x?y', 'a%2fb', '']) {
-    expect(() => rankFileName(configOf({ ...block, qk_tensor_path: path }))).toThrow(/plain base/);
-  }
-});
 
 test('the pairs are those that the ranks put first', async () => {
   const ranks = Uint8Array.of(3, 0, 2, 1, 3, 0, 2, 1, 0, 1, 2, 3, 0, 1, 2, 3);

@@ -3,7 +3,6 @@
  * (`qk_tensor_path`) where ours lists the pairs.
  */
 import {
-  assertPlainName,
   type ByteSource,
   type ConfigRecord,
   configInteger,
@@ -11,15 +10,6 @@ import {
   readRankFile,
 } from '@mha2mla/checkpoint';
 import { pairsFromRanks } from '@mha2mla/partial-rope';
-
-/** Base name of the rank file that a converted config needs, or `undefined` where it needs none. */
-export function rankFileName({ mha2mla }: ModelConfig): string | undefined {
-  const { partial_rope_version, rope_pairs, qk_tensor_path } = mha2mla ?? {};
-  const needed = partial_rope_version === 'mkl' && rope_pairs === undefined;
-  if (!needed || typeof qk_tensor_path !== 'string') return undefined;
-  // A path on the machine that converted: only the name can mean anything here.
-  return assertPlainName(qk_tensor_path.split(/[\\/]/).at(-1)!);
-}
 
 /**
  * The config with the pairs that the rank file selects.
