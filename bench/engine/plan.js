@@ -1,13 +1,15 @@
 /**
- * What a conversion of Qwen2.5-VL-72B would take on 1, 8 and 64 machines, from the costs measured by
- * the other benches: `node bench/engine/plan.js [--samples 1000] [--tokens 640] [--speed 1]
- * [--gbits 10]`. Everything is printed with its arithmetic; nothing of it was run.
+ * What a conversion of a published model would take on 1, 8 and 64 machines, from the costs measured
+ * by the other benches: `node bench/engine/plan.js [--model qwen2.5-vl-72b] [--samples 1000]
+ * [--tokens 640] [--speed 1] [--gbits 10]`. Everything is printed with its arithmetic; nothing of it
+ * was run.
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({
   options: {
+    model: { type: 'string', default: 'qwen2.5-vl-72b' },
     samples: { type: 'string', default: '1000' },
     tokens: { type: 'string', default: '640' },
     // How much faster a machine is than the two cores that the benches ran on.
@@ -19,8 +21,14 @@ const read = (name) =>
   JSON.parse(readFileSync(new URL(`../results/${name}.json`, import.meta.url), 'utf8'));
 const best = (runs, field) => Math.min(...runs.map((run) => run[field]));
 
-// Qwen2.5-VL-72B's decoder.
-const model = { layers: 80, hidden: 8192, heads: 64, keyHeads: 8, head: 128, inner: 29568 };
+// Decoders, by their configs.
+const MODELS = {
+  'llava-next-8b': { layers: 32, hidden: 4096, heads: 32, keyHeads: 8, head: 128, inner: 14336 },
+  'qwen2.5-vl-7b': { layers: 28, hidden: 3584, heads: 28, keyHeads: 4, head: 128, inner: 18944 },
+  'qwen2.5-vl-72b': { layers: 80, hidden: 8192, heads: 64, keyHeads: 8, head: 128, inner: 29568 },
+};
+const model = MODELS[values.model];
+if (!model) throw new RangeError(`plan: model must be one of ${Object.keys(MODELS).join(', ')}.`);
 // LLaVA-NeXT's layer, which was measured.
 const seen = { hidden: 4096, heads: 32, keyHeads: 8, head: 128, inner: 14336, tokens: 640 };
 const weightsOf = ({ hidden, heads, keyHeads, head, inner }) =>
@@ -33,7 +41,7 @@ const momentRate = (2 * seen.hidden ** 2 * seen.tokens * speed) / best(calibrate
 const factored = read('factorise-llava-next');
 const products = (dOut, dIn) => dOut * dIn * (dIn + dOut);
 const factorSeconds =
-  (2 * best(factored.runs.exact, 'seconds') * products(2 * 8 * 112, model.hidden)) /
+  (2 * best(factored.runs.exact, 'seconds') * products(2 * model.keyHeads * 112, model.hidden)) /
   products(factored.dOut, factored.dIn) /
   speed;
 const queueSeconds = read('engine-queue').msAJob / 1000;
