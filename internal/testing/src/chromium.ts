@@ -22,6 +22,8 @@ const FLAGS = [
 export interface ChromiumPage {
   /** Call a function that a script has put on `globalThis`; arguments and result are plain values. */
   call<T>(name: string, ...args: readonly unknown[]): Promise<T>;
+  /** Storage stays. */
+  reload(): Promise<void>;
 }
 
 export interface PageScripts {
@@ -57,12 +59,13 @@ export function describeChromium(
       opened = page;
       return close;
     });
-    body({ call: (...given) => opened.call(...given) });
+    body({ call: (...given) => opened.call(...given), reload: () => opened.reload() });
   });
 }
 
 const notOpen: ChromiumPage = {
   call: () => Promise.reject(new Error('describeChromium: call must come from a test.')),
+  reload: () => Promise.reject(new Error('describeChromium: reload must come from a test.')),
 };
 
 async function openPage({ scripts, plugins = [], find }: PageScripts) {
@@ -98,7 +101,8 @@ async function openPage({ scripts, plugins = [], find }: PageScripts) {
     await browser.close();
     await server.close();
   };
-  return { page: { call }, close };
+  const reload = async () => void (await page.reload());
+  return { page: { call, reload }, close };
 }
 
 type Functions = Record<string, (...args: readonly unknown[]) => unknown>;

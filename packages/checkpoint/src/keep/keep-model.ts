@@ -14,6 +14,7 @@ import {
   COMPLETE,
   type KeptFile,
   type KeptRecord,
+  NEXT,
   PARTIAL,
   readRecord,
   totalBytes,
@@ -118,7 +119,7 @@ async function removeAllBut(
   folder: FileSystemDirectoryHandle,
   files: readonly KeptFile[],
 ): Promise<void> {
-  const wanted = new Set([COMPLETE, PARTIAL, ...files.map((file) => file.folder)]);
+  const wanted = new Set([COMPLETE, NEXT, PARTIAL, ...files.map((file) => file.folder)]);
   const entries: string[] = [];
   for await (const name of folder.keys()) if (!wanted.has(name)) entries.push(name);
   for (const name of entries) await folder.removeEntry(name, { recursive: true });

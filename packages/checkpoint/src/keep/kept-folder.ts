@@ -2,7 +2,8 @@
  * Where kept models lie, and how bytes get there: the origin private file system, one folder a model.
  *
  *     mha2mla-models/NAME/record.json         the model that is kept whole
- *     mha2mla-models/NAME/partial.json        the one that is being kept
+ *     mha2mla-models/NAME/next.json           the same, while that is written anew
+ *     mha2mla-models/NAME/partial.json        the model that is being kept
  *     mha2mla-models/NAME/FILE/INDEX-SHA256   a piece of a file; FILE is another for each version
  */
 import { CheckpointError } from '../checkpoint-error';

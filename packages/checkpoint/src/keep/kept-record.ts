@@ -13,6 +13,8 @@ import { writeFile } from './kept-folder';
 /** Of a model that is kept whole, and of one that is being kept. */
 export const COMPLETE = 'record.json';
 export const PARTIAL = 'partial.json';
+/** The record of a whole model while it takes the place of another, which may tear it. */
+export const NEXT = 'next.json';
 
 /** A model's files, where they came from, and where their pieces lie. */
 export interface KeptRecord {
@@ -43,12 +45,15 @@ export const pieceName = (index: number, sha256: string): string => `${index}-${
 export const totalBytes = ({ files }: Pick<KeptRecord, 'files'>): number =>
   files.reduce((sum, { size }) => sum + size, 0);
 
-export function writeRecord(
+export async function writeRecord(
   folder: FileSystemDirectoryHandle,
-  name: string,
+  name: typeof COMPLETE | typeof PARTIAL,
   record: KeptRecord,
 ): Promise<void> {
-  return writeFile(folder, name, new TextEncoder().encode(JSON.stringify(record)));
+  const bytes = new TextEncoder().encode(JSON.stringify(record));
+  if (name === COMPLETE) await writeFile(folder, NEXT, bytes);
+  await writeFile(folder, name, bytes);
+  if (name === COMPLETE) await folder.removeEntry(NEXT);
 }
 
 /** The record of that name; `undefined` where there is none, or a torn or malformed one. */
@@ -56,10 +61,19 @@ export async function readRecord(
   folder: FileSystemDirectoryHandle,
   name: typeof COMPLETE | typeof PARTIAL,
 ): Promise<KeptRecord | undefined> {
+  if (name === PARTIAL) return readFile(folder, PARTIAL, false);
+  return (await readFile(folder, COMPLETE, true)) ?? readFile(folder, NEXT, true);
+}
+
+async function readFile(
+  folder: FileSystemDirectoryHandle,
+  name: string,
+  complete: boolean,
+): Promise<KeptRecord | undefined> {
   try {
     const file = await (await folder.getFileHandle(name)).getFile();
     assert(file.size <= MAX_RECORD_BYTES);
-    return parseRecord(parseJson(await file.text(), name), name === COMPLETE);
+    return parseRecord(parseJson(await file.text(), name), complete);
   } catch {
     return undefined;
   }
