@@ -37,6 +37,7 @@ const PAGE_LIBRARIES = [
   '@tensorflow/tfjs-backend-wasm',
   '@tensorflow/tfjs-backend-webgpu',
   '@tensorflow/tfjs-core',
+  'image-dimensions',
 ];
 
 const TESTING = 'testing';

@@ -39,12 +39,14 @@ export interface OpenVlmOptions {
   families: readonly VlmFamily[];
   /** Find a rank file that the folder has not, by its base name. */
   openRankFile?: (name: string) => Promise<ByteSource | undefined>;
+  /** Of a file of weights. Default 100 MB, as in `readSafetensorsHeader`. */
+  maxHeaderBytes?: number;
 }
 
 /** @throws when no family has the config's type, or config, rank file or headers are malformed. */
 export async function openVlm(
   store: FileStore,
-  { families, openRankFile }: OpenVlmOptions,
+  { families, openRankFile, maxHeaderBytes }: OpenVlmOptions,
 ): Promise<VlmSource> {
   const read = await readModelConfig(store);
   const family = families.find(({ modelTypes }) => modelTypes.includes(read.modelType));
@@ -59,7 +61,7 @@ export async function openVlm(
   const { mha2mla } = modelConfig;
   const parsed = family.parseConfig(modelConfig);
   const config = mha2mla && readVideoAsText(mha2mla) ? videoAsText(parsed) : parsed;
-  const checkpoint = await openCheckpoint(store);
+  const checkpoint = await openCheckpoint(store, { maxHeaderBytes });
   const weights = new CheckpointWeights(checkpoint, family.storedNames, family.name);
   const { numHiddenLayers, mla } = config.decoder;
   const counts = { numHiddenLayers, groups: mla?.groups ?? 1 };

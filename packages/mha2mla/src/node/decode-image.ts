@@ -1,8 +1,8 @@
 /**
  * Decode a picture's bytes to 8-bit colour with sharp, within bounds that hold before anything is
- * decoded. The values are those of Pillow's `convert("RGB")`, which Hugging Face's processors see:
- * colour profiles, gamma and EXIF orientation are not applied. One case differs on purpose: of a
- * grey picture of 16 bits the high byte is taken, where Pillow turns all above 255 white.
+ * decoded. The values are those of Pillow's `exif_transpose` and `convert("RGB")`, as Hugging Face's
+ * `load_image` has it: turned as EXIF says, without colour profiles and gamma. One case differs on
+ * purpose: of a grey picture of 16 bits the high byte is taken, where Pillow turns all above 255 white.
  */
 import { escapeUnprintable } from '@mha2mla/checkpoint';
 import type { RgbImage } from '@mha2mla/vlm-adapters';
@@ -56,6 +56,7 @@ async function decode(bytes: Uint8Array): Promise<RgbImage> {
   const isCmyk = (await image.metadata()).space === 'cmyk';
   if (isCmyk) image.pipelineColourspace('cmyk');
   const { data, info } = await image
+    .autoOrient()
     .toColourspace(isCmyk ? 'cmyk' : 'srgb')
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });

@@ -1,8 +1,10 @@
 /**
  * Decode a picture where `createImageBitmap` is, in a page or its worker. Colours are taken as they
- * are stored and EXIF's orientation is applied, as Pillow's users have it. A canvas multiplies by
+ * are stored and EXIF's orientation is applied, as in Hugging Face's `load_image`. A canvas multiplies by
  * alpha, so of pixels that are not opaque colours may be off, where Pillow has what lies beneath.
  */
+import { showJson } from '@mha2mla/checkpoint';
+import { imageDimensionsFromStream } from 'image-dimensions';
 import { MAX_IMAGE_PIXELS, type RgbImage } from '../image/rgb-image';
 import { ModelError } from './model-error';
 
@@ -33,28 +35,40 @@ async function bitmapOf(file: Blob): Promise<ImageBitmap> {
       `chat: a picture's file must have at most ${MAX_BYTES} bytes, got ${file.size}.`,
     );
   }
+  // A few kilobytes may claim gigabytes of pixels.
+  const claimed = await imageDimensionsFromStream(file.stream()).catch(() => undefined);
+  if (!claimed) throw notDecoded(file);
+  assertPixels(claimed);
   try {
     return await createImageBitmap(file, {
       colorSpaceConversion: 'none',
       premultiplyAlpha: 'none',
     });
   } catch (cause) {
-    throw new ModelError(
-      'bad-image',
-      `chat: a picture must be a file that the browser decodes, got ${file.size} bytes of type "${file.type}".`,
-      { cause },
-    );
+    throw notDecoded(file, cause);
   }
 }
 
-function pixelsOf(bitmap: ImageBitmap): RgbImage {
-  const { width, height } = bitmap;
+function notDecoded({ size, type }: Blob, cause?: unknown): ModelError {
+  return new ModelError(
+    'bad-image',
+    `chat: a picture must be a whole JPEG, PNG, WebP, GIF or AVIF file that the browser decodes, got ${size} bytes of type ${showJson(type)}.`,
+    { cause },
+  );
+}
+
+function assertPixels({ width, height }: { width: number; height: number }): void {
   if (width < 1 || width * height > MAX_IMAGE_PIXELS) {
     throw new ModelError(
       'bad-image',
       `chat: a picture must have 1 to ${MAX_IMAGE_PIXELS} pixels, got ${width} x ${height}.`,
     );
   }
+}
+
+function pixelsOf(bitmap: ImageBitmap): RgbImage {
+  const { width, height } = bitmap;
+  assertPixels(bitmap);
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
   if (!context)
     throw new ModelError('bad-image', 'chat: the browser must give a canvas, got none.');

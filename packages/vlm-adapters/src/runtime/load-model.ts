@@ -14,6 +14,9 @@ import type { ChatRequestOptions, Model, ModelOptions, ModelSource } from './mod
 import { DISPOSED, ModelError } from './model-error';
 import { watchedStore } from './watched-store';
 
+/** Some 250,000 tensors: what a page can parse at once. */
+const MAX_HEADER_BYTES = 25e6;
+
 export interface LoadModelOptions extends ModelOptions {
   /** Those that the application supports; the config's `model_type` picks one. */
   families: readonly VlmFamily[];
@@ -42,7 +45,7 @@ export async function loadModel(
   const backend = await chooseBackend(wanted);
   let progress: ((bytes: number) => void) | undefined;
   const store = watchedStore(storeOf(source), signal, (bytes) => progress?.(bytes));
-  const opened = await openVlm(store, { families });
+  const opened = await openVlm(store, { families, maxHeaderBytes: MAX_HEADER_BYTES });
   const processor = await opened.family.loadProcessor(opened.config, store);
   const total = storedBytes(opened);
   let loaded = 0;

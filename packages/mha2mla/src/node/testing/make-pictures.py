@@ -1,5 +1,5 @@
-"""Small pictures and what Pillow makes of them, `Image.open(...).convert("RGB")`, as Hugging Face's
-processors load pictures. Writes `pictures.json` beside this file; made with Pillow 13.0.0.
+"""Small pictures and what Pillow makes of them, `exif_transpose(Image.open(...)).convert("RGB")`, as
+`load_image` of Hugging Face's transformers has it. Writes `pictures.json` beside this file; made with Pillow 13.0.0.
 
 Run: python make-pictures.py
 """
@@ -11,7 +11,7 @@ import pathlib
 import struct
 import zlib
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 WIDTH, HEIGHT = 6, 4
 PIXELS = [
@@ -123,7 +123,7 @@ OUT = {}
 for name, data in FILES.items():
     image = Image.open(io.BytesIO(data))
     mode = image.mode
-    image = image.convert("RGB")
+    image = ImageOps.exif_transpose(image).convert("RGB")
     OUT[name] = {
         "mode": mode,
         "file": base64.b64encode(data).decode(),
