@@ -52,7 +52,7 @@ async function bitmapOf(file: Blob): Promise<ImageBitmap> {
 function notDecoded({ size, type }: Blob, cause?: unknown): ModelError {
   return new ModelError(
     'bad-image',
-    `chat: a picture must be a whole JPEG, PNG, WebP, GIF or AVIF file that the browser decodes, got ${size} bytes of type ${showJson(type)}.`,
+    `chat: a picture must be a whole JPEG, PNG, WebP, GIF, AVIF or HEIC file that the browser decodes, got ${size} bytes of type ${showJson(type)}.`,
     { cause },
   );
 }
