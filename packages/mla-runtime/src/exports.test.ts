@@ -9,6 +9,7 @@ test('the package exports these names and no others', () => {
     'Decoder',
     'DecoderCache',
     'DecoderLayer',
+    'DeviceFailedError',
     'LATENT_FOLDERS',
     'PADDING',
     'RecordedDecode',

@@ -11,7 +11,8 @@ const NARROWER: readonly WeightFormat[] = ['f16', 'int8', 'int4'];
 
 /**
  * Refuse weights that the backend in use cannot hold, before any is read.
- * @throws RangeError with what they take, what there is, and the formats that would fit.
+ * @throws RangeError of `code` 'does-not-fit' with what they take, what there is, and the formats
+ *   that would fit.
  */
 export function assertFits(source: VlmSource, options: AssertFitsOptions = {}): void {
   const why = excess(weightSizes(source, options), options.memoryBytes);
@@ -25,7 +26,8 @@ export function assertFits(source: VlmSource, options: AssertFitsOptions = {}): 
   const hint = narrower
     ? `Keep them as ${narrower}, by \`weights\` or --weights.`
     : 'Choose another backend, or a machine with more memory.';
-  throw new RangeError(`assertFits: weights in ${weights} must ${why}. ${hint}`);
+  const error = new RangeError(`assertFits: weights in ${weights} must ${why}. ${hint}`);
+  throw Object.assign(error, { code: 'does-not-fit' });
 }
 
 /** What they must, and do not; `undefined` where they fit. */

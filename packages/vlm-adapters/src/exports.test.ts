@@ -20,6 +20,8 @@ test('the package exports these names and no others', () => {
     'createStopTexts',
     'createTokenStream',
     'decoderConfig',
+    'describeInWorker',
+    'describeModel',
     'embedInputs',
     'latentScales',
     'llava',

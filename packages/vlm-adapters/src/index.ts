@@ -6,7 +6,7 @@ export {
   ChatSession,
   type ReplyOptions,
 } from './chat/chat-session';
-export type { Reply, ReplyPart, ReplyResult, ReplyStats } from './chat/reply';
+export type { CachedTokens, Reply, ReplyPart, ReplyResult, ReplyStats } from './chat/reply';
 export { CheckpointWeights } from './checkpoint-weights';
 export { createProcessor, type PreparedMedia, type ProcessorParts } from './create-processor';
 export { decoderConfig } from './decoder-config';
@@ -46,6 +46,8 @@ export { chatCompletions } from './runtime/chat-completions';
 export type { ChatImage, ChatMessage, ChatPart, DecodeImage } from './runtime/chat-message';
 export type { CompletionPart, CompletionRequest } from './runtime/completion-request';
 export { connectModel } from './runtime/connect-model';
+export { describeInWorker } from './runtime/describe-in-worker';
+export { type DescribeModelOptions, describeModel } from './runtime/describe-model';
 export { type LoadModelOptions, loadModel } from './runtime/load-model';
 export type {
   ChatRequestOptions,
@@ -54,6 +56,7 @@ export type {
   ModelOptions,
   ModelSource,
 } from './runtime/model';
+export type { ModelDescription } from './runtime/model-description';
 export { ModelError, type ModelErrorCode } from './runtime/model-error';
 export { type ServeModelOptions, serveModel } from './runtime/serve-model';
 export type { Endpoint } from './runtime/worker-protocol';

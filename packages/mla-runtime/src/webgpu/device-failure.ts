@@ -3,19 +3,29 @@
  * what was computed is zeros. They are kept per device until someone asks.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { DeviceFailedError } from './device-failed-error';
 
-const failures = new WeakMap<GPUDevice, string[]>();
+interface Failures {
+  /** Since someone last asked. */
+  messages: string[];
+  /** Told to all who ask: nothing that the device held comes back. */
+  lost?: string;
+}
+
+const failures = new WeakMap<GPUDevice, Failures>();
 
 /** Keep what a device reports from now on. Watching twice changes nothing. */
 export function watchDevice(device: GPUDevice): void {
   if (failures.has(device)) return;
-  const messages: string[] = [];
-  failures.set(device, messages);
+  const known: Failures = { messages: [] };
+  failures.set(device, known);
   device.addEventListener('uncapturederror', (event) => {
     const { error } = event as GPUUncapturedErrorEvent;
-    messages.push(`${error.constructor.name}: ${error.message}`);
+    known.messages.push(`${error.constructor.name}: ${error.message}`);
   });
-  device.lost.then(({ reason, message }) => messages.push(`device lost (${reason}): ${message}`));
+  device.lost.then(({ reason, message }) => {
+    known.lost = `device lost (${reason}): ${message}`;
+  });
 }
 
 /** The device of the backend in use; `undefined` on any but webgpu. */
@@ -26,7 +36,7 @@ export function currentDevice(): GPUDevice | undefined {
 
 /**
  * Read a tensor's values, sure that they were computed.
- * @throws Error with what the device has reported since it was last asked.
+ * @throws DeviceFailedError with what the device has reported since it was last asked.
  */
 export async function readValues(tensor: tf.Tensor): Promise<Float32Array | Int32Array> {
   const device = currentDevice();
@@ -50,14 +60,15 @@ export async function readAndDispose(tensor: tf.Tensor): Promise<Float32Array> {
   }
 }
 
-/** @throws Error with what the device has reported since it was last asked. */
+/** @throws DeviceFailedError with what the device has reported since it was last asked. */
 export function throwFailure(device: GPUDevice | undefined, cause?: unknown): void {
-  const messages = device && failures.get(device)?.splice(0);
-  if (!messages || messages.length === 0) return;
-  throw new Error(
-    `The WebGPU device must run without errors, got ${messages.length}: ${messages[0]} Results since then are not valid.`,
-    { cause },
-  );
+  const known = device && failures.get(device);
+  if (!known) return;
+  const messages = known.messages.splice(0);
+  if (known.lost !== undefined) {
+    throw new DeviceFailedError('device-lost', [known.lost, ...messages], cause);
+  }
+  if (messages.length > 0) throw new DeviceFailedError('device-failed', messages, cause);
 }
 
 /** Hand the device what TensorFlow.js has recorded so far, before buffers of it are destroyed. */

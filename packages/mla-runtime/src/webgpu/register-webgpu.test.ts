@@ -66,12 +66,15 @@ describeWebGpu('registerWebGpu', () => {
     await expect(readValues(tf.add(tf.ones([4]), 1))).rejects.toThrow(/GPU\w*Error/);
   });
 
-  test('a lost device is an error', async () => {
+  test('a lost device is an error to all who read, by its code', async () => {
     const device = await register();
     const x = tf.add(tf.ones([4]), 1);
     device.destroy();
     await device.lost;
-    await expect(readValues(x)).rejects.toThrow(/device lost \(destroyed\)/);
+    for (const _ of ['first', 'second']) {
+      const failed = { code: 'device-lost', message: expect.stringMatching(/lost \(destroyed\)/) };
+      await expect(readValues(x)).rejects.toMatchObject(failed);
+    }
   });
 });
 

@@ -1,7 +1,6 @@
 import type { Processor } from '../model-inputs';
 import { createStopTexts } from '../text/stop-texts';
 import { createTokenStream } from '../text/token-stream';
-import type { ReplyPart } from './reply';
 
 /** Text of an answer's tokens, up to a stop text. */
 export class AnswerText {
@@ -13,7 +12,7 @@ export class AnswerText {
   constructor(
     { tokenizer }: Processor,
     stop: readonly string[],
-    private readonly emit: (part: ReplyPart) => void,
+    private readonly emit: (text: string) => void,
   ) {
     this.stream = createTokenStream(tokenizer);
     this.stops = createStopTexts(stop);
@@ -33,6 +32,6 @@ export class AnswerText {
     const { text, stopped } = this.stops.push(piece, isLast);
     this.whole += text;
     this.isOpen = !stopped;
-    if (text !== '') this.emit({ text });
+    if (text !== '') this.emit(text);
   }
 }

@@ -152,7 +152,15 @@ describe('a reply', () => {
     const session = open();
     const reply = session.reply(sample);
     const parts: string[] = [];
-    for await (const { text } of reply) parts.push(text);
+    const held: number[] = [];
+    for await (const { text, outputTokens, cachedTokens } of reply) {
+      parts.push(text);
+      expect(cachedTokens.vision).toBe(36);
+      held.push(cachedTokens.vision + cachedTokens.text - outputTokens);
+    }
+    // A token is cached once the next is asked for.
+    const { usage } = await reply;
+    expect(held).toEqual(held.map(() => usage.inputTokens - 1));
     expect(parts.length).toBeGreaterThan(3);
     expect(parts.join('')).toBe(whole);
     expect(await reply).toMatchObject({ text: whole, finishReason: 'stop' });

@@ -18,7 +18,13 @@ import { unlessAborted } from '../unless-aborted';
 import type { VisionLanguageModel } from '../vision-language-model';
 import { AnswerText } from './answer-text';
 import { commonLength, firstTokens, type HeldTokens, heldTokens } from './held-tokens';
-import { type Reply, type ReplyPart, type ReplyResult, startReply } from './reply';
+import {
+  type CachedTokens,
+  type Reply,
+  type ReplyPart,
+  type ReplyResult,
+  startReply,
+} from './reply';
 
 export interface ReplyOptions
   extends Omit<
@@ -123,8 +129,12 @@ export class ChatSession {
     }
     const cached = commonLength(this.held, now);
     const eosTokenIds = [...model.config.eosTokenIds, ...stopTokenIds];
-    const text = new AnswerText(this.processor, stop, emit);
     const said: number[] = [];
+    const visionTokens = this.visionTokens(now);
+    const text = new AnswerText(this.processor, stop, (piece) => {
+      const cachedTokens = this.cachedTokens(visionTokens);
+      emit({ text: piece, outputTokens: said.length, cachedTokens });
+    });
     let path: DecodedBy | undefined;
     let finishReason: ReplyResult['finishReason'] = 'length';
     if (cached > 0) {
@@ -220,11 +230,18 @@ export class ChatSession {
   }
 
   private usage() {
-    const vision = this.held.ids.filter((id) => this.model.config.visionTokenIds.includes(id));
     return {
-      cachedTokens: { vision: vision.length, text: this.contextUsage - vision.length },
+      cachedTokens: this.cachedTokens(this.visionTokens(this.held)),
       cacheBytesAllocated: this.cache.allocatedBytes,
     };
+  }
+
+  private visionTokens({ ids }: HeldTokens): number {
+    return ids.filter((id) => this.model.config.visionTokenIds.includes(id)).length;
+  }
+
+  private cachedTokens(vision: number): CachedTokens {
+    return { vision, text: this.contextUsage - vision };
   }
 }
 

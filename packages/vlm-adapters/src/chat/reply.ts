@@ -3,6 +3,15 @@ import type { DecodedBy } from '@mha2mla/mla-runtime';
 
 export interface ReplyPart {
   text: string;
+  /** Tokens of the answer by now. */
+  outputTokens: number;
+  /** What the cache holds by now. */
+  cachedTokens: CachedTokens;
+}
+
+export interface CachedTokens {
+  vision: number;
+  text: number;
 }
 
 export interface ReplyStats {
@@ -15,7 +24,7 @@ export interface ReplyStats {
   /** How tokens after the first were computed; absent where there are none. */
   decodedBy?: DecodedBy;
   /** What the cache holds now. */
-  cachedTokens: { vision: number; text: number };
+  cachedTokens: CachedTokens;
   cacheBytesAllocated: number;
 }
 

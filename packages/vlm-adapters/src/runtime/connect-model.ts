@@ -69,7 +69,7 @@ class RemoteModel implements Model {
       {
         signal,
         onProgress: onProgress as ProgressListener,
-        onPart: (text) => emit({ text }),
+        onPart: emit,
         onUsage: (contextUsage) => {
           this.contextUsage = contextUsage;
         },

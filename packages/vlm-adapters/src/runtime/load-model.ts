@@ -1,21 +1,17 @@
 /** Load a model and talk with it: everything from a folder's address to answers about pictures. */
-import { blobStore, type FileStore, httpStore } from '@mha2mla/checkpoint';
+import type { FileStore } from '@mha2mla/checkpoint';
 import { type BackendName, chooseBackend } from '@mha2mla/mla-runtime';
 import * as tf from '@tensorflow/tfjs-core';
 import { ChatSession } from '../chat/chat-session';
 import { type Reply, startReply } from '../chat/reply';
 import type { VlmFamily } from '../family';
-import { openVlm } from '../open-vlm';
 import { VisionLanguageModel } from '../vision-language-model';
 import { storedBytes } from '../weight-sizes';
 import { type ChatMessage, chatSample, type DecodeImage } from './chat-message';
 import { decodeImage } from './decode-image';
 import type { ChatRequestOptions, Model, ModelOptions, ModelSource } from './model';
 import { DISPOSED, ModelError } from './model-error';
-import { watchedStore } from './watched-store';
-
-/** Some 250,000 tensors: what a page can parse at once. */
-const MAX_HEADER_BYTES = 25e6;
+import { openSource } from './open-source';
 
 export interface LoadModelOptions extends ModelOptions {
   /** Those that the application supports; the config's `model_type` picks one. */
@@ -44,9 +40,9 @@ export async function loadModel(
   signal?.throwIfAborted();
   const backend = await chooseBackend(wanted);
   let progress: ((bytes: number) => void) | undefined;
-  const store = watchedStore(storeOf(source), signal, (bytes) => progress?.(bytes));
-  const opened = await openVlm(store, { families, maxHeaderBytes: MAX_HEADER_BYTES });
-  const processor = await opened.family.loadProcessor(opened.config, store);
+  const onRead = (bytes: number) => progress?.(bytes);
+  const opened = await openSource(source, { families, signal, onRead });
+  const processor = await opened.family.loadProcessor(opened.config, opened.store);
   const total = storedBytes(opened);
   let loaded = 0;
   const report = () => onProgress?.({ phase: 'load', loaded, total });
@@ -59,11 +55,6 @@ export async function loadModel(
   const model = await VisionLanguageModel.load(opened, loading);
   const session = new ChatSession(model, processor, { cache: cache ?? opened.cache });
   return new LoadedModel(model, session, backend, decode);
-}
-
-function storeOf(source: FileStore | ModelSource): FileStore {
-  if (typeof source === 'string') return httpStore(source);
-  return Symbol.iterator in source ? blobStore(source) : source;
 }
 
 const refuse = (error: ModelError): Reply => startReply(() => Promise.reject(error));

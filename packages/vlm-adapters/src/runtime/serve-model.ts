@@ -1,8 +1,10 @@
 /** A worker's side: loads models and answers for the page that `connectModel` runs in. */
 import type { Reply, ReplyResult } from '../chat/reply';
+import { describeModel } from './describe-model';
 import { toErrorForm } from './error-form';
 import { type LoadModelOptions, loadModel } from './load-model';
 import type { Model } from './model';
+import type { ModelDescription } from './model-description';
 import { DISPOSED, ModelError } from './model-error';
 import type { Endpoint, FromWorker, Loaded, ToWorker } from './worker-protocol';
 
@@ -40,19 +42,23 @@ export function serveModel({
     if (!model) throw new ModelError('disposed', DISPOSED);
     own.reply = model.chat(messages, { ...options, ...given });
     try {
-      for await (const { text } of own.reply) send({ id, type: 'part', text });
+      for await (const part of own.reply) send({ id, type: 'part', part });
       return await own.reply;
     } finally {
       send({ id, type: 'usage', contextUsage: model.contextUsage });
     }
   }
 
-  async function run(request: Request, own: Running): Promise<Loaded | ReplyResult | undefined> {
+  async function run(request: Request, own: Running): Promise<Value> {
     const { id } = request;
     const given: Given = {
       signal: own.controller.signal,
       onProgress: (progress) => send({ id, type: 'progress', progress }),
     };
+    if (request.type === 'describe') {
+      const { signal } = given;
+      return describeModel(request.source, { ...request.options, ...serving, signal });
+    }
     if (request.type === 'load') return load(request, given);
     if (request.type === 'chat') return chat(request, given, own);
     await models.get(request.model)?.dispose();
@@ -84,7 +90,9 @@ export function serveModel({
 }
 
 type Message<Type extends ToWorker['type']> = Extract<ToWorker, { type: Type }>;
-type Request = Message<'load' | 'chat' | 'dispose'>;
+type Request = Message<'describe' | 'load' | 'chat' | 'dispose'>;
+
+type Value = ModelDescription | Loaded | ReplyResult | undefined;
 
 interface Running {
   controller: AbortController;

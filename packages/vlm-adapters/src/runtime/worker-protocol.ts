@@ -4,14 +4,17 @@
  * `abort`.
  */
 import type { BackendName } from '@mha2mla/mla-runtime';
-import type { ReplyResult } from '../chat/reply';
+import type { ReplyPart, ReplyResult } from '../chat/reply';
+import type { WeightSizeOptions } from '../weight-sizes';
 import type { ChatMessage } from './chat-message';
 import type { ErrorForm } from './error-form';
 import type { ChatRequestOptions, ModelOptions, ModelSource } from './model';
+import type { ModelDescription } from './model-description';
 
 type Unsent = 'signal' | 'onProgress';
 
 export type ToWorker =
+  | { type: 'describe'; id: number; source: ModelSource; options: WeightSizeOptions }
   | { type: 'load'; id: number; source: ModelSource; options: Omit<ModelOptions, Unsent> }
   | {
       type: 'chat';
@@ -34,10 +37,10 @@ export interface Loaded {
 
 export type FromWorker = { id: number } & (
   | { type: 'progress'; progress: { phase: string; loaded: number; total: number } }
-  | { type: 'part'; text: string }
+  | { type: 'part'; part: ReplyPart }
   /** Tokens that the model holds, before an answer ends in any way. */
   | { type: 'usage'; contextUsage: number }
-  | { type: 'result'; value: Loaded | ReplyResult | undefined }
+  | { type: 'result'; value: ModelDescription | Loaded | ReplyResult | undefined }
   | { type: 'error'; error: ErrorForm }
   | { type: 'abort' }
 );

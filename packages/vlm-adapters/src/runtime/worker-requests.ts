@@ -1,16 +1,17 @@
 /** Requests to a worker that are under way, each of which ends once. */
+import type { ReplyPart } from '../chat/reply';
 import { fromErrorForm } from './error-form';
 import { ModelError } from './model-error';
 import type { Endpoint, FromWorker, ToWorker } from './worker-protocol';
 
 type Value = Extract<FromWorker, { type: 'result' }>['value'];
 type Unnumbered<T> = T extends { id: number } ? Omit<T, 'id'> : never;
-type Request = Unnumbered<Extract<ToWorker, { type: 'load' | 'chat' | 'dispose' }>>;
+type Request = Unnumbered<Extract<ToWorker, { type: 'describe' | 'load' | 'chat' | 'dispose' }>>;
 
 export interface RequestListeners {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: { phase: string; loaded: number; total: number }) => void) | undefined;
-  onPart?: (text: string) => void;
+  onPart?: (part: ReplyPart) => void;
   onUsage?: (contextUsage: number) => void;
 }
 
@@ -44,7 +45,7 @@ function listenTo(worker: Endpoint): WorkerRequests {
     const request = pending.get(message.id);
     if (!request) return;
     if (message.type === 'progress') return request.onProgress?.(message.progress);
-    if (message.type === 'part') return request.onPart?.(message.text);
+    if (message.type === 'part') return request.onPart?.(message.part);
     if (message.type === 'usage') return request.onUsage?.(message.contextUsage);
     pending.delete(message.id);
     if (message.type === 'result') request.resolve(message.value);
