@@ -36,6 +36,13 @@ export default defineConfig({
     target: 'es2022',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // The page itself computes nothing: what runs when these are imported is of use to the worker.
+    rollupOptions: {
+      treeshake: {
+        moduleSideEffects: (id) => !/\/@(tensorflow|huggingface)\//.test(id),
+        propertyReadSideEffects: false,
+      },
+    },
     chunkSizeWarningLimit: 2000, // TensorFlow.js, in the worker
   },
 });

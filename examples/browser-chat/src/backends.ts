@@ -5,6 +5,7 @@ import plain from '@tensorflow/tfjs-backend-wasm/wasm-out/tfjs-backend-wasm.wasm
 import simd from '@tensorflow/tfjs-backend-wasm/wasm-out/tfjs-backend-wasm-simd.wasm?url';
 import threaded from '@tensorflow/tfjs-backend-wasm/wasm-out/tfjs-backend-wasm-threaded-simd.wasm?url';
 import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
+import * as tf from '@tensorflow/tfjs-core';
 
 export async function registerBackends(): Promise<void> {
   setWasmPaths({
@@ -13,5 +14,7 @@ export async function registerBackends(): Promise<void> {
     'tfjs-backend-wasm-threaded-simd.wasm': threaded,
   });
   // An adapter in software is taken by its name only; 'auto' passes over it.
-  await registerWebGpu(WebGPUBackend, { software: true });
+  const device = await registerWebGpu(WebGPUBackend, { software: true });
+  // TensorFlow.js registers its own, which fails where there is no adapter.
+  if (!device && tf.findBackendFactory('webgpu')) tf.removeBackend('webgpu');
 }

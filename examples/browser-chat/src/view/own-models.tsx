@@ -1,6 +1,7 @@
 /** Models from a folder on disk, or from an address: two of them stand side by side. */
+
 import { useRef, useState } from 'preact/hooks';
-import { addOwn, MOST_CANDIDATES, own, removeOwn } from '../model/choice';
+import { addOwn, type Candidate, MOST_CANDIDATES, own, removeOwn } from '../model/choice';
 import {
   directoryPicker,
   type Folder,
@@ -8,6 +9,14 @@ import {
   filesOfInput,
   pickFolder,
 } from '../model/choose-folder';
+import { keep, keeping } from '../model/kept';
+import { KeptModels } from './kept-models';
+
+/** One whose headers were read, and that is not kept yet. */
+function isKeepable({ place, facts }: Candidate): boolean {
+  const known = facts.value;
+  return place !== 'kept in this browser' && known !== undefined && 'description' in known;
+}
 
 function addFolder(folder: Folder | undefined): void {
   if (folder) addOwn(folder.name, 'from disk', folder.files);
@@ -88,17 +97,30 @@ export function OwnModels() {
               <span>
                 <strong>{candidate.label}</strong> <small>{candidate.place}</small>
               </span>
-              <button
-                type="button"
-                aria-label={`Leave out ${candidate.label}`}
-                onClick={() => removeOwn(candidate)}
-              >
-                Leave out
-              </button>
+              <span class="row">
+                {isKeepable(candidate) && (
+                  <button
+                    type="button"
+                    aria-label={`Keep ${candidate.label} in this browser`}
+                    disabled={keeping.value !== undefined}
+                    onClick={() => void keep(candidate)}
+                  >
+                    Keep
+                  </button>
+                )}
+                <button
+                  type="button"
+                  aria-label={`Leave out ${candidate.label}`}
+                  onClick={() => removeOwn(candidate)}
+                >
+                  Leave out
+                </button>
+              </span>
             </li>
           ))}
         </ul>
       )}
+      <KeptModels />
     </div>
   );
 

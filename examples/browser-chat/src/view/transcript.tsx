@@ -9,19 +9,52 @@ import { focusBox } from './composer';
 import { Problem } from './problem';
 
 export function Transcript() {
-  const end = useRef<HTMLDivElement>(null);
+  const log = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
   const count = turns.value.length;
-  useEffect(() => end.current?.scrollIntoView({ block: 'end' }), [count]);
+  useEffect(() => followEnd(log.current!, content.current!), []);
+  useEffect(() => {
+    if (count > 0) log.current!.scrollTop = log.current!.scrollHeight;
+  }, [count]);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
-    <div class="transcript" role="log" aria-live="off" aria-label="Conversation" tabIndex={0}>
-      {count === 0 && <Empty />}
-      {turns.value.map((turn) => (
-        <TurnOf key={turn} {...turn} />
-      ))}
-      <div ref={end} class="end" />
+    <div
+      class="transcript"
+      role="log"
+      aria-live="off"
+      aria-label="Conversation"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
+      tabIndex={0}
+      ref={log}
+    >
+      <div ref={content}>
+        {count === 0 && <Empty />}
+        {turns.value.map((turn) => (
+          <TurnOf key={turn} {...turn} />
+        ))}
+      </div>
     </div>
   );
+}
+
+/** Nearer to the end than this, a reader follows what is written. */
+const NEAR_PX = 80;
+
+/** Keep the end in view while text comes, unless the reader has scrolled up. */
+function followEnd(log: HTMLElement, content: HTMLElement): () => void {
+  let isNear = true;
+  const onScroll = () => {
+    isNear = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
+  };
+  log.addEventListener('scroll', onScroll, { passive: true });
+  const observer = new ResizeObserver(() => {
+    if (isNear && turns.peek().length > 0) log.scrollTop = log.scrollHeight;
+  });
+  observer.observe(content);
+  observer.observe(log);
+  return () => {
+    observer.disconnect();
+    log.removeEventListener('scroll', onScroll);
+  };
 }
 
 function Empty() {
@@ -81,7 +114,7 @@ function AnswerOf({ answer, index }: { answer: Signal<Answer>; index: number }) 
   const isConverted = pane?.description.isConverted ?? false;
   return (
     <section class={`answer answer-${status} ${isConverted ? 'answer-converted' : ''}`}>
-      <h3>{pane?.label}</h3>
+      <h2>{pane?.label}</h2>
       {problem ? (
         <Problem {...problem} />
       ) : (

@@ -51,6 +51,15 @@ const WORDS: Readonly<Record<string, readonly [title: string, advice: string]>> 
     'This is no folder of a model.',
     'It needs config.json, tokenizer files and weights in *.safetensors, as Hugging Face has them.',
   ],
+  'disk-full': [
+    'The browser has no room for this model.',
+    'What has come is kept. Remove another model or free space on the device, then go on; it also runs without being kept.',
+  ],
+  'no-storage': [
+    'This browser keeps no files for pages.',
+    'Private windows often do not. The model runs without being kept.',
+  ],
+  'output-locked': ['Another tab works on this model.', 'Wait until it is done, or close it.'],
   'bad-path': [
     'This is no folder or address that can be read.',
     'An address starts with https:// and names the folder that config.json lies in; a folder has each file once.',
