@@ -24,10 +24,7 @@ export async function describeModel(
   source: FileStore | ModelSource,
   { families, signal, ...format }: DescribeModelOptions,
 ): Promise<ModelDescription> {
-  const opened = await openVlm(
-    watchedStore(openSource(source), signal, () => {}),
-    { families },
-  );
+  const opened = await openSource(source, { families, signal });
   assertComplete(opened);
   const { tensorBytes, packedBytes } = weightSizes(opened, format);
   const { decoder } = opened.config;
