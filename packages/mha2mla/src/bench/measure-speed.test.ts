@@ -55,12 +55,11 @@ describe('measureSpeed', () => {
     }
     expect(done).toHaveLength(12);
     expect(done.at(-1)).toBe(1);
-    const [speed, cache] = speedPlots(results, { converted: 10, original: 40 });
-    expect(speed!.series.map(({ name }) => name)).toEqual([
-      ...['converted, prefill', 'converted, decode'],
-      ...['original, prefill', 'original, decode'],
-    ]);
-    expect(cache!.series[1]).toEqual({
+    const [prefill, decode, cache] = speedPlots(results, { converted: 10, original: 40 });
+    for (const { series } of [prefill!, decode!, cache!]) {
+      expect(series.map(({ name }) => name)).toEqual(['original', 'converted']);
+    }
+    expect(cache!.series[0]).toEqual({
       name: 'original',
       points: [
         { bytes: 1.5, value: 60 },
@@ -68,6 +67,23 @@ describe('measureSpeed', () => {
       ],
     });
     for (const { decoder } of own) decoder.dispose();
+  });
+
+  test('plots say how fast over the longest context, and whether rounds differ by more than they vary', () => {
+    const result = (arm: string, samples: number[], depth = 7) => ({
+      ...{ test: 'tg3', kind: 'decode' as const, tokens: 3, depth, arm, samples },
+      ...{ mean: samples.reduce((a, b) => a + b) / samples.length, deviation: 0 },
+    });
+    const titleOf = (...results: ReturnType<typeof result>[]) =>
+      speedPlots(results, { converted: 1, original: 2 })[0]!.title;
+    const original = result('original', [90, 110]);
+    expect(titleOf(result('converted', [150, 170]), original)).toBe(
+      'Decoding at 1.60 times the original’s speed over 7 tokens',
+    );
+    expect(titleOf(result('converted', [100, 120]), result('original', [1, 2], 0), original)).toBe(
+      'Decoding at 1.10 times the original’s speed over 7 tokens, within the spread of the rounds',
+    );
+    expect(titleOf(original)).toBe('Decoding against context');
   });
 
   test('every round begins with the same cache: the same tokens over the same tokens', async () => {

@@ -8,7 +8,8 @@ import {
   fileSource,
   freeBytes,
 } from '@mha2mla/checkpoint/node';
-import type { ResultOutput } from '../output/result-output';
+import { type ResultOutput, writeJson } from '../output/result-output';
+import { runCost } from './run-cost';
 
 export interface FolderOutput extends ResultOutput {
   /** Where pieces are until the result is whole. */
@@ -17,24 +18,33 @@ export interface FolderOutput extends ResultOutput {
   close(): Promise<void>;
 }
 
+export interface FolderOutputOptions {
+  resume: boolean;
+  fingerprint: Fingerprint;
+  began?: number;
+}
+
 /**
- * Own `OUT.partial` until it becomes OUT.
+ * Own `OUT.partial` until it becomes OUT, with `cost.json` in it.
  * @param fingerprint what a resumed run must share with the one that began it.
+ * @param began of the command, by `performance.now()`. Default: now.
  * @throws CheckpointError `output-exists`, `output-locked`, `resume-mismatch`.
  */
 export async function folderOutput(
   out: string,
-  { resume, fingerprint }: { resume: boolean; fingerprint: Fingerprint },
+  { resume, fingerprint, began = performance.now() }: FolderOutputOptions,
 ): Promise<FolderOutput> {
   const folder = await createOutputFolder(out, { resume, fingerprint });
+  const resumed = folder.pieces.length > 0;
   const opened: FileSource[] = [];
   const closeOpened = () => Promise.all(opened.splice(0).map((source) => source.close()));
+  const write: ResultOutput['write'] = async (name, produce) => {
+    await folder.writeFile(name, produce);
+  };
   return {
     path: folder.path,
     has: (name) => folder.hasFile(name),
-    async write(name, produce) {
-      await folder.writeFile(name, produce);
-    },
+    write,
     async read(name) {
       const source = await fileSource(join(folder.path, name), name);
       opened.push(source);
@@ -44,6 +54,7 @@ export async function folderOutput(
     async finish(scratch) {
       await closeOpened();
       for (const name of scratch) await folder.removeFile(name);
+      await writeJson({ write }, 'cost.json', await runCost(folder.path, { began, resumed }));
       await folder.finish();
     },
     async close() {

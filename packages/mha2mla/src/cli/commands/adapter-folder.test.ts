@@ -34,7 +34,7 @@ afterAll(async () => {
 
 test('an adapter folder has the files of PEFT, and no model', async () => {
   expect((await readdir(at('adapter'))).sort()).toEqual([
-    ...['README.md', 'adapter_config.json', 'adapter_model.safetensors', 'heal.json'],
+    ...['README.md', 'adapter_config.json', 'adapter_model.safetensors', 'cost.json', 'heal.json'],
   ]);
   const config = await json('adapter', 'adapter_config.json');
   expect(config).toMatchObject({

@@ -78,7 +78,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
           return;
         }
         const fingerprint = await convertFingerprint(source, flags, chosen);
-        const output = await folderOutput(out, { resume, fingerprint });
+        const output = await folderOutput(out, { resume, fingerprint, began });
         const hidden = spillHidden({ folder: output.path, aboveBytes });
         try {
           context.resumable();

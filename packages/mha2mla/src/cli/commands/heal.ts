@@ -33,6 +33,7 @@ export const addHeal: AddCommand = (program, contextOf) => {
       '\nExample:\n  mha2mla heal CONVERTED OUT --data heal.jsonl --teacher MODEL',
     )
     .action(async (folder: string, out: string, flags: HealFlags) => {
+      const began = performance.now();
       const context = contextOf(flags);
       const { resume = false } = flags;
       await assertWritableTarget(out, { resume });
@@ -62,7 +63,7 @@ export const addHeal: AddCommand = (program, contextOf) => {
             return;
           }
           const fingerprint = await healFingerprint(source, original, flags, plan);
-          const output = await folderOutput(out, { resume, fingerprint });
+          const output = await folderOutput(out, { resume, fingerprint, began });
           context.resumable();
           try {
             const healed = engine

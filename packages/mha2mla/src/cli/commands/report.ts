@@ -17,7 +17,7 @@ export const addReport: AddCommand = (program, contextOf) => {
   program
     .command('report <run...>')
     .description(
-      'one page, complete in itself, that draws what runs left: spectra, errors, chosen pairs, bytes, accuracy, loss.\nRUN is a folder of convert or heal, or a JSON file: a result of eval --json or bench --json, or plots of an ablation.',
+      'one page, complete in itself, of what runs left: what was kept and what it cost in words; accuracy, bytes, speed, spectra, errors, chosen pairs and loss as drawings.\nRUN is a folder of convert or heal, or a JSON file: a result of eval --json or bench --json, or plots of an ablation.',
     )
     .requiredOption('--out <file>', 'the page, FILE.html; a page that is there is replaced')
     .addHelpText('after', '\nExample:\n  mha2mla report CONVERTED eval.json --out report.html')

@@ -1,13 +1,16 @@
 /** Accuracy against cache bytes, of all results of `eval` that tell both. */
 import { drawAgainstBytes } from './draw-against-bytes';
-import type { Figure } from './figure';
-import { bytesText, numberText, percentText } from './number-text';
+import { label } from './escape-html';
+import { FIGURE_WIDTH, type Figure } from './figure';
+import { bytesText, numberText, percentText, roundPercent, sizeText } from './number-text';
+import type { Result } from './results';
 import type { EvaluationData, PlotData, RunData } from './run-data';
 
-const SIZE = { width: 560, height: 360 };
+const SIZE = { width: FIGURE_WIDTH, height: 320 };
 
 export async function accuracyFigure(
   runs: readonly RunData[],
+  results: readonly Result[],
   id: string,
 ): Promise<Figure | undefined> {
   const found = runs.flatMap(({ name, evaluations }) => {
@@ -15,7 +18,7 @@ export async function accuracyFigure(
     return told.length > 0 ? [{ name, evaluations: told }] : [];
   });
   if (found.length === 0) return undefined;
-  const title = 'Accuracy against cache bytes';
+  const title = titleOf(results);
   const series = found.map(({ name, evaluations }) => ({
     name,
     points: evaluations.map((one) => ({
@@ -27,7 +30,7 @@ export async function accuracyFigure(
   return {
     title,
     caption:
-      'Exact matches of greedy answers, with 95 % intervals (Wilson) that take questions as independent; halving the bytes is the same step anywhere.',
+      'Further up and left is better. Exact matches of greedy answers, with 95 % intervals (Wilson) that take questions as independent; halving the bytes is the same step anywhere.',
     drawings: [
       await drawAgainstBytes(series, { ...SIZE, title, bytesUnit: 'bytes', target: 'page', id }),
     ],
@@ -45,14 +48,24 @@ export async function accuracyFigure(
   };
 }
 
+function titleOf(results: readonly Result[]): string {
+  const best = results.filter(({ against }) => against).at(-1);
+  if (!best?.share) return 'Accuracy against cache bytes';
+  const kept = `${roundPercent(best.accuracy)} right at ${roundPercent(best.share)} of the cache`;
+  return `${label(best.name, 24)}: ${kept}`;
+}
+
 /** Plots that a file brings, such as those of an ablation. */
-export async function plotFigure({ series, options }: PlotData, id: string): Promise<Figure> {
+export async function plotFigure(
+  { series, caption, options }: PlotData,
+  id: string,
+): Promise<Figure> {
   const { title, valueLabel = 'accuracy', valueUnit = 'percent' } = options;
   const { bytesLabel = 'the bytes of the cache' } = options;
-  const write = valueUnit === 'percent' ? percentText : numberText;
+  const write = { percent: percentText, number: numberText, bytes: sizeText }[valueUnit];
   return {
     title,
-    caption: `${valueLabel} against ${bytesLabel}.`,
+    caption: caption ?? `${valueLabel} against ${bytesLabel}.`,
     drawings: [await drawAgainstBytes(series, { ...options, ...SIZE, target: 'page', id })],
     table: {
       head: ['series', options.bytesLabel ?? 'bytes', valueLabel, 'interval'],

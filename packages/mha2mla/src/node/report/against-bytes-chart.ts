@@ -2,9 +2,9 @@ import type { CustomSeriesOption, EChartsOption, LineSeriesOption } from 'echart
 import type { BytesSeries, DrawAgainstBytesOptions } from './draw-against-bytes';
 import { label } from './escape-html';
 import { legend, legendRows } from './legend';
-import { bytesText, numberText, percentText } from './number-text';
+import { bytesText, numberText, percentText, sizeText } from './number-text';
 import { color, seriesColor } from './palette';
-import { apart, roundTicks, type ValueAxis, valueAxis } from './value-axis';
+import { apart, logTicks, roundTicks, type ValueAxis, valueAxis } from './value-axis';
 
 const SYMBOLS = ['circle', 'rect', 'triangle', 'diamond'];
 /** Between series at the same bytes, as a share of the plot's width: intervals stay apart. */
@@ -131,10 +131,8 @@ function valuesAxis(
   const [from, to] = shares
     ? [Math.max(0, low - pad), Math.min(1, high + pad)]
     : [low - pad, high + pad];
-  const ticks = roundTicks(from, to);
-  const format = (at: number) => {
-    const value = valueScale === 'log' ? 10 ** at : at;
-    return valueUnit === 'percent' ? percentText(value) : numberText(value);
-  };
+  const ticks = valueScale === 'log' ? logTicks(from, to) : roundTicks(from, to);
+  const write = { percent: percentText, number: numberText, bytes: sizeText }[valueUnit];
+  const format = (at: number) => write(valueScale === 'log' ? 10 ** at : at);
   return { min: ticks[0]!, max: ticks.at(-1)!, ticks, format };
 }

@@ -1,8 +1,8 @@
 /** Cache bytes a token, before and after, of all runs. */
 import type { EChartsOption } from 'echarts';
 import { label } from './escape-html';
-import type { Figure } from './figure';
-import { bytesText, percentText } from './number-text';
+import { FIGURE_WIDTH, type Figure } from './figure';
+import { bytesText, percentText, roundPercent } from './number-text';
 import { color } from './palette';
 import { renderSvg } from './render-svg';
 import type { RunData } from './run-data';
@@ -20,9 +20,9 @@ export async function bytesFigure(
     (most, { original, converted }) => Math.max(most, original, converted),
     1,
   );
-  const size = { width: 560, height: 70 + 44 * found.length };
+  const size = { width: FIGURE_WIDTH, height: 70 + 44 * found.length };
   return {
-    title: 'Cache bytes a token',
+    title: titleOf(found),
     caption:
       'Over all layers, as the cache is stored, half of the tokens vision and half text: the original above, the converted model below.',
     drawings: [
@@ -45,6 +45,12 @@ export async function bytesFigure(
   };
 }
 
+function titleOf(found: readonly Bytes[]): string {
+  const [{ original, converted }] = found as [Bytes];
+  if (found.length > 1 || original <= 0) return 'Cache bytes a token, before and after';
+  return `The cache takes ${roundPercent(converted / original)} of the original’s bytes`;
+}
+
 type Bytes = { name: string; original: number; converted: number };
 
 function chartOf(found: readonly Bytes[], widest: number): EChartsOption {
@@ -60,9 +66,9 @@ function chartOf(found: readonly Bytes[], widest: number): EChartsOption {
   });
   return {
     // Names of runs are as long as folders' are.
-    grid: { left: 140, right: 76, top: 8, bottom: 50 },
+    grid: { left: 110, right: 64, top: 8, bottom: 50 },
     yAxis: {
-      ...{ type: 'category', inverse: true, data: found.map(({ name }) => label(name, 18)) },
+      ...{ type: 'category', inverse: true, data: found.map(({ name }) => label(name, 14)) },
       ...{
         silent: true,
         axisTick: { show: false },

@@ -3,7 +3,7 @@
  * level. Bytes run on a logarithmic scale, where halving is one step anywhere.
  */
 import { againstBytesChart } from './against-bytes-chart';
-import { numberText, percentText } from './number-text';
+import { numberText, percentText, sizeText } from './number-text';
 import { withLightColors } from './palette';
 import { renderSvg } from './render-svg';
 
@@ -31,8 +31,8 @@ export interface DrawAgainstBytesOptions {
   bytesLabel?: string;
   /** Default `accuracy`. */
   valueLabel?: string;
-  /** How values are written: shares as `percent` (default), or a `number`. */
-  valueUnit?: 'percent' | 'number';
+  /** How values are written: shares as `percent` (default), a `number`, or `bytes` in KB, MB, …. */
+  valueUnit?: 'percent' | 'number' | 'bytes';
   /** `log` needs values and intervals above 0. Default `linear`. */
   valueScale?: 'linear' | 'log';
   /** The value of the original, drawn as a dashed level. */
@@ -96,7 +96,7 @@ function checkSeries(
 
 function describe(series: readonly BytesSeries[], options: DrawAgainstBytesOptions): string {
   const { bytesUnit = 'percent', valueUnit = 'percent', valueLabel = 'accuracy' } = options;
-  const value = valueUnit === 'percent' ? percentText : numberText;
+  const value = { percent: percentText, number: numberText, bytes: sizeText }[valueUnit];
   const unit = bytesUnit === 'percent' ? '%' : 'bytes';
   const lines = series.map(({ name, points }) => {
     const figures = points.map((one) => `${value(one.value)} at ${numberText(one.bytes)} ${unit}`);

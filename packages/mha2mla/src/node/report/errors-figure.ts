@@ -1,13 +1,13 @@
 /** Relative error of what low rank replaced, by layer and modality. */
-import type { Figure } from './figure';
+import { FIGURE_WIDTH, type Figure } from './figure';
 import { legend } from './legend';
-import { numberText, percentText } from './number-text';
+import { numberText, percentText, roundPercent } from './number-text';
 import { color } from './palette';
 import { renderSvg } from './render-svg';
 import { type ConversionData, MODALITIES } from './run-data';
 import { apart, roundTicks, valueAxis } from './value-axis';
 
-const SIZE = { width: 560, height: 320 };
+const SIZE = { width: FIGURE_WIDTH, height: 320 };
 
 export async function errorsFigure(
   { layers }: ConversionData,
@@ -47,9 +47,9 @@ export async function errorsFigure(
     })),
   };
   return {
-    title: 'Error by layer',
+    title: titleOf(layers, found),
     caption:
-      'Error of the keys and values that come out of the latents, relative to their size, before any healing.',
+      'Error by layer of the keys and values that come out of the latents, relative to their size, before any healing; lower is better.',
     drawings: [
       await renderSvg(option, {
         ...{ ...SIZE, id, title: 'Relative error by layer and modality' },
@@ -69,4 +69,13 @@ export async function errorsFigure(
       ),
     },
   };
+}
+
+function titleOf(layers: ConversionData['layers'], found: readonly (typeof MODALITIES)[number][]) {
+  const means = found.map((modality) => {
+    const errors = layers.flatMap((layer) => layer[modality]?.relativeError ?? []);
+    const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+    return `${roundPercent(mean)} for ${modality}`;
+  });
+  return `Keys and values are off by ${means.join(', ')}`;
 }

@@ -1,3 +1,6 @@
+/** Of drawings, in pixels: labels are read on a phone that is a little narrower. */
+export const FIGURE_WIDTH = 440;
+
 /** A figure of the report: drawings, words, and its numbers as a table for who cannot see them. */
 export interface Figure {
   title: string;
@@ -13,4 +16,6 @@ export interface Figure {
 export interface Table {
   head: string[];
   rows: string[][];
+  /** Of rows that are good or bad news. */
+  marks?: ('good' | 'bad' | undefined)[];
 }

@@ -4,6 +4,7 @@
  * and their letters on top.
  */
 import type { CustomSeriesOption, EChartsOption } from 'echarts';
+import { FIGURE_WIDTH } from './figure';
 import type { ColorName } from './palette';
 import { color } from './palette';
 import { apart, valueAxis } from './value-axis';
@@ -30,7 +31,7 @@ const MARGIN = { left: 56, right: 16, bottom: 46 };
 export function gridSize({ layers, rowsPerLayer }: Grid): { width: number; height: number } {
   const rows = layers.length * rowsPerLayer;
   const row = Math.max(3, Math.min(18, Math.floor(480 / Math.max(1, rows))));
-  return { width: 560, height: rows * row + 30 + MARGIN.bottom };
+  return { width: FIGURE_WIDTH, height: rows * row + 30 + MARGIN.bottom };
 }
 
 export function gridChart(grid: Grid): EChartsOption {

@@ -7,15 +7,17 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { CheckpointError, parseJson, quoteName } from '@mha2mla/checkpoint';
 import { readWholeFile } from '../read-whole-file';
-import { type JsonValue, jsonDocument, member } from './json-value';
+import { type JsonValue, jsonDocument, member, numberOf, optional } from './json-value';
 import { readConversion } from './read-conversion';
-import { readEvaluation, readHeldOut, readLosses, readPlots } from './read-measures';
+import { readCost, readEvaluation, readHeldOut, readLosses, readPlots } from './read-measures';
 import type { RunData } from './run-data';
 
 /** A report of 126 layers of 128 heads with the scores of all pairs has some 20 MB. */
 const MAX_BYTES = 32 * 2 ** 20;
 /** What a folder may hold. */
 const NAMES = ['report.json', 'heal.json', 'eval.json'];
+/** What says more about those. */
+const COST = 'cost.json';
 const MAX_RUNS = 64;
 
 /**
@@ -33,7 +35,7 @@ export async function loadRuns(paths: readonly string[]): Promise<RunData[]> {
   const runs = new Map<string, RunData>();
   for (const file of found.flatMap(({ files }) => files)) {
     const folder = dirname(resolve(file));
-    const isPart = folders.has(folder) || NAMES.includes(basename(file));
+    const isPart = folders.has(folder) || [...NAMES, COST].includes(basename(file));
     const [key, name] = isPart ? [folder, basename(folder)] : [file, basename(file, '.json')];
     const run = runs.get(key) ?? { name: name || key, evaluations: [], plots: [] };
     await addFile(run, file);
@@ -55,7 +57,10 @@ async function filesOf(path: string): Promise<{ folder?: string; files: string[]
     NAMES.map(async (name) => ((await isFile(join(path, name))) ? [join(path, name)] : [])),
   );
   const files = present.flat();
-  if (files.length > 0) return { folder: resolve(path), files };
+  if (files.length > 0) {
+    const cost = join(path, COST);
+    return { folder: resolve(path), files: (await isFile(cost)) ? [...files, cost] : files };
+  }
   throw new RangeError(
     `report: RUN must hold ${NAMES.join(', ')}, got none of them in ${quoteName(path)}. Was it converted by mha2mla?`,
   );
@@ -73,8 +78,12 @@ async function addFile(run: RunData, path: string): Promise<void> {
   else if (has('losses')) {
     run.losses = readLosses(document);
     run.heldOut = readHeldOut(document);
+    run.trainableShare = optional(member(document, 'trainableShare'), (share) =>
+      numberOf(share, 0, 1),
+    );
   } else if (has('accuracy'))
     run.evaluations.push(readEvaluation(document, basename(path, '.json')));
+  else if (has('peakMemoryBytes')) run.cost = readCost(document);
   else if (has('plots')) run.plots.push(...readPlots(document));
   else {
     throw new RangeError(

@@ -1,12 +1,12 @@
 /** The loss of a healing by update: as it was, and as a running mean that shows where it went. */
 import { LOOK_EVERY } from '../../heal/held-out';
-import type { Figure } from './figure';
+import { FIGURE_WIDTH, type Figure } from './figure';
 import { numberText } from './number-text';
 import { color } from './palette';
 import { renderSvg } from './render-svg';
 import { apart, roundTicks, valueAxis } from './value-axis';
 
-const SIZE = { width: 560, height: 320 };
+const SIZE = { width: FIGURE_WIDTH, height: 320 };
 /** More points than that are means of neighbours: a drawing is 600 pixels wide. */
 const MOST_POINTS = 600;
 
@@ -52,8 +52,8 @@ export async function lossFigure(
   };
   const [first, last] = [losses[0]!, losses.at(-1)!].map(numberText);
   return {
-    title: 'Healing',
-    caption: `Loss of ${losses.length} updates, from ${first} to ${last}; the strong line is a running mean${looks.length > 0 ? ', dots are pictures held out' : ''}.`,
+    title: `Healing took the loss from ${first} to ${last}`,
+    caption: `Loss of ${losses.length} updates, lower is better; the strong line is a running mean${looks.length > 0 ? ', dots are pictures held out' : ''}.`,
     drawings: [
       await renderSvg(option, {
         ...{ ...SIZE, id, title: 'Loss by update' },

@@ -16,6 +16,15 @@ h1{font-size:1.7rem;margin:0 0 .25rem;line-height:1.2}
 h2{font-size:1.3rem;margin:2.5rem 0 .75rem;overflow-wrap:anywhere}
 h3{font-size:1.05rem;margin:0 0 .15rem}
 p{margin:.25rem 0;color:var(--muted)}
+.summary{padding:0 0 0 1.1rem;margin:.75rem 0;max-width:60rem}
+.summary li{margin:.3rem 0}
+.results{background:var(--card);border:1px solid var(--grid);border-radius:10px;padding:.4rem .6rem}
+.results th,.results td{white-space:normal;vertical-align:top}
+.results td:nth-child(2){white-space:nowrap}
+.results tr:last-child td{border-bottom:0}
+.good td:nth-child(3)::before{content:"✓ ";color:var(--after)}
+.bad td:nth-child(3){color:var(--alarm)}
+.bad td:nth-child(3)::before{content:"▼ "}
 nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1rem;padding:0;list-style:none;margin:.75rem 0 0}
 a{color:var(--series0)}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr));gap:.75rem;margin:.75rem 0;padding:0}
@@ -30,8 +39,7 @@ figcaption{margin-bottom:.5rem}
 .drawings{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:.75rem}
 .scroll{overflow-x:auto}
 svg{display:block;width:100%;height:auto}
-.scroll svg{min-width:24rem}
-@media (max-width:40rem){main,header,footer{padding-left:.75rem;padding-right:.75rem}figure{padding:.75rem}}
+@media (max-width:40rem){main,header,footer{padding-left:.75rem;padding-right:.75rem}figure{padding:.75rem}.results{font-size:.8rem}.results th,.results td{padding:.2rem .3rem}}
 .ramp{display:flex;align-items:center;gap:.5rem;color:var(--muted);font-size:.82rem;margin-top:.4rem}
 .ramp i{flex:0 1 10rem;height:.6rem;border-radius:.3rem;background:linear-gradient(90deg,${ramp})}
 details{margin-top:.6rem;font-size:.85rem}
@@ -42,5 +50,5 @@ td.long{white-space:normal;overflow-wrap:anywhere;min-width:12rem}
 th{color:var(--muted);font-weight:600}
 footer{max-width:76rem;margin:2rem auto;padding:0 1.25rem 2rem;color:var(--muted);font-size:.82rem}
 @media print{body{background:#fff;font-size:11px}figure,.tiles div{break-inside:avoid;border-color:#ccc}
-.figures{display:block}figure{margin-bottom:.75rem}nav,details{display:none}.scroll{overflow:visible}.scroll svg{min-width:0}}
+.figures{display:block}figure{margin-bottom:.75rem}nav,details{display:none}svg{max-width:30rem}.scroll{overflow:visible}}
 `.trim();

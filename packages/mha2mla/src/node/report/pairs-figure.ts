@@ -36,7 +36,7 @@ export async function pairsFigure(
     ? `each layer has a row for each of its ${heads} KV heads`
     : `the stronger, the more of the ${heads} KV heads keep the pair`;
   return {
-    title: 'Pairs that keep their rotation',
+    title: `${keptText(layers)} of ${pairs} rotary pairs a head keep their rotation`,
     caption: `By layer and rotary pair; ${how}. Pairs on the left turn fastest.${sections}`,
     drawings: [
       await renderSvg(gridChart(grid), {
@@ -53,6 +53,12 @@ export async function pairsFigure(
   };
 }
 
+function keptText(layers: readonly LayerData[]): string {
+  const counts = layers.flatMap(({ ropePairs }) => ropePairs.map((kept) => kept.length));
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return least === most ? `${least}` : `${least} to ${most}`;
+}
+
 /** What a choice by scores was made from; absent for other choices. */
 export async function scoresFigure(
   { layers, pairs, mropeSection }: ConversionData,
@@ -66,9 +72,9 @@ export async function scoresFigure(
     cells: means.map(strengths),
   };
   return {
-    title: 'What pairs scored',
+    title: 'Where attention misses the rotation of a pair',
     caption:
-      'Mean over the KV heads of a layer: the stronger, the more attention changes without the rotation of the pair. Each layer has its own scale, square roots of shares of its highest score.',
+      'What pairs scored, as a mean over the KV heads of a layer: the stronger, the more attention changes without the rotation of the pair. Each layer has its own scale, square roots of shares of its highest score.',
     drawings: [
       await renderSvg(gridChart(grid), {
         ...{ ...gridSize(grid), id, title: 'Scores of rotary pairs by layer' },

@@ -4,6 +4,7 @@ import {
   elements,
   integerOf,
   type JsonValue,
+  keysOf,
   member,
   numberOf,
   numbersOf,
@@ -12,13 +13,15 @@ import {
   textOf,
   wordOf,
 } from './json-value';
-import type { EvaluationData, PlotData } from './run-data';
+import type { CostData, EvaluationData, PlotData } from './run-data';
 
 /** Healings run for thousands of updates. */
 const MAX_UPDATES = 10_000_000;
 const MAX_PLOTS = 64;
 const MAX_SERIES = 64;
 const MAX_POINTS = 1000;
+/** Kinds of questions: rows of a drawing. */
+const MAX_KINDS = 64;
 
 /** @returns the loss of each update. */
 export function readLosses(heal: JsonValue): number[] {
@@ -37,9 +40,21 @@ export function readEvaluation(result: JsonValue, name: string): EvaluationData 
     name,
     questions: integerOf(required(result, 'questions'), 1, Number.MAX_SAFE_INTEGER),
     accuracy: numberOf(required(result, 'accuracy'), 0, 1),
+    accuracyByKind: optional(member(result, 'accuracyByKind'), (kinds) =>
+      keysOf(kinds, MAX_KINDS).map((kind) => [kind, numberOf(required(kinds, kind), 0, 1)]),
+    ),
     nll: optional(member(result, 'nll'), (nll) => numberOf(nll)),
     cacheBytesPerToken: optional(member(result, 'cacheBytesPerToken'), (bytes) => numberOf(bytes)),
   };
+}
+
+/** What a run cost, as `folderOutput` writes it. */
+export function readCost(cost: JsonValue): CostData {
+  const [seconds, peakMemoryBytes, sizeBytes] = (
+    ['seconds', 'peakMemoryBytes', 'sizeBytes'] as const
+  ).map((key) => numberOf(required(cost, key))) as [number, number, number];
+  const resumed = member(cost, 'resumed')?.value === true;
+  return { seconds, resumed, peakMemoryBytes, sizeBytes };
 }
 
 /** Scores against bytes, as `drawAgainstBytes` takes them: `{plots: [{title, series, …}]}`. */
@@ -49,6 +64,7 @@ export function readPlots(document: JsonValue): PlotData[] {
       name: textOf(required(one, 'name')),
       points: elements(required(one, 'points'), MAX_POINTS).map(readPoint),
     })),
+    caption: optional(member(plot, 'caption'), textOf),
     options: readPlotOptions(plot),
   }));
 }
@@ -74,7 +90,7 @@ function readPlotOptions(plot: JsonValue): DrawAgainstBytesOptions {
     bytesLabel: optional(member(plot, 'bytesLabel'), textOf),
     valueLabel: optional(member(plot, 'valueLabel'), textOf),
     valueUnit: optional(member(plot, 'valueUnit'), (unit) =>
-      wordOf(unit, ['percent', 'number'] as const),
+      wordOf(unit, ['percent', 'number', 'bytes'] as const),
     ),
     valueScale: optional(member(plot, 'valueScale'), (scale) =>
       wordOf(scale, ['linear', 'log'] as const),

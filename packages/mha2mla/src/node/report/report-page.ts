@@ -3,38 +3,49 @@
  * Its policy allows its own style, by its hash, and nothing more. All text of files is escaped.
  */
 import { createHash } from 'node:crypto';
+import { duration } from '../../cli/quantities';
 import { accuracyFigure, plotFigure } from './accuracy-figure';
 import { bytesFigure } from './bytes-figure';
 import { errorsFigure } from './errors-figure';
 import { escapeHtml, escapeJson, label } from './escape-html';
 import type { Figure, Table } from './figure';
+import { kindsFigure } from './kinds-figure';
 import { lossFigure } from './loss-figure';
-import { bytesText, numberText, percentText } from './number-text';
+import { bytesText, numberText, percentText, sizeText } from './number-text';
 import { PAGE_STYLE } from './page-style';
 import { pairsFigure, scoresFigure } from './pairs-figure';
+import { type Result, resultsOf, resultsTable } from './results';
 import type { ConversionData, RunData } from './run-data';
 import { spectraFigure } from './spectra-figure';
+import { summaryOf } from './summary';
 
 /** @param runs of {@link loadRuns}, at least one. */
 export async function reportPage(runs: readonly RunData[]): Promise<string> {
+  const drawn = withoutRepeats(runs);
+  const results = resultsOf(drawn);
   const overview = present([
-    await bytesFigure(runs, 'bytes'),
-    await accuracyFigure(runs, 'accuracy'),
+    await accuracyFigure(drawn, results, 'accuracy'),
+    await kindsFigure(results, 'kinds'),
+    await bytesFigure(drawn, 'bytes'),
   ]);
-  for (const [index, plot] of runs.flatMap(({ plots }) => plots).entries()) {
+  for (const [index, plot] of drawn.flatMap(({ plots }) => plots).entries()) {
     overview.push(await plotFigure(plot, `plot${index}`));
   }
   const sections: Section[] = [];
-  for (const [index, run] of runs.entries()) {
+  for (const [index, run] of drawn.entries()) {
     const id = `run${index}`;
     sections.push({ id, name: label(run.name), html: await runSection(run, id) });
   }
-  const title = runs.length === 1 ? label(runs[0]!.name) : `${runs.length} runs`;
+  const families = [...new Set(drawn.flatMap(({ conversion }) => conversion?.family ?? []))];
+  const title = label(families.length > 0 ? families.join(', ') : drawn[0]!.name);
+  const summary = summaryOf(drawn, results).map((line) => `<li>${escapeHtml(line)}</li>`);
   const body = [
     `<header><h1>Conversion to latent attention: ${escapeHtml(title)}</h1>`,
     '<p>What was kept, what it cost, and what the cache takes.</p>',
-    runs.length > 1 ? contents(sections) : '',
+    summary.length > 0 ? `<ul class="summary">${summary.join('')}</ul>` : '',
+    contents(sections),
     '</header><main>',
+    resultsHtml(results),
     overview.length > 0
       ? `<h2>Overview</h2><div class="figures">${overview.map(figureHtml).join('')}</div>`
       : '',
@@ -43,6 +54,26 @@ export async function reportPage(runs: readonly RunData[]): Promise<string> {
     `<script type="application/json" id="data">${escapeJson(runs)}</script>`,
   ];
   return pageHtml(`${title}: mha2mla report`, body.join('\n'));
+}
+
+/** A healed model has the report of its conversion: where that is drawn already, it is once enough. */
+function withoutRepeats(runs: readonly RunData[]): RunData[] {
+  const texts = runs.map(({ conversion }) => conversion && JSON.stringify(conversion));
+  return runs.map((run, index) => {
+    const { conversion, ...rest } = run;
+    const first = runs.findIndex(
+      ({ losses }, i) => texts[i] === texts[index] && (!losses || i < index),
+    );
+    if (!conversion || !run.losses || first < 0 || first === index) return run;
+    return { ...rest, convertedAs: runs[first]!.name };
+  });
+}
+
+function resultsHtml(results: readonly Result[]): string {
+  if (results.length === 0) return '';
+  const { questions } = results[0]!;
+  const note = `Greedy answers that match exactly, of ${questions} questions; nll is the negative log-likelihood of a token of the right answers, lower is better. Chance: the same questions drawn again, 19 times in 20.`;
+  return `<h2>What was kept</h2><div class="scroll results" tabindex="0">${tableHtml(resultsTable(results))}</div><p>${escapeHtml(note)}</p>`;
 }
 
 function pageHtml(title: string, body: string): string {
@@ -76,6 +107,7 @@ function contents(sections: readonly Section[]): string {
   const links = sections
     .filter(({ html }) => html !== '')
     .map(({ id, name }) => `<li><a href="#${id}">${escapeHtml(name)}</a></li>`);
+  if (links.length < 2) return '';
   return `<nav aria-label="Runs"><ul>${links.join('')}</ul></nav>`;
 }
 
@@ -100,7 +132,7 @@ async function runSection(run: RunData, id: string): Promise<string> {
   ].join('\n');
 }
 
-function tilesOf({ conversion, evaluations, losses }: RunData): [string, string][] {
+function tilesOf({ conversion, convertedAs, losses, cost }: RunData): [string, string][] {
   const tiles: [string, string][] = [];
   if (conversion) {
     const { original, converted } = conversion.cacheBytesPerToken;
@@ -108,21 +140,15 @@ function tilesOf({ conversion, evaluations, losses }: RunData): [string, string]
     tiles.push(['layers', `${conversion.layers.length}`]);
     const share = original > 0 ? ` (${percentText(converted / original)})` : '';
     tiles.push(['cache bytes a token', `${bytesText(converted)}${share}`]);
-    for (const modality of ['vision', 'text'] as const) {
-      const errors = conversion.layers.flatMap((layer) => layer[modality]?.relativeError ?? []);
-      if (errors.length === 0) continue;
-      const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
-      tiles.push([`mean error, ${modality}`, numberText(mean)]);
-    }
   }
-  for (const { name, accuracy } of evaluations.slice(0, 4)) {
-    tiles.push([
-      `accuracy${evaluations.length > 1 ? `, ${label(name, 24)}` : ''}`,
-      percentText(accuracy),
-    ]);
-  }
+  if (convertedAs !== undefined) tiles.push(['conversion that was healed', label(convertedAs, 24)]);
   if (losses && losses.length > 0) {
     tiles.push(['loss', `${numberText(losses[0]!)} → ${numberText(losses.at(-1)!)}`]);
+  }
+  if (cost) {
+    tiles.push([cost.resumed ? 'time since it was resumed' : 'time', duration(cost.seconds)]);
+    tiles.push(['memory at most', sizeText(cost.peakMemoryBytes)]);
+    tiles.push(['disk', sizeText(cost.sizeBytes)]);
   }
   return tiles;
 }
@@ -154,12 +180,17 @@ function figureHtml({ title, caption, drawings, ramp, table }: Figure): string {
 /** Cells beyond that take lines of their own. */
 const LONG_CELL = 48;
 
-function detailsHtml(summary: string, { head, rows }: Table): string {
+function detailsHtml(summary: string, table: Table): string {
+  return `<details><summary>${escapeHtml(summary)}</summary><div class="scroll" tabindex="0">${tableHtml(table)}</div></details>`;
+}
+
+function tableHtml({ head, rows, marks = [] }: Table): string {
   const cell = (text: string) =>
     `<td${text.length > LONG_CELL ? ' class="long"' : ''}>${escapeHtml(text)}</td>`;
   const titles = head.map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join('');
-  const lines = rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('');
-  return `<details><summary>${escapeHtml(summary)}</summary><div class="scroll" tabindex="0"><table><thead><tr>${titles}</tr></thead><tbody>${lines}</tbody></table></div></details>`;
+  const mark = (row: number) => (marks[row] ? ` class="${marks[row]}"` : '');
+  const lines = rows.map((row, i) => `<tr${mark(i)}>${row.map(cell).join('')}</tr>`).join('');
+  return `<table><thead><tr>${titles}</tr></thead><tbody>${lines}</tbody></table>`;
 }
 
 function present<T>(values: readonly (T | undefined)[]): T[] {

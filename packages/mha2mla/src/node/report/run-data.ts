@@ -3,13 +3,26 @@ import type { BytesSeries, DrawAgainstBytesOptions } from './draw-against-bytes'
 
 export interface RunData {
   name: string;
+  cost?: CostData;
   conversion?: ConversionData;
+  /** The run whose conversion was healed, where that is drawn already. */
+  convertedAs?: string;
   /** Loss of each update of a healing. */
   losses?: number[];
   /** Loss of pictures held out, after every 25 updates and at the end. */
   heldOut?: number[];
+  /** Trained numbers, as a share of the layers' weights. */
+  trainableShare?: number;
   evaluations: EvaluationData[];
   plots: PlotData[];
+}
+
+/** Of `cost.json`. */
+export interface CostData {
+  seconds: number;
+  resumed: boolean;
+  peakMemoryBytes: number;
+  sizeBytes: number;
 }
 
 export interface ConversionData {
@@ -47,12 +60,15 @@ export interface EvaluationData {
   name: string;
   questions: number;
   accuracy: number;
+  accuracyByKind?: [kind: string, accuracy: number][];
   nll?: number;
   cacheBytesPerToken?: number;
 }
 
 export interface PlotData {
   series: BytesSeries[];
+  /** What to look at. */
+  caption?: string;
   options: DrawAgainstBytesOptions;
 }
 

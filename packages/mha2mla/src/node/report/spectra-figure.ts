@@ -4,8 +4,8 @@
  * each line. A modality without spectra has no drawing.
  */
 import type { EChartsOption, LineSeriesOption } from 'echarts';
-import type { Figure } from './figure';
-import { numberText, percentText } from './number-text';
+import { FIGURE_WIDTH, type Figure } from './figure';
+import { numberText, percentText, roundPercent } from './number-text';
 import { color, rampColor } from './palette';
 import { renderSvg } from './render-svg';
 import { type ConversionData, type FactorData, MODALITIES } from './run-data';
@@ -13,7 +13,7 @@ import { apart, valueAxis } from './value-axis';
 
 /** Tails below are rounding, and would only stretch the scale. */
 const FLOOR = 1e-7;
-const SIZE = { width: 560, height: 360 };
+const SIZE = { width: FIGURE_WIDTH, height: 320 };
 
 export async function spectraFigure(
   { layers }: ConversionData,
@@ -35,13 +35,21 @@ export async function spectraFigure(
     ),
   );
   return {
-    title: 'Rank spectra',
+    title: titleOf(layers),
     caption:
-      'Share of the energy that a latent of so many dims a KV head drops; a dot marks what was chosen. Where a line is steep, a few dims more buy much.',
+      'Rank spectra: what share of the energy a latent of so many dims a KV head drops, lower is better; a dot marks what was chosen. Where a line is steep, a few dims more buy much.',
     drawings,
     ramp: { first: 'first layer', last: 'last layer' },
     table: tableOf(found, layers),
   };
+}
+
+function titleOf(layers: ConversionData['layers']): string {
+  const kept = layers.flatMap((layer) =>
+    MODALITIES.flatMap((modality) => layer[modality]?.retainedEnergy ?? []),
+  );
+  const [least, most] = [Math.min(...kept), Math.max(...kept)].map(roundPercent);
+  return `Latents keep ${least} to ${most} of the energy of keys and values`;
 }
 
 interface Curve {

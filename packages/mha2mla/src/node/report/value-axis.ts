@@ -42,6 +42,24 @@ export function roundTicks(from: number, to: number, count = 5): number[] {
   );
 }
 
+/** Logarithms of 1, 2 and 5 times powers of ten, or fewer, from the last below to the first above. */
+export function logTicks(from: number, to: number): number[] {
+  for (const factors of [[1, 2, 5], [1, 3], [1]]) {
+    const powers = Array.from({ length: Math.ceil(to) - Math.floor(from) + 1 }, (_, i) => i);
+    const all = powers.flatMap((power) =>
+      factors.map((factor) => Math.floor(from) + power + Math.log10(factor)),
+    );
+    const first = all.filter((tick) => tick <= from + 1e-9).length - 1;
+    const last = all.findIndex((tick) => tick >= to - 1e-9);
+    const ticks = all.slice(
+      Math.max(0, first),
+      last < 0 ? undefined : Math.max(last, first + 1) + 1,
+    );
+    if (ticks.length <= 8) return ticks;
+  }
+  return roundTicks(from, to);
+}
+
 /** Ascending values of `wanted` of which no two are closer than `gap`; the first ones asked for win. */
 export function apart(wanted: readonly number[], gap: number): number[] {
   const kept: number[] = [];
