@@ -28,6 +28,18 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 const FLAGS = ['--no-sandbox', '--disable-background-networking', '--disable-component-update'];
 
+/** Before a worker's script: the device that it opens does `what`. */
+const withDevice = (what: string) => `{
+  const { prototype } = GPUAdapter;
+  const open = prototype.requestDevice;
+  prototype.requestDevice = async function (...given) {
+    const device = await open.apply(this, given);
+    ${what};
+    return device;
+  };
+}
+`;
+
 const missing = chromiumMissing();
 
 describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, () => {
@@ -47,10 +59,7 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
       if (gone.some((part) => path.includes(part)) || !existsSync(file)) return undefined;
       return { bytes: readFileSync(file), type: TYPES[extname(file)] };
     });
-    browser = await chromium.launch({
-      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-      args: FLAGS,
-    });
+    browser = await launch();
   }, 300_000);
   afterAll(async () => {
     await browser?.close();
@@ -74,6 +83,11 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     expect(troubles).toEqual([]);
   });
 
+  const launch = (...flags: string[]) =>
+    chromium.launch({
+      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+      args: [...FLAGS, ...flags],
+    });
   const button = (name: string | RegExp) => page.getByRole('button', { name, exact: true });
   const problem = (title: string) => page.locator('.problem strong', { hasText: title });
   const status = () => page.getByRole('status').textContent();
@@ -278,4 +292,44 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     await button('Reload the page').first().click();
     await button(/^Load \d/).waitFor();
   });
+
+  test('a device that is lost is said, and what was loaded comes back, the second time on wasm', async () => {
+    const gpu = await launch('--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader');
+    page = await gpu.newPage();
+    page.setDefaultTimeout(120_000);
+    // The first worker's device is lost when it is told to, the second's at once.
+    const fates = ['globalThis.lose = () => device.destroy()', 'device.destroy()', ''];
+    await page.route('**/worker-*.js', async (route) => {
+      const response = await route.fetch();
+      const body = withDevice(fates.shift()!) + (await response.text());
+      await route.fulfill({ response, body });
+    });
+    const told: string[] = [];
+    await page.exposeFunction('tell', (words: string) => told.push(words));
+    await page.goto(server.url);
+    await page.getByRole('radio', { name: 'Converted' }).check();
+    await page.getByText('Settings', { exact: true }).click();
+    await page.getByLabel('Runs on').selectOption('webgpu');
+    await load();
+    await button('Show gifts and cherries').click();
+    expect(await page.locator('.backend').textContent()).toBe('WebGPU');
+    await page.evaluate(() => {
+      new MutationObserver(() => {
+        const words = document.querySelector('.notice')?.textContent;
+        if (words) (globalThis as unknown as { tell(words: string): void }).tell(words);
+      }).observe(document, { subtree: true, childList: true, characterData: true });
+    });
+    const [worker] = page.workers();
+    await worker!.evaluate(() => (globalThis as unknown as { lose(): void }).lose());
+    await button('what color is the background?').click();
+    await answered();
+    const lost = 'The graphics device was lost. Loading again';
+    expect([...new Set(told)]).toEqual([
+      `${lost}; the conversation is kept.`,
+      `${lost}, this time on WebAssembly; the conversation is kept.`,
+    ]);
+    expect(await page.locator('.backend').textContent()).toBe('WebAssembly');
+    expect(await answers()).toEqual(['yellow']);
+    await gpu.close();
+  }, 300_000);
 });

@@ -84,7 +84,7 @@ async function answer(turn: Turn, index: number): Promise<void> {
   try {
     await stream(panes.value[index]!.model, messagesFor(turn, index), shown);
   } catch (error) {
-    if ((error as { code?: string }).code !== 'device-lost' || losses >= MOST_LOSSES) {
+    if (!isLoss(error) || losses >= MOST_LOSSES) {
       return set({ status: 'failed', problem: explainError(error) });
     }
     try {
@@ -98,6 +98,8 @@ async function answer(turn: Turn, index: number): Promise<void> {
   }
 }
 
+const isLoss = (error: unknown) => (error as { code?: string }).code === 'device-lost';
+
 /** The conversation is the page's, so that another worker goes on with it. */
 async function rebuild(): Promise<void> {
   losses++;
@@ -105,7 +107,12 @@ async function rebuild(): Promise<void> {
   const how = onWasm ? ', this time on WebAssembly' : '';
   notice.value = `The graphics device was lost. Loading again${how}; the conversation is kept.`;
   announce(notice.value);
-  await reload(onWasm);
+  try {
+    await reload(onWasm);
+  } catch (error) {
+    if (onWasm || !isLoss(error)) throw error;
+    await rebuild();
+  }
 }
 
 async function stream(model: Model, messages: ChatMessage[], shown: Signal<Answer>) {
