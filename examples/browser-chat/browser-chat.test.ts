@@ -8,7 +8,7 @@ import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { nodeStore } from '@mha2mla/checkpoint/node';
 import { chromiumMissing, type FileServer, fixture, serveFiles } from '@mha2mla/testing';
-import { llava, loadModel } from '@mha2mla/vlm-adapters';
+import { type ChatMessage, llava, loadModel } from '@mha2mla/vlm-adapters';
 import axe from 'axe-core';
 import { readPicture } from 'mha2mla/node';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
@@ -108,18 +108,24 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     await button('Ask').waitFor();
   }
 
-  async function answerInNode(folder: string): Promise<string> {
+  /** What it says in a conversation of these questions, the picture with the first. */
+  async function answersInNode(folder: string, ...questions: string[]): Promise<string[]> {
     const store = await nodeStore(join(HERE, 'public/models', folder));
     const model = await loadModel(store, { families: [llava], backend: 'wasm' });
     const image = await readPicture(fixture(PICTURE));
-    const content = [
-      { type: 'image' as const, image },
-      { type: 'text' as const, text: LIST },
-    ];
-    const { text } = await model.chat([{ role: 'user', content }]);
+    const messages: ChatMessage[] = [];
+    const texts: string[] = [];
+    for (const question of questions) {
+      const text = { type: 'text' as const, text: question };
+      const content = messages.length > 0 ? [text] : [{ type: 'image' as const, image }, text];
+      messages.push({ role: 'user', content });
+      const reply = await model.chat(messages);
+      messages.push({ role: 'assistant', content: reply.text });
+      texts.push(reply.text.trimStart());
+    }
     await model.dispose();
     await store.close?.();
-    return text.trim();
+    return texts;
   }
 
   async function violations(): Promise<string[]> {
@@ -164,7 +170,10 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     await button('Show gifts and cherries').click();
     await askByKeys(LIST);
     await answered();
-    const expected = [await answerInNode('llava'), await answerInNode('llava-converted')];
+    const expected = [
+      ...(await answersInNode('llava', LIST)),
+      ...(await answersInNode('llava-converted', LIST)),
+    ];
     expect(await answers()).toEqual(expected);
     expect(await status()).toBe(`Original: ${expected[0]}. Converted: ${expected[1]}.`);
     expect(await page.locator('.gauge-converted .figure').textContent()).toMatch(/KB25 %$/);
@@ -208,7 +217,7 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     await page.getByText(/camera (is blocked|was found)/).waitFor();
   });
 
-  test('a kept model answers without its address, also after a reload; removing it frees', async () => {
+  test('a kept model goes on with a conversation after a reload, without its address; removing frees', async () => {
     await page.getByRole('radio', { name: 'Your own' }).check();
     await page.getByLabel('Address of a folder').fill(`${server.url}models/llava-converted`);
     await button('Add').click();
@@ -223,7 +232,10 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     await files.setInputFiles(fixture(PICTURE));
     await askByKeys(LIST);
     await answered();
-    expect(await answers()).toEqual([await answerInNode('llava-converted')]);
+    await askByKeys('what is in the top left?');
+    await answered();
+    const questions = [LIST, 'what is in the top left?'];
+    expect(await answers()).toEqual(await answersInNode('llava-converted', ...questions));
     await button('Change model').click();
     await button('Remove llava-converted').click();
     await page

@@ -11,7 +11,7 @@ import { signal } from '@preact/signals';
 import { showBytes } from '../words/amounts';
 import { announce } from '../words/announce';
 import { type Explained, explainError } from '../words/explain-error';
-import { addOwn, type Candidate, removeOwn } from './choice';
+import { addOwn, type Candidate, own, removeOwn } from './choice';
 import { freeStorage } from './room';
 
 export interface ToKeeper {
@@ -23,6 +23,9 @@ export type FromKeeper =
   | { progress: KeepProgress }
   | { done: true }
   | { error: { message: string; code?: string } };
+
+/** The place of a candidate, in words. */
+export const KEPT = 'kept in this browser';
 
 export const kept = signal<readonly KeptModel[]>([]);
 /** Bytes that the browser lets this page keep still. */
@@ -66,7 +69,7 @@ export function stopKeeping(): void {
 
 export async function useKept(name: string): Promise<void> {
   try {
-    addOwn(name, 'kept in this browser', [...(await openKept(name)).files]);
+    addOwn(name, KEPT, [...(await openKept(name)).files]);
   } catch (error) {
     keepProblem.value = explainError(error);
   }
@@ -74,7 +77,9 @@ export async function useKept(name: string): Promise<void> {
 
 export async function forget(name: string): Promise<void> {
   try {
-    say(`Removed ${name}: ${showBytes(await removeKept(name))} are free again.`);
+    const freed = await removeKept(name);
+    own.value.filter(({ label, place }) => label === name && place === KEPT).forEach(removeOwn);
+    say(`Removed ${name}: ${showBytes(freed)} are free again.`);
   } catch (error) {
     keepProblem.value = explainError(error);
   }

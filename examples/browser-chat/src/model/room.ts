@@ -10,42 +10,47 @@ export interface Room {
 
 /** Of wasm's address space, less what fragments, as the runtime has it. */
 const WASM_BYTES = 3.8e9;
-/** Chromium tells whole gibibytes, and of more than this no more. */
+/** Browsers tell no more than this. */
 const MOST_TOLD_GIB = 8;
 /** A cache, what is computed with, and the page itself come on top of the weights. */
 const OVERHEAD = 1.3;
 
 export const hasWebGpu = () => 'gpu' in navigator && Boolean(navigator.gpu);
 
+export interface Machine {
+  hasWebGpu: boolean;
+  /** As the browser tells it, coarsely; `undefined` where it does not. */
+  memoryGib: number | undefined;
+}
+
+const thisMachine = (): Machine => ({
+  hasWebGpu: hasWebGpu(),
+  memoryGib: (navigator as { deviceMemory?: number }).deviceMemory,
+});
+
 /** @param models all that shall be loaded at once. */
 export function roomFor(
-  models: readonly ModelDescription[],
+  models: readonly Pick<ModelDescription, 'memoryBytes'>[],
   backend: BackendName | 'auto',
-  deviceGib = (navigator as { deviceMemory?: number }).deviceMemory,
+  { hasWebGpu: hasGpu, memoryGib }: Machine = thisMachine(),
 ): Room {
   const need = OVERHEAD * models.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
-  const takes = `They take about ${showBytes(need)} of memory`.replace(
-    'They take',
-    models.length > 1 ? 'Both take' : 'It takes',
-  );
-  const onWasm = backend === 'wasm' || !hasWebGpu();
-  if (onWasm && need > WASM_BYTES) {
-    const one = models.length > 1 ? 'load one of them, or ' : '';
-    return {
-      verdict: 'no',
-      words: `${takes}; WebAssembly holds ${showBytes(WASM_BYTES)}. To load it, ${one}store the weights smaller${hasWebGpu() ? ', or use WebGPU' : ''}.`,
-    };
+  const isTwo = models.length > 1;
+  const takes = `${isTwo ? 'Both take' : 'It takes'} about ${showBytes(need)} of memory`;
+  if ((backend === 'wasm' || !hasGpu) && need > WASM_BYTES) {
+    const ways = [isTwo && 'load one of them', 'store the weights smaller', hasGpu && 'use WebGPU'];
+    const advice = ways.filter(Boolean).join(', or ');
+    const words = `${takes}; WebAssembly holds ${showBytes(WASM_BYTES)}. To load it, ${advice}.`;
+    return { verdict: 'no', words };
   }
-  if (deviceGib !== undefined && deviceGib < MOST_TOLD_GIB && need > deviceGib * 2 ** 30) {
-    return { verdict: 'no', words: `${takes}; this device has ${deviceGib} GB in all.` };
+  const has = memoryGib === undefined ? Number.POSITIVE_INFINITY : memoryGib * 2 ** 30;
+  if (need <= has / 4) return { verdict: 'fits', words: `${takes}.` };
+  if (memoryGib! < MOST_TOLD_GIB && need > has) {
+    return { verdict: 'no', words: `${takes}; this device has ${memoryGib} GB in all.` };
   }
-  if (deviceGib === undefined || need <= (deviceGib * 2 ** 30) / 4) {
-    return { verdict: 'fits', words: `${takes}.` };
-  }
-  return {
-    verdict: 'tight',
-    words: `${takes}; this device says it has ${deviceGib}${deviceGib >= MOST_TOLD_GIB ? ' or more' : ''} GB. Close what you do not need.`,
-  };
+  const more = memoryGib! >= MOST_TOLD_GIB ? ' or more' : '';
+  const words = `${takes}; this device has ${memoryGib} GB${more}. Close what you do not need.`;
+  return { verdict: 'tight', words };
 }
 
 /** Bytes that this page may store, `undefined` where the browser does not tell. */

@@ -15,6 +15,7 @@ const BACKENDS = {
 };
 
 export function Chat() {
+  useEffect(() => focusBox({ withKeyboard: false }), []);
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.key === 'Escape' && isAnswering.value) stop();
@@ -41,7 +42,7 @@ export function Chat() {
           <button
             type="button"
             onClick={() => {
-              void newChat().then(focusBox);
+              void newChat().then(() => focusBox());
             }}
           >
             New chat

@@ -8,9 +8,10 @@ import { Camera } from './camera';
 
 const BOX = 'question';
 
-/** Where focus stays. */
-export function focusBox(): void {
-  document.getElementById(BOX)?.focus();
+/** Where focus stays; where it would bring up a keyboard on the screen unasked, on the transcript. */
+export function focusBox({ withKeyboard = true } = {}): void {
+  const onBox = withKeyboard || matchMedia('(pointer: fine)').matches;
+  document.querySelector<HTMLElement>(onBox ? `#${BOX}` : '[role=log]')?.focus();
 }
 
 export function Composer() {

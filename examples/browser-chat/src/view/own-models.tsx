@@ -9,13 +9,14 @@ import {
   filesOfInput,
   pickFolder,
 } from '../model/choose-folder';
-import { keep, keeping } from '../model/kept';
+import { KEPT, keep, keeping } from '../model/kept';
+import { FactsOf } from './facts';
 import { KeptModels } from './kept-models';
 
 /** One whose headers were read, and that is not kept yet. */
 function isKeepable({ place, facts }: Candidate): boolean {
   const known = facts.value;
-  return place !== 'kept in this browser' && known !== undefined && 'description' in known;
+  return place !== KEPT && known !== undefined && 'description' in known;
 }
 
 function addFolder(folder: Folder | undefined): void {
@@ -120,6 +121,7 @@ export function OwnModels() {
           ))}
         </ul>
       )}
+      {own.value.length > 0 && <FactsOf candidates={own.value} />}
       <KeptModels />
     </div>
   );

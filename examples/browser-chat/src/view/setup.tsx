@@ -1,4 +1,5 @@
 /** Before anything is loaded: which model, where it runs, and what it takes. */
+import { useEffect, useRef } from 'preact/hooks';
 import { backend, candidates, tab } from '../model/choice';
 import { load, problem } from '../model/panes';
 import { roomFor } from '../model/room';
@@ -14,7 +15,15 @@ const TABS = [
   ['own', 'Your own'],
 ] as const;
 
+/** Focus that was on what is gone comes here, but for the page's beginning. */
+let isAgain = false;
+
 export function Setup() {
+  const title = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (isAgain) title.current?.focus();
+    isAgain = true;
+  }, []);
   const chosen = candidates.value;
   const known = chosen.flatMap(({ facts }) =>
     facts.value && 'description' in facts.value ? [facts.value.description] : [],
@@ -24,7 +33,9 @@ export function Setup() {
   const size = known.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
   return (
     <div class="setup">
-      <h1>Ask a picture.</h1>
+      <h1 ref={title} tabIndex={-1}>
+        Ask a picture.
+      </h1>
       <p class="lead">
         Vision-language models, running in this page: what you show and ask never leaves your
         device. Converted by mha2mla, a model remembers a conversation in a quarter of the space.
@@ -56,7 +67,7 @@ export function Setup() {
         </fieldset>
         {tab.value === 'shipped' ? <ShippedModels /> : <OwnModels />}
         <Settings />
-        {chosen.length > 0 && <FactsOf candidates={chosen} />}
+        {tab.value === 'shipped' && <FactsOf candidates={chosen} />}
         <div class="go">
           <button type="submit" class="primary" disabled={!isReady || room?.verdict === 'no'}>
             {isReady ? `Load ${showBytes(size)} and start` : 'Load and start'}

@@ -73,7 +73,7 @@ function Empty() {
               type="button"
               aria-label={`Show ${sample.alt}`}
               onClick={() => {
-                void chooseSample(sample).then(focusBox);
+                void chooseSample(sample).then(() => focusBox());
               }}
             >
               <img src={sampleAddress(sample)} alt="" width="84" height="84" />
@@ -128,7 +128,7 @@ function AnswerOf({ answer, index }: { answer: Signal<Answer>; index: number }) 
       {outputTokens > 0 && (
         <p class="stats">
           {[
-            `${outputTokens} tokens`,
+            outputTokens === 1 ? '1 token' : `${outputTokens} tokens`,
             showRate(tokensPerSecond),
             timeToFirstTokenMs !== undefined && `first after ${showSeconds(timeToFirstTokenMs)}`,
             status === 'stopped' && 'stopped',
