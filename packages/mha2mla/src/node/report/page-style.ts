@@ -8,7 +8,7 @@ export const PAGE_STYLE = /* css */ `
 @media (prefers-color-scheme:dark){:root{${colorVariables('dark')}}}
 @media print{:root{color-scheme:light;${colorVariables('light')}}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);
+body{margin:0;overflow-wrap:anywhere;background:var(--page);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 main,header{max-width:76rem;margin:0 auto;padding:0 1.25rem}
 header{padding-top:2rem}
@@ -19,7 +19,7 @@ p{margin:.25rem 0;color:var(--muted)}
 .summary{padding:0 0 0 1.1rem;margin:.75rem 0;max-width:60rem}
 .summary li{margin:.3rem 0}
 .results{background:var(--card);border:1px solid var(--grid);border-radius:10px;padding:.4rem .6rem}
-.results th,.results td{white-space:normal;vertical-align:top}
+.results th,.results td{white-space:normal;overflow-wrap:break-word;vertical-align:top}
 .results td:nth-child(2){white-space:nowrap}
 .results tr:last-child td{border-bottom:0}
 .good td:nth-child(3)::before{content:"✓ ";color:var(--after)}
@@ -50,5 +50,5 @@ td.long{white-space:normal;overflow-wrap:anywhere;min-width:12rem}
 th{color:var(--muted);font-weight:600}
 footer{max-width:76rem;margin:2rem auto;padding:0 1.25rem 2rem;color:var(--muted);font-size:.82rem}
 @media print{body{background:#fff;font-size:11px}figure,.tiles div{break-inside:avoid;border-color:#ccc}
-.figures{display:block}figure{margin-bottom:.75rem}nav,details{display:none}svg{max-width:30rem}.scroll{overflow:visible}}
+.figures{display:block;columns:2}.drawings{grid-template-columns:repeat(auto-fit,minmax(15rem,1fr))}figure.wide{column-span:all}figure{margin-bottom:.75rem}nav,details{display:none}.scroll{overflow:visible}}
 `.trim();
