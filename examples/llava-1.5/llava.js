@@ -6,6 +6,7 @@
  *
  * It prints, in 4 minutes (the second line in half of one; a core, wasm):
  *
+ *   backend:   wasm
  *   converted: errors of vision/text by layer 0.06/0.13 0.06/0.09 0.12/0.13 0.09/0.15
  *   healed:    loss 3.217 -> 0.370 in 250 updates
  *   question:  <image>what is in the middle center?
@@ -19,9 +20,10 @@
  *   node examples/llava-1.5/llava.js --model FOLDER --rope-dim 32 --rank 64 \
  *     --calibration YOURS.jsonl --heal YOURS.jsonl --test YOURS.jsonl --steps 1000
  *
- * Its heads are 128 wide: 32 dims that keep their rotation and 64 latent dims a head are the same
- * shares as 8 and 16 of the small model's 32. Converting holds a layer at a time. Healing and asking
- * hold whole models in float32, 28 GB each: see `mha2mla heal --dry-run` first.
+ * Its heads are 128 wide: 32 dims that keep their rotation and 64 latent dims a head are the shares that
+ * 8 and 16 are of the small model's 32, which takes less here, to have something to heal. Converting
+ * holds a layer at a time. Healing and asking hold whole models in float32, 28 GB each: see
+ * `mha2mla heal --dry-run` first.
  */
 import { parseArgs } from 'node:util';
 import { nodeStore } from '@mha2mla/checkpoint/node';

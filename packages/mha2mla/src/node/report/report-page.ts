@@ -3,31 +3,26 @@
  * Its policy allows its own style, by its hash, and nothing more. All text of files is escaped.
  */
 import { createHash } from 'node:crypto';
-import { duration } from '../../cli/quantities';
 import { accuracyFigure, plotFigure } from './accuracy-figure';
 import { bytesFigure } from './bytes-figure';
-import { errorsFigure } from './errors-figure';
 import { escapeHtml, escapeJson, label } from './escape-html';
-import type { Figure, Table } from './figure';
+import { figureHtml, tableHtml } from './figure-html';
 import { kindsFigure } from './kinds-figure';
-import { lossFigure } from './loss-figure';
-import { bytesText, numberText, percentText, sizeText } from './number-text';
 import { PAGE_STYLE } from './page-style';
-import { pairsFigure, scoresFigure } from './pairs-figure';
 import { type Result, resultsOf, resultsTable } from './results';
-import type { ConversionData, RunData } from './run-data';
-import { spectraFigure } from './spectra-figure';
+import type { RunData } from './run-data';
+import { runSection } from './run-section';
 import { summaryOf } from './summary';
 
 /** @param runs of {@link loadRuns}, at least one. */
 export async function reportPage(runs: readonly RunData[]): Promise<string> {
   const drawn = withoutRepeats(runs);
   const results = resultsOf(drawn);
-  const overview = present([
+  const overview = [
     await accuracyFigure(drawn, results, 'accuracy'),
     await kindsFigure(results, 'kinds'),
     await bytesFigure(drawn, 'bytes'),
-  ]);
+  ].filter((figure) => figure !== undefined);
   for (const [index, plot] of drawn.flatMap(({ plots }) => plots).entries()) {
     overview.push(await plotFigure(plot, `plot${index}`));
   }
@@ -71,8 +66,9 @@ function withoutRepeats(runs: readonly RunData[]): RunData[] {
 
 function resultsHtml(results: readonly Result[]): string {
   if (results.length === 0) return '';
-  const { questions } = results[0]!;
-  const note = `Greedy answers that match exactly, of ${questions} questions; nll is the negative log-likelihood of a token of the right answers, lower is better. Chance: the same questions drawn again, 19 times in 20.`;
+  const counts = results.map(({ questions }) => questions);
+  const asked = [...new Set([Math.min(...counts), Math.max(...counts)])].join(' to ');
+  const note = `Greedy answers that match exactly, of ${asked} questions; nll is the negative log-likelihood of a token of the right answers, lower is better. Chance: the same questions drawn again, 19 times in 20.`;
   return `<h2>What was kept</h2><div class="scroll results" tabindex="0">${tableHtml(resultsTable(results))}</div><p>${escapeHtml(note)}</p>`;
 }
 
@@ -109,90 +105,4 @@ function contents(sections: readonly Section[]): string {
     .map(({ id, name }) => `<li><a href="#${id}">${escapeHtml(name)}</a></li>`);
   if (links.length < 2) return '';
   return `<nav aria-label="Runs"><ul>${links.join('')}</ul></nav>`;
-}
-
-/** What belongs to one run: its figures in words, drawings of its layers, its options. */
-async function runSection(run: RunData, id: string): Promise<string> {
-  const { conversion, losses, heldOut } = run;
-  const figures = present([
-    conversion && (await spectraFigure(conversion, `${id}-spectra`)),
-    conversion && (await errorsFigure(conversion, `${id}-errors`)),
-    await lossFigure(losses, `${id}-loss`, heldOut),
-    conversion && (await pairsFigure(conversion, `${id}-pairs`)),
-    conversion && (await scoresFigure(conversion, `${id}-scores`)),
-  ]);
-  const tiles = tilesOf(run);
-  if (figures.length === 0 && tiles.length === 0) return '';
-  return [
-    `<section><h2 id="${id}">${escapeHtml(label(run.name))}</h2>`,
-    tilesHtml(tiles),
-    `<div class="figures">${figures.map(figureHtml).join('')}</div>`,
-    conversion ? detailsHtml('All options of the conversion', optionsTable(conversion)) : '',
-    '</section>',
-  ].join('\n');
-}
-
-function tilesOf({ conversion, convertedAs, losses, cost }: RunData): [string, string][] {
-  const tiles: [string, string][] = [];
-  if (conversion) {
-    const { original, converted } = conversion.cacheBytesPerToken;
-    tiles.push(['family', label(conversion.family)]);
-    tiles.push(['layers', `${conversion.layers.length}`]);
-    const share = original > 0 ? ` (${percentText(converted / original)})` : '';
-    tiles.push(['cache bytes a token', `${bytesText(converted)}${share}`]);
-  }
-  if (convertedAs !== undefined) tiles.push(['conversion that was healed', label(convertedAs, 24)]);
-  if (losses && losses.length > 0) {
-    tiles.push(['loss', `${numberText(losses[0]!)} → ${numberText(losses.at(-1)!)}`]);
-  }
-  if (cost) {
-    tiles.push([cost.resumed ? 'time since it was resumed' : 'time', duration(cost.seconds)]);
-    tiles.push(['memory at most', sizeText(cost.peakMemoryBytes)]);
-    tiles.push(['disk', sizeText(cost.sizeBytes)]);
-  }
-  return tiles;
-}
-
-function optionsTable({ options }: ConversionData): Table {
-  return { head: ['option', 'value'], rows: options.filter(([, value]) => value !== '') };
-}
-
-function tilesHtml(tiles: readonly [string, string][]): string {
-  if (tiles.length === 0) return '';
-  const items = tiles.map(
-    ([name, value]) => `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd></div>`,
-  );
-  return `<dl class="tiles">${items.join('')}</dl>`;
-}
-
-function figureHtml({ title, caption, drawings, ramp, table }: Figure): string {
-  const wide = drawings.length > 1 ? ' class="wide"' : '';
-  const steps = ramp
-    ? `<div class="ramp" aria-hidden="true">${escapeHtml(ramp.first)}<i></i>${escapeHtml(ramp.last)}</div>`
-    : '';
-  return [
-    `<figure${wide}><figcaption><h3>${escapeHtml(title)}</h3><p>${escapeHtml(caption)}</p></figcaption>`,
-    `<div class="drawings">${drawings.map((svg) => `<div class="scroll">${svg}</div>`).join('')}</div>`,
-    `${steps}${detailsHtml('Figures as a table', table)}</figure>`,
-  ].join('');
-}
-
-/** Cells beyond that take lines of their own. */
-const LONG_CELL = 48;
-
-function detailsHtml(summary: string, table: Table): string {
-  return `<details><summary>${escapeHtml(summary)}</summary><div class="scroll" tabindex="0">${tableHtml(table)}</div></details>`;
-}
-
-function tableHtml({ head, rows, marks = [] }: Table): string {
-  const cell = (text: string) =>
-    `<td${text.length > LONG_CELL ? ' class="long"' : ''}>${escapeHtml(text)}</td>`;
-  const titles = head.map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join('');
-  const mark = (row: number) => (marks[row] ? ` class="${marks[row]}"` : '');
-  const lines = rows.map((row, i) => `<tr${mark(i)}>${row.map(cell).join('')}</tr>`).join('');
-  return `<table><thead><tr>${titles}</tr></thead><tbody>${lines}</tbody></table>`;
-}
-
-function present<T>(values: readonly (T | undefined)[]): T[] {
-  return values.filter((value) => value !== undefined);
 }
