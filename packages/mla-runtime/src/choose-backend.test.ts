@@ -33,3 +33,19 @@ test('auto passes over a backend that does not start', async () => {
     warn.mockRestore();
   }
 });
+
+test('asked for at once, each gets a backend that takes time to start', async () => {
+  const cpu = tf.findBackendFactory('cpu')!;
+  tf.registerBackend('webgpu', async () => {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    return cpu() as tf.KernelBackend;
+  });
+  try {
+    expect(await Promise.all([1, 2].map(() => chooseBackend('webgpu')))).toEqual(
+      Array(2).fill('webgpu'),
+    );
+  } finally {
+    await chooseBackend('cpu');
+    tf.removeBackend('webgpu');
+  }
+});

@@ -25,6 +25,8 @@ const RANKS: readonly Choice[] = [
   { name: 'cpu', fits: always },
 ];
 
+let last: Promise<unknown> = Promise.resolve();
+
 /**
  * Make a backend the current one.
  * @param name a backend, or `auto` for the best that is registered and starts: TensorFlow's native
@@ -32,7 +34,14 @@ const RANKS: readonly Choice[] = [
  * @returns the name of the backend in use.
  * @throws Error when it is not registered or does not start.
  */
-export async function chooseBackend(name: BackendName | 'auto' = 'auto'): Promise<BackendName> {
+export function chooseBackend(name: BackendName | 'auto' = 'auto'): Promise<BackendName> {
+  // Of two backends that start at once, TensorFlow.js gives up the first.
+  const chosen = last.then(() => choose(name));
+  last = chosen.catch(() => {});
+  return chosen;
+}
+
+async function choose(name: BackendName | 'auto'): Promise<BackendName> {
   const choices = name === 'auto' ? RANKS : [{ name, fits: always }];
   for (const choice of choices) {
     if (tf.findBackendFactory(choice.name) === null) continue;
