@@ -26,6 +26,8 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
   '.wasm': 'application/wasm',
 };
+/** The page may lie anywhere below a host. */
+const FOLDER = 'any/folder/';
 const FLAGS = ['--no-sandbox', '--disable-background-networking', '--disable-component-update'];
 
 /** Before a worker's script: the device that it opens does `what`. */
@@ -55,7 +57,8 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     await promisify(execFile)(process.execPath, [join(HERE, 'build-models.js'), 'llava']);
     await build({ root: HERE, logLevel: 'silent' });
     server = await serveFiles((path) => {
-      const file = join(HERE, 'dist', path || 'index.html');
+      if (!path.startsWith(FOLDER)) return undefined;
+      const file = join(HERE, 'dist', path.slice(FOLDER.length) || 'index.html');
       if (gone.some((part) => path.includes(part)) || !existsSync(file)) return undefined;
       return { bytes: readFileSync(file), type: TYPES[extname(file)] };
     });
@@ -75,7 +78,7 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     page.on('console', (said) => {
       if (/Content Security Policy/.test(said.text())) troubles.push(said.text());
     });
-    await page.goto(server.url);
+    await page.goto(home());
   });
   afterEach(async () => {
     gone = [];
@@ -83,6 +86,7 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     expect(troubles).toEqual([]);
   });
 
+  const home = () => server.url + FOLDER;
   const launch = (...flags: string[]) =>
     chromium.launch({
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -219,7 +223,7 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
 
   test('a kept model goes on with a conversation after a reload, without its address; removing frees', async () => {
     await page.getByRole('radio', { name: 'Your own' }).check();
-    await page.getByLabel('Address of a folder').fill(`${server.url}models/llava-converted`);
+    await page.getByLabel('Address of a folder').fill(`${home()}models/llava-converted`);
     await button('Add').click();
     await button('Keep llava-converted in this browser').click();
     await button('Use llava-converted').waitFor();
@@ -280,6 +284,13 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     await given('empty', 'This is no folder of a model.');
     await fromDisk(cut);
     await given('cut', 'The files are damaged, or not what they should be.');
+    const dropped = await page.evaluateHandle(() => {
+      const data = new DataTransfer();
+      data.items.add(new File(['{'], 'config.json'));
+      return data;
+    });
+    await page.dispatchEvent('.drop', 'drop', { dataTransfer: dropped });
+    await given('dropped files', 'The files are damaged, or not what they should be.');
     await fromAddress(`http://127.0.0.1:${(whole.address() as AddressInfo).port}/whole`);
     await given('whole', 'This address sends whole files only.');
     await fromAddress(`${elsewhere.url}secret`);
@@ -318,7 +329,7 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
     });
     const told: string[] = [];
     await page.exposeFunction('tell', (words: string) => told.push(words));
-    await page.goto(server.url);
+    await page.goto(home());
     await page.getByRole('radio', { name: 'Converted' }).check();
     await page.getByText('Settings', { exact: true }).click();
     await page.getByLabel('Runs on').selectOption('webgpu');

@@ -32,6 +32,10 @@ export default defineConfig({
   plugins: [policy],
   esbuild: { jsx: 'automatic', jsxImportSource: 'preact' },
   worker: { format: 'es' },
+  // Of the worker, which Vite meets only once the page has started.
+  optimizeDeps: {
+    include: ['@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-backend-webgpu'],
+  },
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,

@@ -57,6 +57,7 @@ export async function newChat(): Promise<void> {
   await finished;
   for (const { pictures } of turns.value) revoke(pictures);
   turns.value = [];
+  losses = 0;
 }
 
 async function answerAll(turn: Turn): Promise<void> {

@@ -88,7 +88,7 @@ export async function forget(name: string): Promise<void> {
 
 async function keepFrom(name: string, source: ModelSource): Promise<boolean> {
   keepProblem.value = undefined;
-  const lasts = await navigator.storage.persist?.().catch(() => false);
+  const lasts = await navigator.storage?.persist?.().catch(() => false);
   const error = await askKeeper({ name, source });
   keeping.value = undefined;
   if (error) {

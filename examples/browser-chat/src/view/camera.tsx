@@ -7,6 +7,10 @@ export function Camera({ onClose }: { onClose: () => void }) {
   const video = useRef<HTMLVideoElement>(null);
   const [trouble, setTrouble] = useState<string>();
   const [isLive, setLive] = useState(false);
+  const shutter = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (isLive) shutter.current?.focus();
+  }, [isLive]);
   useEffect(() => {
     let stream: MediaStream | undefined;
     let isClosed = false;
@@ -37,11 +41,23 @@ export function Camera({ onClose }: { onClose: () => void }) {
   }
 
   return (
-    <section class="camera" aria-label="Camera">
+    <section
+      class="camera"
+      aria-label="Camera"
+      onKeyDown={({ key }) => {
+        if (key === 'Escape') onClose();
+      }}
+    >
       {trouble ? <p role="alert">{trouble}</p> : <video ref={video} muted playsInline />}
       <div class="row">
         {!trouble && (
-          <button type="button" class="primary" disabled={!isLive} onClick={() => void shoot()}>
+          <button
+            ref={shutter}
+            type="button"
+            class="primary"
+            disabled={!isLive}
+            onClick={() => void shoot()}
+          >
             Take the picture
           </button>
         )}
