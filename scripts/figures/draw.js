@@ -67,5 +67,8 @@ function withColors(svg, page) {
       .join(';');
   const style = `<style>:root{${used(light)}}@media (prefers-color-scheme:dark){:root{${used(dark)}}}</style>`;
   const ground = '<rect width="100%" height="100%" rx="8" fill="var(--card)"/>';
-  return svg.replace('</desc>', `</desc>${style}${ground}`);
+  const [, width, height] = /viewBox="0 0 (\d+) (\d+)"/.exec(svg);
+  return svg
+    .replace('<svg ', `<svg width="${width}" height="${height}" `)
+    .replace('</desc>', `</desc>${style}${ground}`);
 }

@@ -44,12 +44,21 @@ function wordsOf(line: string): string[] {
   return [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map((found) => found.slice(1).join(''));
 }
 
-function parse(words: readonly string[]): Promise<Command> {
+/** Options that stand in a line without their command. */
+function optionsOf(markdown: string): string[] {
+  return [...markdown.matchAll(/`(--[a-z][a-z-]*)[^`]*`/g)].map(([, option]) => option!);
+}
+
+function newProgram(): Command {
   const streams = { stdout: new FakeStream(), stderr: new FakeStream(), stdin: process.stdin };
   const unused = () => {
     throw new Error('a command ran');
   };
-  const program = createProgram(unused, streams);
+  return createProgram(unused, streams);
+}
+
+function parse(words: readonly string[]): Promise<Command> {
+  const program = newProgram();
   for (const command of program.commands) command.action(() => {});
   return program.parseAsync([...words], { from: 'user' });
 }
@@ -64,6 +73,19 @@ describe('command lines of the documents', () => {
 
   test.each(commands)('$path: $line', async ({ words }) => {
     await parse(words);
+  });
+
+  test.each([
+    'docs/guide.md',
+    'docs/method.md',
+    'docs/troubleshooting.md',
+    'docs/healing.md',
+    'packages/mha2mla/README.md',
+  ])('%s names options that some command has', (path) => {
+    const known = newProgram().commands.flatMap(({ options }) => options.map(({ long }) => long));
+    const named = optionsOf(readFileSync(join(ROOT, path), 'utf8'));
+    expect(named.length).toBeGreaterThan(0);
+    expect(named.filter((option) => !known.includes(option))).toEqual([]);
   });
 
   test('an option that does not exist, a value that is none, and too few words are refused', async () => {

@@ -8,6 +8,7 @@ import { runInProcess } from '../testing/run-in-process';
 
 const MODEL = fixture('fixtures/hf/qwen2_5_vl/checkpoint');
 const CONVERTED = fixture('fixtures/hf/qwen2_5_vl/mha2mla/converted_checkpoint');
+const OTHER_FAMILY = fixture('fixtures/hf/llava/checkpoint');
 const SMALL = ['--pp', '8', '--tg', '2', '--depth', '0,16', '--repetitions', '2'];
 const bench = (...argv: string[]) => runInProcess(['bench', ...argv, '--quiet']);
 
@@ -60,6 +61,7 @@ test.each([
   [['--pp', '0', '--tg', '0'], '--pp or --tg must be above 0'],
   [['--depth', '1,x'], 'integers of at least 0, as in 0,1024,4096'],
   [['--original', CONVERTED], 'the other way round or twice the same'],
+  [['--original', OTHER_FAMILY], 'must be of one family, got qwen2_5_vl and llava'],
 ])('%j is a usage error', async (argv, message) => {
   const { status, stdout, stderr } = await bench(CONVERTED, ...argv);
   expect([status, stdout]).toEqual([2, '']);
