@@ -7,8 +7,8 @@ import { parseDocument } from './document';
 import { readRepositoryFile, repository, repositoryFiles } from './repository';
 
 /** Code of a document, by its path; what was true of an earlier version is left out. */
-const codes = repositoryFiles('*.md')
-  .filter((path) => existsSync(join(repository, path)) && !/^\.changeset|CHANGELOG\.md$/.test(path))
+const codes = repositoryFiles('.md')
+  .filter((path) => !/^\.changeset|CHANGELOG\.md$/.test(path))
   .flatMap((path) => {
     const { blocks, codes } = parseDocument(readRepositoryFile(path));
     const shell = blocks.filter(({ lang }) => lang === 'sh').map(({ text }) => text);
@@ -16,15 +16,18 @@ const codes = repositoryFiles('*.md')
   });
 
 /** Folders that a command of a document may be run in. */
-const placesOf = (path: string) => ['', dirname(path)];
+function placesOf(path: string, code: string): string[] {
+  const entered = [...code.matchAll(/\bcd ([\w./-]+)/g)].map(([, folder]) => folder!);
+  return ['', dirname(path), ...entered];
+}
 
 test('every `npm run` names a script', () => {
   const found = codes.flatMap(({ path, code }) =>
-    [...code.matchAll(/\bnpm run ([\w:-]+)/g)].map(([, name]) => ({ path, name: name! })),
+    [...code.matchAll(/\bnpm run ([\w:-]+)/g)].map(([, name]) => ({ path, code, name: name! })),
   );
   expect(found.length).toBeGreaterThan(10);
   const missing = found.filter(
-    ({ path, name }) => !placesOf(path).some((place) => has(place, name)),
+    ({ path, code, name }) => !placesOf(path, code).some((place) => has(place, name)),
   );
   expect(missing).toEqual([]);
 });
@@ -41,11 +44,12 @@ test('every script that node, bash or python shall run is there', () => {
       ...code.matchAll(
         /(?:\bnode|\bbash|\bpython|^) ?((?:bench|scripts|examples)\/[\w./-]+\.(?:js|sh|py))\b/gm,
       ),
-    ].map(([, file]) => ({ path, file: file! })),
+    ].map(([, file]) => ({ path, code, file: file! })),
   );
   expect(found.length).toBeGreaterThan(20);
   const missing = found.filter(
-    ({ path, file }) => !placesOf(path).some((place) => existsSync(join(repository, place, file))),
+    ({ path, code, file }) =>
+      !placesOf(path, code).some((place) => existsSync(join(repository, place, file))),
   );
   expect(missing).toEqual([]);
 });

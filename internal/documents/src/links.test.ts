@@ -7,9 +7,7 @@ import { readRepositoryFile, repository, repositoryFiles } from './repository';
 
 const HOME = 'https://github.com/mha2mla/mha2mla/';
 const documents = new Map(
-  repositoryFiles('*.md')
-    .filter((path) => existsSync(join(repository, path)))
-    .map((path) => [path, parseDocument(readRepositoryFile(path))]),
+  repositoryFiles('.md').map((path) => [path, parseDocument(readRepositoryFile(path))]),
 );
 
 /** What is wrong with a link in a document; `undefined` for one that leads somewhere, or outside. */

@@ -7,8 +7,8 @@ const OPEN = '…';
 
 /** @returns all texts of the packages' sources, with `…` in place of what is put in. */
 export function sourceMessages(): string[] {
-  const files = repositoryFiles('packages/*/src/*.ts').filter(
-    (path) => !/\.(test|bench)\.ts$|\/testing\//.test(path),
+  const files = repositoryFiles('.ts', 'packages').filter(
+    (path) => path.includes('/src/') && !/\.(test|bench)\.ts$|\/testing\//.test(path),
   );
   return files.flatMap((path) => textsOf(path, readRepositoryFile(path)));
 }

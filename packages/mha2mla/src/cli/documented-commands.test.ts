@@ -2,8 +2,7 @@
  * Every command line of `mha2mla` in a document is one that the program takes: its options exist,
  * their values can be read, and nothing that must be given is missing. Nothing of it runs.
  */
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
@@ -12,20 +11,23 @@ import { createProgram } from './program';
 import { FakeStream } from './testing/fake-stream';
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
-const listed = execFileSync(
-  'git',
-  ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--', '*.md'],
-  { cwd: ROOT },
-);
-// What was true of an earlier version stays as it was.
-const documents = listed
-  .toString()
-  .split('\0')
-  .filter((path) => path !== '' && !/^\.changeset\/|CHANGELOG\.md$/.test(path));
+/** Folders that documents lie in; what was true of an earlier version (changesets) stays as it was. */
+const FOLDERS = ['bench', 'docs', 'examples', 'internal', 'models', 'packages', 'scripts'];
+const documents = [...documentsIn('', false), ...FOLDERS.flatMap((folder) => documentsIn(folder))];
 const commands = documents.flatMap((path) => {
   const text = readFileSync(join(ROOT, path), 'utf8');
   return commandsOf(text).map((words) => ({ path, line: words.join(' '), words }));
 });
+
+function documentsIn(folder: string, deep = true): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) {
+      return deep && !/^(node_modules|dist|target)$/.test(entry.name) ? documentsIn(path) : [];
+    }
+    return /\.md$/.test(path) && entry.name !== 'CHANGELOG.md' ? [path] : [];
+  });
+}
 
 /** Words after `mha2mla` of each command in `sh` blocks, and in a line where no part is left open. */
 function commandsOf(markdown: string): string[][] {
