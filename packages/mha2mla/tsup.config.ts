@@ -5,6 +5,7 @@ import { version } from './package.json';
 export default defineConfig({
   ...base,
   define: { 'process.env.MHA2MLA_VERSION': JSON.stringify(version) },
+  dts: { entry: { index: 'src/index.ts', node: 'src/node.ts' } },
   entry: {
     index: 'src/index.ts',
     node: 'src/node.ts',

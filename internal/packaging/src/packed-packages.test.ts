@@ -40,7 +40,8 @@ describe.each(packages)('$manifest.name', ({ manifest, folder: name }) => {
       publishConfig: { access: 'public', provenance: true },
       repository: { directory: `packages/${name}` },
     });
-    expect(manifest.files).toEqual(manifest.bin ? ['dist', 'bin'] : ['dist']);
+    const files = manifest.bin ? ['dist', 'bin'] : ['dist'];
+    expect(manifest.files).toEqual([...files, 'CHANGELOG.md']);
     for (const key of ['description', 'keywords', 'homepage', 'bugs', 'author']) {
       expect(manifest, key).toHaveProperty(key);
     }
@@ -52,13 +53,23 @@ describe.each(packages)('$manifest.name', ({ manifest, folder: name }) => {
     expect(Object.keys(manifest.dependencies ?? {})).not.toContain('@tensorflow/tfjs-core');
   });
 
-  test('the tarball holds README, LICENSE, dist and bin, nothing else', () => {
+  test('the tarball holds README, LICENSE, dist and bin, a changelog once there is one, nothing else', () => {
     const top = new Set(packedFiles().map((path) => path.split('/')[0]));
     const expected = ['LICENSE', 'README.md', 'dist', 'package.json'];
-    expect([...top].sort()).toEqual((manifest.bin ? [...expected, 'bin'] : expected).sort());
+    if (manifest.bin) expected.push('bin');
+    if (manifest.version !== '0.0.0') expected.push('CHANGELOG.md');
+    expect([...top].sort()).toEqual(expected.sort());
     for (const path of packedFiles().filter((path) => path.startsWith('dist/'))) {
       expect(path).toMatch(/\.(js|js\.map|d\.ts)$/);
     }
+    // Types are for what a user may import; threads and commands have none.
+    const typed = packedFiles().filter((path) =>
+      /^dist\/[^-]+(-worker|-thread)?\.d\.ts$/.test(path),
+    );
+    const wanted = Object.values(manifest.exports).flatMap((target) =>
+      typeof target === 'string' ? [] : [target.types.slice('./'.length)],
+    );
+    expect(typed.sort()).toEqual(wanted.sort());
     expect(read('LICENSE')).toBe(readFileSync(join(repository, 'LICENSE'), 'utf8'));
   });
 
