@@ -93,9 +93,15 @@ function checkWorkspace(workspace) {
   return problems;
 }
 
+/** Whether a workspace uses the packages as anybody would: an application, or the tests of what npm gets. */
+function isUser({ group, name }) {
+  return group === 'examples' || (group === 'internal' && name === 'packaging');
+}
+
 /** The targets that a workspace may name; `undefined` stands for any. */
-function allowedTargets({ group, name }) {
-  if (group === 'examples') return undefined;
+function allowedTargets(workspace) {
+  const { group, name } = workspace;
+  if (isUser(workspace)) return undefined;
   return group === 'packages' ? ARROWS[name] : [];
 }
 
@@ -116,7 +122,7 @@ function checkImport(workspace, file, specifier) {
   const inside = relative(workspace.folder, file).split(sep).join('/');
   // Configuration at the top of a package shares tsup.base.ts and is never published.
   if (!inside.includes('/') && /\.config\.[cm]?[jt]s$/.test(inside)) return undefined;
-  if (workspace.group === 'examples') return checkSubpath(ours(specifier));
+  if (isUser(workspace)) return checkSubpath(ours(specifier));
   const isTest = isOfTests(inside);
   const inPage = workspace.group === 'packages' && !isTest && !needsNode(inside);
   if (specifier.startsWith('.')) return checkRelative(workspace, file, specifier, inPage, isTest);

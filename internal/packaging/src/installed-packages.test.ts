@@ -1,12 +1,11 @@
 /** Installs all tarballs into an empty folder, as a user's project, and uses what arrived. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { lockedVersions } from './locked-versions';
-import { packPackages } from './pack-packages';
+import { installPackages } from './install-packages';
 import { publishedPackages } from './published-packages';
 import { repository } from './repository';
 
@@ -17,16 +16,7 @@ const pageEntries = entries.filter((entry) => !entry.endsWith('/node'));
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'mha2mla-installed-'));
-  const tarballs = packPackages(packages, folder);
-  const versions = lockedVersions();
-  const dependencies = Object.fromEntries(
-    [...tarballs].map(([name, { path }]) => [name, `file:${path}`]),
-  );
-  dependencies['@tensorflow/tfjs-core'] = versions['@tensorflow/tfjs-core']!;
-  const project = { private: true, type: 'module', dependencies, overrides: versions };
-  writeFileSync(join(folder, 'package.json'), JSON.stringify(project));
-  const flags = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
-  execFileSync('npm', ['install', ...flags], { cwd: folder, stdio: 'pipe' });
+  installPackages(packages, folder);
 }, 300_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 

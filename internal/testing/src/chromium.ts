@@ -5,6 +5,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import type { Plugin } from 'esbuild';
+import type { Browser } from 'playwright-core';
 import { beforeAll, describe } from 'vitest';
 import { fixture } from './fixture';
 import { serveFiles } from './serve-files';
@@ -41,6 +42,13 @@ export function chromiumMissing(): string | undefined {
   return `no ${executable()}, install chromium`;
 }
 
+/** Starts the browser, for tests of pages that somebody else has built. */
+export async function launchChromium(): Promise<Browser> {
+  // Only where it is used: all tests import this package.
+  const { chromium } = await import('playwright-core');
+  return chromium.launch({ executablePath: executable(), args: FLAGS });
+}
+
 /** Run `body` with a page that is open while its tests run. */
 export function describeChromium(
   name: string,
@@ -69,8 +77,6 @@ const notOpen: ChromiumPage = {
 };
 
 async function openPage({ scripts, plugins = [], find }: PageScripts) {
-  // Only where it is used: all tests import this package.
-  const { chromium } = await import('playwright-core');
   const bundle = await bundlePage(scripts, plugins);
   const server = await serveFiles((path) => {
     if (path === '') return { bytes: HTML, type: 'text/html' };
@@ -79,12 +85,10 @@ async function openPage({ scripts, plugins = [], find }: PageScripts) {
     const bytes = find?.(path) ?? ownFile(path);
     return bytes && { bytes, type: path.endsWith('.wasm') ? 'application/wasm' : undefined };
   });
-  const browser = await chromium
-    .launch({ executablePath: executable(), args: FLAGS })
-    .catch(async (error) => {
-      await server.close();
-      throw error;
-    });
+  const browser = await launchChromium().catch(async (error) => {
+    await server.close();
+    throw error;
+  });
   const page = await browser.newPage();
   const errors: string[] = [];
   page.on('pageerror', ({ message }) => errors.push(message));

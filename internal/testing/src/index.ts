@@ -1,5 +1,11 @@
 export { type DescribeBackendsOptions, describeBackends, describeWebGpu } from './backends';
-export { type ChromiumPage, chromiumMissing, describeChromium, type PageScripts } from './chromium';
+export {
+  type ChromiumPage,
+  chromiumMissing,
+  describeChromium,
+  launchChromium,
+  type PageScripts,
+} from './chromium';
 export { expectClose } from './expect-close';
 export { fixture } from './fixture';
 export { type FuzzBytesOptions, type FuzzOptions, fuzz, fuzzBytes, fuzzJson } from './fuzz/fuzz';
