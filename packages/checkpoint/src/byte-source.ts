@@ -24,6 +24,7 @@ export interface FileStore {
   readonly name: string;
   /** Opens a file; `undefined` when there is none of that name. */
   open(path: string, signal?: AbortSignal): Promise<ByteSource | undefined>;
+  /** Frees what opened files hold; those are of no use from then on. */
   close?(): Promise<void>;
 }
 

@@ -10,6 +10,7 @@ import { quoteName } from './quote-name';
 
 /** Where bytes go, in order. */
 export interface ByteSink {
+  /** Takes the next bytes; the promise resolves when more may come. */
   write(bytes: Uint8Array): Promise<void>;
 }
 

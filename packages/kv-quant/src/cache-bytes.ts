@@ -4,6 +4,7 @@ import { packedLayout } from './packed-layout';
 import { PackedTensor } from './packed-tensor';
 import { bandsOf } from './quant-spec';
 
+/** Bytes of a cache, by what they hold. */
 export interface ByteCount {
   codes: number;
   /** Scales, zero points, factors. */

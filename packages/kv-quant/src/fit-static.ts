@@ -5,6 +5,7 @@
  */
 import type { ChannelBand, StaticSpec } from './static-spec';
 
+/** Options of `fitStatic`. */
 export interface FitStaticOptions {
   /** Bits a channel; with `bands` their mean, which need not be whole. */
   bits: number;

@@ -6,6 +6,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { QuantSpec } from './quant-spec';
 import { shareTensor } from './share-tensor';
 
+/** Vectors in few bits: words of codes, and the scales and zero points that decode them. */
 export class PackedTensor {
   /**
    * The packed tensor owns `codes` and `params`.
@@ -21,6 +22,7 @@ export class PackedTensor {
     readonly params?: tf.Tensor,
   ) {}
 
+  /** C. */
   get channels(): number {
     return this.shape.at(-1)!;
   }
@@ -36,6 +38,7 @@ export class PackedTensor {
     return new PackedTensor(this.shape, this.spec, shareTensor(this.codes), params);
   }
 
+  /** Frees the words, unless a clone holds them too. */
   dispose(): void {
     this.codes.dispose();
     this.params?.dispose();

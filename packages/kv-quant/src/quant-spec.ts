@@ -39,6 +39,7 @@ export interface HalfSpec {
   method: 'half';
 }
 
+/** How vectors are packed: the method, its bits and its groups. */
 export type QuantSpec = AffineSpec | LloydMaxSpec | Int8Spec | HalfSpec | StaticSpec;
 
 /** A spec with its defaults, equal for all methods; kernels get it among their attributes. */

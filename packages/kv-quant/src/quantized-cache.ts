@@ -16,6 +16,7 @@ import { quantize } from './quantize';
 import { shareTensor } from './share-tensor';
 import { slicePacked } from './slice-packed';
 
+/** Options of `QuantizedCache`. */
 export interface QuantizedCacheOptions {
   /** How older tokens are stored; none keeps all of them as float32. */
   spec?: QuantSpec;
@@ -46,6 +47,10 @@ const JOINED_BYTES = 2 ** 26;
 /** A part of a cache: codes, or vectors as they are. */
 export type CachePart = PackedTensor | tf.Tensor;
 
+/**
+ * Cached vectors [B, heads, T, C] that are packed once, in blocks, when they leave the exact
+ * window.
+ */
 export class QuantizedCache {
   readonly spec: QuantSpec | undefined;
   readonly residualLength: number;
@@ -160,6 +165,7 @@ export class QuantizedCache {
     return countBytes(this.blocks, this.window);
   }
 
+  /** Frees what is cached, unless a fork holds it too. */
   dispose(): void {
     for (const part of this.parts) part.dispose();
     this.blocks.length = 0;

@@ -14,6 +14,7 @@ export interface RankCurve {
   bytes: ArrayLike<number>;
 }
 
+/** Options of `allocateRanks`. */
 export interface AllocateOptions {
   /** Bytes of all latents together. */
   budget: number;
@@ -25,6 +26,7 @@ export interface AllocateOptions {
   step?: number;
 }
 
+/** Ranks that share a budget, their bytes, and the error that is left. */
 export interface RankAllocation {
   /** In the order of the curves. */
   ranks: number[];

@@ -10,6 +10,7 @@ export interface FactorError {
   retainedEnergy: number;
 }
 
+/** The error of maps that do not overlap, together. */
 export function errorOf(parts: readonly Pick<FactorError, 'energy' | 'error'>[]): FactorError {
   const energy = parts.reduce((sum, part) => sum + part.energy, 0);
   const error = parts.reduce((sum, part) => sum + part.error, 0);

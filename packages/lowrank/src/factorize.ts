@@ -18,6 +18,7 @@ import type { LinearAlgebra } from './linear-algebra';
 import { type OutputWeights, outputScaling } from './output-scaling';
 import { transpose } from './transpose';
 
+/** The map that `factorize` takes apart, and which of its inputs and outputs count. */
 export interface FactorizeInput {
   /** W [dOut, dIn], row-major. */
   weight: Float32Array | Float64Array;

@@ -9,6 +9,7 @@ import { checkKeyValue, type KeyValueInput, type Outputs } from './key-value-inp
 import type { LinearAlgebra } from './linear-algebra';
 import { blockSizes, type OutputWeights } from './output-scaling';
 
+/** What `jointFactors` takes: keys and values that share a latent, or one a group of heads. */
 export interface JointInput extends KeyValueInput {
   /** Of all groups together. */
   rank: number;
@@ -19,7 +20,7 @@ export interface JointInput extends KeyValueInput {
 export interface JointFactors extends FactorError {
   /** [rank, dIn], group after group. */
   down: Float64Array;
-  /** [dK, rank / groups]: a row reads the latent of its own group. */
+  /** [dK, rank / groups]; a row reads the latent of its own group. */
   upK: Float64Array;
   /** [dV, rank / groups]. */
   upV: Float64Array;

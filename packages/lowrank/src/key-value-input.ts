@@ -1,6 +1,7 @@
 import { checkMatrix } from './check-matrix';
 import type { OutputWeights } from './output-scaling';
 
+/** Rows of a projection. */
 export interface Outputs {
   /** [dOut, dIn], row-major; heads one after another. */
   weight: Float32Array | Float64Array;
@@ -9,6 +10,7 @@ export interface Outputs {
   outputWeights?: OutputWeights;
 }
 
+/** The projections of keys and values, and the moments of what they see. */
 export interface KeyValueInput {
   /** Keys that are not rotated, [dK, dIn]; dK may be 0. */
   key: Outputs;

@@ -7,6 +7,7 @@ import { WASM_BASE64 } from './linear-algebra.wasm';
 import { transpose } from './transpose';
 import { type WasmExports, wasmCalls } from './wasm-calls';
 
+/** Dense linear algebra in float64 by a wasm module; matrices are row-major. */
 export interface LinearAlgebra {
   /**
    * Eigenvalues of a symmetric [n, n] matrix, descending, and the eigenvectors of the `top` largest

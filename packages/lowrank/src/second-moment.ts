@@ -5,6 +5,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 
+/** Sums of x and x xᵀ over the tokens that a layer sees. */
 export class SecondMoment {
   /** Σ x xᵀ, [dim, dim]. */
   readonly sum: Float64Array;
@@ -66,6 +67,7 @@ export class SecondMoment {
     return this;
   }
 
+  /** The same sums, to be added to apart from these. */
   clone(): SecondMoment {
     return new SecondMoment(this.dim).merge(this);
   }

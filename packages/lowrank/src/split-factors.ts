@@ -5,6 +5,7 @@ import { type FactorizeInput, type Factors, factorize } from './factorize';
 import { checkKeyValue, type KeyValueInput } from './key-value-input';
 import type { LinearAlgebra } from './linear-algebra';
 
+/** What `splitFactors` takes: keys and values with a latent each. */
 export interface SplitInput extends KeyValueInput {
   /** Of each latent. */
   rank: number;

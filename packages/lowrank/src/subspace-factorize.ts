@@ -17,6 +17,7 @@ import { gramOnDevice } from './gram-on-device';
 import type { LinearAlgebra } from './linear-algebra';
 import { whitening } from './orthonormal';
 
+/** Options of `subspaceFactorize`. */
 export interface SubspaceOptions {
   /** Products with M at most. Default 24; where eigenvalues fall, some 8 are enough. */
   iterations?: number;

@@ -9,9 +9,8 @@ const TIE_BREAK = 1e-3;
  * (Energy, not weight: one sink token can make the joint moment thousands of times larger.)
  * @param own moment of the modality. One without tokens, or of zeros only, is replaced by `joint`.
  * @param joint moment of all tokens.
- * @param rank latent width that is to be factored.
- * @param center whether the moment is to be of x less its mean, which is that of `own` where it has
- *   tokens.
+ * @param options `rank`, the latent width that is to be factored; `center`, whether the moment is to
+ *   be of x less its mean, which is that of `own` where it has tokens.
  * @returns mean of x xᵀ, [dim, dim], and with `center` that of x, [dim]; the caller's.
  * @throws RangeError when dims differ, or there are no tokens at all.
  */

@@ -8,6 +8,7 @@ import { currentDevice } from './webgpu/device-failure';
  */
 const WASM_HEAP = 3.8e9;
 
+/** Limits of a backend's memory. */
 export interface BackendRoom {
   /** Bytes of all tensors together; infinite where nothing is known. */
   heapBytes: number;

@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { currentDevice, watchDevice } from './webgpu/device-failure';
 import { isSoftwareAdapter } from './webgpu/is-software-adapter';
 
+/** The backends that are known here, by TensorFlow.js's names. */
 export type BackendName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu';
 
 interface Choice {

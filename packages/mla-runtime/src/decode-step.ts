@@ -7,6 +7,7 @@ import type { DecoderConfig } from './decoder-config';
 import { type RotaryTable, rotaryTable } from './rotary';
 import { onlyModality, TEXT, type TokenLayout, VISION } from './token-layout';
 
+/** What all layers share in a step over the cache. */
 export interface DecodeStep {
   /** Of the new tokens, L a row. */
   readonly layout: TokenLayout;
@@ -20,6 +21,7 @@ export interface DecodeStep {
    * `undefined` where they see all of it. Owned by the step.
    */
   mask(segment: Segment): tf.Tensor3D | tf.Tensor4D | undefined;
+  /** Frees what was made for the step, not the cache. */
   dispose(): void;
 }
 

@@ -4,6 +4,7 @@
  */
 import type { RopePairs } from '@mha2mla/partial-rope';
 
+/** Sizes and constants of a decoder. */
 export interface DecoderConfig {
   hiddenSize: number;
   intermediateSize: number;
@@ -23,6 +24,7 @@ export interface DecoderConfig {
   mla?: MlaConfig;
 }
 
+/** What tells a converted decoder from an original one. */
 export interface MlaConfig {
   /** Per layer and KV head, the rotary pairs (i, i + headDim / 2) that keep their rotation. */
   ropePairs: readonly RopePairs[];

@@ -21,6 +21,7 @@ export interface DecoderLayerParts {
   rmsNormEps: number;
 }
 
+/** Attention and gated MLP, each behind its norm and beside its residual. */
 export class DecoderLayer {
   readonly attention: Attention;
 
@@ -88,6 +89,7 @@ export class DecoderLayer {
     });
   }
 
+  /** Frees the weights of the layer. */
   dispose(): void {
     const { mlp, norms } = this.parts;
     this.attention.dispose();

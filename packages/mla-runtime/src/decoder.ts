@@ -17,6 +17,7 @@ import type { PrefillStep } from './step';
 import { forgetRecording } from './webgpu/shared-recording';
 import { withoutPadding } from './without-padding';
 
+/** What a `Decoder` is made of and owns from then on. */
 export interface DecoderParts {
   config: DecoderConfig;
   /** [vocabulary, D]. */
@@ -26,6 +27,7 @@ export interface DecoderParts {
   lmHead: Projection;
 }
 
+/** A language model: embeddings, layers, norm and head. */
 export class Decoder {
   readonly config: DecoderConfig;
   readonly layers: readonly DecoderLayer[];
@@ -40,6 +42,7 @@ export class Decoder {
     return lookupEmbeddings(this.parts.embedTokens, ids, [batch, length]);
   }
 
+  /** An empty cache for this decoder, of a number of rows; the caller disposes it. */
   createCache(batch: number, options?: CacheOptions): DecoderCache {
     const segments = new Set(this.layers.flatMap(({ attention }) => attention.segments));
     const hasBias = this.layers.some(
@@ -147,6 +150,7 @@ export class Decoder {
     forgetRecording(this);
   }
 
+  /** Frees all weights. */
   dispose(): void {
     forgetRecording(this);
     for (const layer of this.layers) layer.dispose();

@@ -15,6 +15,7 @@ import { seededRandom } from './seeded-random';
 import { PADDING } from './token-layout';
 import { yieldToEventLoop } from './yield-to-event-loop';
 
+/** What `generate` takes: an embedded prompt, and the positions that follow it. */
 export interface GenerateInputs extends PrefillInputs {
   /** Position of each row's first new token, on every axis. */
   nextPositions: Int32Array;
@@ -41,11 +42,13 @@ export interface GenerateOptions extends SamplingOptions {
    */
   recorded?: boolean;
   signal?: AbortSignal;
+  /** Called while the prompt is run, after each piece of it. */
   onProgress?: (progress: { phase: 'prefill'; loaded: number; total: number }) => void;
 }
 
+/** New tokens, one a row, and what they were chosen by. */
 export interface GenerateStep {
-  /** [B]: the new token of each row; of a row that has stopped, -1. */
+  /** [B], the new token of each row; of a row that has stopped, -1. */
   tokens: Int32Array;
   /** Logits that chose them, [B * vocabulary]. */
   logits: Float32Array;

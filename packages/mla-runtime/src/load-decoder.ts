@@ -26,7 +26,9 @@ import type { Projection } from './projection';
 import type { WeightReader } from './weight-reader';
 import { yieldToEventLoop } from './yield-to-event-loop';
 
+/** Options of `loadDecoder`. */
 export interface LoadDecoderOptions extends LoadWeightsOptions {
+  /** Called after each weight. */
   onProgress?: (progress: { phase: 'load'; loaded: number; total: number }) => void;
 }
 

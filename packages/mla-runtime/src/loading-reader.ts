@@ -1,6 +1,7 @@
 import { WEIGHT_FORMATS, type WeightFormat } from './webgpu/weight-format';
 import type { WeightReader } from './weight-reader';
 
+/** How weights are kept, and when to stop reading them. */
 export interface LoadWeightsOptions {
   signal?: AbortSignal;
   /**

@@ -6,6 +6,7 @@ import { prefillStep } from './step';
 import type { TokenLayout } from './token-layout';
 import { readAndDispose } from './webgpu/device-failure';
 
+/** An embedded prompt. */
 export interface PrefillInputs {
   /** [B, L, D], left-padded; stays the caller's. */
   inputsEmbeds: tf.Tensor3D;
@@ -18,8 +19,7 @@ export interface PrefillInputs {
 const PIECE_LENGTH = 512;
 
 /**
- * Run prompts into a cache.
- * @param options.pieceLength prompt tokens that a layer takes at once. Default 512.
+ * Run prompts into a cache, `pieceLength` tokens (default 512) at a time.
  * @returns logits [B * vocabulary] after the prompts' last tokens.
  * @throws as `Decoder.prefill` does.
  */

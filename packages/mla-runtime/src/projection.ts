@@ -4,6 +4,7 @@
  */
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 
+/** A linear map, however its weight is kept. */
 export interface Projection {
   readonly inFeatures: number;
   readonly outFeatures: number;
@@ -13,6 +14,7 @@ export interface Projection {
   weight(): Tensor2D;
   /** [outFeatures]; owned by the projection. */
   readonly bias?: Tensor1D;
+  /** Frees the weight and the bias. */
   dispose(): void;
 }
 

@@ -6,6 +6,7 @@
 import type { RopePairs } from '@mha2mla/partial-rope';
 import * as tf from '@tensorflow/tfjs-core';
 
+/** Rotations of each token's pairs. */
 export interface RotaryTable {
   /** cos and sin of the angles, [B, L, headDim / 2]. */
   cos: tf.Tensor3D;

@@ -18,6 +18,7 @@ import { yieldToEventLoop } from './yield-to-event-loop';
 /** Tokens of a piece over a filled cache: bounds the scores to B * N * 256 * T floats. */
 const FURTHER_TOKENS = 256;
 
+/** Options of `Decoder.prefill`. */
 export interface DecoderPrefillOptions {
   cache?: DecoderCache;
   /** Tokens that a layer takes at once: fewer need less memory. Default: all that are given. */

@@ -16,6 +16,7 @@ import {
   VISION,
 } from './token-layout';
 
+/** What all layers share in a prefill. */
 export interface PrefillStep {
   readonly layout: TokenLayout;
   /** [B * L], or [3 * B * L] for M-RoPE. */
@@ -31,9 +32,11 @@ export interface PrefillStep {
   readonly vision?: tf.Tensor3D;
   /** The modality of all tokens, where there is but one. */
   readonly only?: 'vision' | 'text';
+  /** Frees what was made for the step. */
   dispose(): void;
 }
 
+/** Options of `prefillStep`. */
 export interface PrefillStepOptions {
   /**
    * Several continuations of one beginning in a row, [B * L]: 0 on the trunk, which all see, else

@@ -3,13 +3,16 @@
  * read by masks, by the two branches of a decoupled latent, and by the cache.
  */
 export const PADDING = 0;
+/** The kind of a text token. */
 export const TEXT = 1;
+/** The kind of a token of a picture or video. */
 export const VISION = 2;
 
+/** Which tokens of a batch are text, vision or padding. */
 export interface TokenLayout {
   readonly batch: number;
   readonly length: number;
-  /** [batch * length]: PADDING, TEXT or VISION for each token. */
+  /** [batch * length], PADDING, TEXT or VISION for each token. */
   readonly kinds: Uint8Array;
 }
 

@@ -6,6 +6,7 @@ export interface HeadCounts {
   headDim: number;
 }
 
+/** Queries and keys of a layer before rotation, and how they are turned. */
 export interface AttentionSample {
   /** Queries before rotation, of the sampled rows, [N, L, H]. */
   query: ArrayLike<number>;

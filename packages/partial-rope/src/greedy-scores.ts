@@ -14,6 +14,7 @@ import { evenlySpaced } from './evenly-spaced';
 import { RotatedKeys } from './rotated-keys';
 import { RowChanges } from './row-changes';
 
+/** Options of `greedyScores`. */
 export interface GreedyOptions {
   /**
    * Most rows of a sample, evenly spaced. Time grows with scores × (H / 2)², memory with scores ×

@@ -7,12 +7,13 @@ export interface MklSums {
   /** [K * H / 2] each: of vision rows and of text rows, or within vision keys and text keys. */
   vision: Float64Array;
   text: Float64Array;
-  /** [K * H / 2]: of the attention's split between vision keys and text keys; 0 with `rows`. */
+  /** [K * H / 2], of the attention's split between vision keys and text keys; 0 with `rows`. */
   between: Float64Array;
   visionRows: number;
   textRows: number;
 }
 
+/** Options of `emptyMklSums`. */
 export interface EmptyMklSumsOptions {
   numKeyValueHeads: number;
   headDim: number;
@@ -20,6 +21,7 @@ export interface EmptyMklSumsOptions {
   split?: 'rows' | 'keys';
 }
 
+/** Sums of no sample, for `addMklScores` to add to. */
 export function emptyMklSums(options: EmptyMklSumsOptions): MklSums {
   const { numKeyValueHeads, headDim, split = 'rows' } = options;
   const length = (numKeyValueHeads * headDim) / 2;

@@ -10,14 +10,15 @@ import type { AttentionSample, HeadCounts } from './attention-sample';
 
 /** Sums of lengths, which add up over samples and shards. */
 export interface Norm2Sums extends HeadCounts {
-  /** [N * H / 2]: over query rows. */
+  /** [N * H / 2], over query rows. */
   query: Float64Array;
-  /** [K * H / 2]: over keys that are not padding. */
+  /** [K * H / 2], over keys that are not padding. */
   key: Float64Array;
   queryRows: number;
   keyRows: number;
 }
 
+/** Sums of no sample, for `addNorm2` to add to. */
 export function emptyNorm2Sums({
   numAttentionHeads,
   numKeyValueHeads,

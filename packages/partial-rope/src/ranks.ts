@@ -5,6 +5,7 @@
 import { checkRopeDim, type RopePairs } from './rope-pairs';
 import { checkSections, type RopeSection } from './rope-sections';
 
+/** Options of `pairsFromRanks`. */
 export interface PairsFromRanksOptions {
   headDim: number;
   numKeyValueHeads: number;

@@ -12,6 +12,7 @@ export interface RopeSection {
   kept: number;
 }
 
+/** Options of `ropeSections`. */
 export interface RopeSectionsOptions {
   headDim: number;
   /** Dims a head that keep their rotation, even: two a pair. */

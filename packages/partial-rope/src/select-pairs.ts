@@ -5,6 +5,7 @@
 import { checkRopeDim, type RopePairs } from './rope-pairs';
 import { checkSections, type RopeSection } from './rope-sections';
 
+/** Options of `selectPairs`. */
 export interface SelectPairsOptions {
   headDim: number;
   /** Dims a head that keep their rotation, even. */

@@ -1,6 +1,7 @@
 /** Which rows of a projection keep their rotation, and which do not (MHA2MLA's layout). */
 import type { RopePairs } from './rope-pairs';
 
+/** Options of `splitRows`. */
 export interface SplitRowsOptions {
   /** Heads of the projection: query heads for q, KV heads for k. */
   numHeads: number;

@@ -38,7 +38,10 @@ export interface Unrotation {
   imaginary: Float64Array;
 }
 
-/** @param pairs those that keep their rotation, per KV head. */
+/**
+ * Sums of no sample, for `addUnrotation` to add to.
+ * @param pairs those that keep their rotation, per KV head.
+ */
 export function emptyUnrotationSums(pairs: RopePairs, counts: HeadCounts): UnrotationSums {
   const { numAttentionHeads, numKeyValueHeads, headDim } = counts;
   const all = Array.from({ length: headDim / 2 }, (_, pair) => pair);

@@ -7,6 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { TrainableParameter } from './trainable-parameter';
 import { type ValueAndGrads, type ValueAndGradsOptions, valueAndGrads } from './value-and-grads';
 
+/** A part of a batch, and how much of the loss is its own. */
 export interface MicroBatch {
   /** The loss of this micro-batch, a mean over its tokens. */
   lossFn: () => tf.Scalar;

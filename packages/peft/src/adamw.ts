@@ -9,6 +9,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { type Stack, stacksOf } from './stacks';
 import type { TrainableParameter } from './trainable-parameter';
 
+/** Options of `AdamW`. */
 export interface AdamWOptions {
   beta1?: number;
   beta2?: number;
@@ -31,6 +32,7 @@ interface Moments {
   v: tf.Tensor;
 }
 
+/** AdamW with decoupled weight decay; its moments live until `dispose`. */
 export class AdamW {
   private readonly beta1: number;
   private readonly beta2: number;

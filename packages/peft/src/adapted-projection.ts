@@ -122,6 +122,7 @@ export class AdaptedProjection implements Projection {
     for (const { adapter } of this.entries.values()) adapter.train(step);
   }
 
+  /** Stop dropping inputs; the opposite of `train`. */
   eval(): void {
     for (const { adapter } of this.entries.values()) adapter.eval();
   }

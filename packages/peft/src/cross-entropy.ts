@@ -5,6 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { normalizeWeights } from './normalize-weights';
 
+/** What each row of logits counts. */
 export interface RowWeights {
   /** [P], one weight a row, such as a 0/1 mask. Default: all 1. Taken as a constant. */
   weights?: tf.Tensor1D;

@@ -7,6 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { RowWeights } from './cross-entropy';
 import { normalizeWeights } from './normalize-weights';
 
+/** Options of `distillationLoss`. */
 export interface DistillationOptions extends RowWeights {
   /** Above 0. Default 1. */
   temperature?: number;

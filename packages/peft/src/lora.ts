@@ -14,6 +14,7 @@ import { loraMerged, mergedWeight } from './lora-merged';
 import type { Projection } from './projection';
 import type { TrainableParameter } from './trainable-parameter';
 
+/** Options of `lora`. */
 export interface LoraOptions {
   /** Rank of the update. */
   r: number;

@@ -5,6 +5,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 
+/** Options of `outputMatchingLoss`. */
 export interface OutputMatchingOptions {
   /** The shape of the outputs without the last axis, such as [B, L]: padding 0. Default: all 1. */
   mask?: tf.Tensor;

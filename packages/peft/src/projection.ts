@@ -13,5 +13,6 @@ export interface Projection {
   readonly bias?: tf.Tensor1D;
   /** What of it is trained; absent where it is frozen. */
   readonly parameters?: readonly TrainableParameter[] | undefined;
+  /** Frees the weight and the bias. */
   dispose(): void;
 }

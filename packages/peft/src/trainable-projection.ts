@@ -7,6 +7,7 @@ import { denseApply } from './dense-apply';
 import type { Projection } from './projection';
 import type { TrainableParameter } from './trainable-parameter';
 
+/** Options of `trainableProjection`. */
 export interface TrainableProjectionOptions {
   /** Train W. Default true. */
   weight?: boolean;

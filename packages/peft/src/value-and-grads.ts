@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { registerGradients } from './register-gradients';
 import type { TrainableParameter } from './trainable-parameter';
 
+/** A loss and its gradients; the caller disposes both. */
 export interface ValueAndGrads {
   /** The loss, a scalar. */
   value: tf.Scalar;
@@ -10,6 +11,7 @@ export interface ValueAndGrads {
   grads: tf.NamedTensorMap;
 }
 
+/** Options of `valueAndGrads`. */
 export interface ValueAndGradsOptions {
   /** Leave parameters out that the loss does not depend on, instead of throwing. */
   allowMissing?: boolean;

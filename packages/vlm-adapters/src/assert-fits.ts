@@ -2,6 +2,7 @@ import { backendRoom, type WeightFormat } from '@mha2mla/mla-runtime';
 import type { VlmSource } from './open-vlm';
 import { type WeightSizeOptions, type WeightSizes, weightSizes } from './weight-sizes';
 
+/** Options of `assertFits`. */
 export interface AssertFitsOptions extends WeightSizeOptions {
   /** Of the machine, where it is known; of what a device holds beside it nothing is. */
   memoryBytes?: number;

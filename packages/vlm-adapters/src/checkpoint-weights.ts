@@ -8,6 +8,7 @@ import type { WeightReader } from '@mha2mla/mla-runtime';
 /** Most names listed in an error: enough to see the pattern. */
 const LISTED = 5;
 
+/** Weights of a checkpoint by the decoder's names, in any layout that its family knows. */
 export class CheckpointWeights implements WeightReader {
   /** Stored names that were read. */
   private readonly used = new Set<string>();
@@ -41,7 +42,10 @@ export class CheckpointWeights implements WeightReader {
     return this.readRows(name, expected);
   }
 
-  /** @param rows [first, end) along the first dimension; all by default. */
+  /**
+   * Rows of a weight, of the shape that is expected.
+   * @param rows [first, end) along the first dimension; all by default.
+   */
   async readRows(
     name: string,
     expected: readonly number[],

@@ -16,6 +16,7 @@ export interface PreparedMedia {
   tokens: readonly number[];
 }
 
+/** What a processor is made of. */
 export interface ProcessorParts {
   tokenizer: TextTokenizer;
   chatTemplate: ChatTemplate;

@@ -3,6 +3,7 @@ import { quoteName, type TextConfig } from '@mha2mla/checkpoint';
 import type { VlmConfig } from './family';
 import type { VlmSource } from './open-vlm';
 
+/** What a checkpoint lacks, and what it has beyond what its family reads. */
 export interface TensorDifference {
   /** Published names of weights that the checkpoint does not have. */
   missing: string[];

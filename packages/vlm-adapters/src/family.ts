@@ -9,6 +9,7 @@ import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import type { MediaInputs, ModelInputs, Processor } from './model-inputs';
 import type { EncodeSteps } from './vision/encode-steps';
 
+/** What all families say of a model. */
 export interface VlmConfig {
   readonly decoder: DecoderConfig;
   /** Ids whose tokens count as vision. */
@@ -22,6 +23,7 @@ export interface VlmConfig {
   readonly source: ModelConfig;
 }
 
+/** Options of `VisionEncoder.encode`. */
 export interface EncodeOptions {
   /** Called with intermediates by the names of `trace`; valid during the call. */
   observe?: (name: string, tensor: Tensor) => void;
@@ -33,6 +35,7 @@ export type VisionFeatures = {
   videos?: Tensor2D;
 };
 
+/** The vision tower and projector of a family, with their weights. */
 export interface VisionEncoder {
   /** Encode what `inputs` has; the caller disposes the features. */
   encode(inputs: MediaInputs, options?: EncodeOptions): VisionFeatures;
@@ -43,9 +46,11 @@ export interface VisionEncoder {
    * around it. `dispose` disposes those that stand here. Default: none that could be adapted.
    */
   readonly projections?: Map<string, Projection>;
+  /** Frees its weights. */
   dispose(): void;
 }
 
+/** Rotary positions of a batch, and of what follows it. */
 export interface Positions {
   /** [B * L], or [3 * B * L] for M-RoPE; 1 at padding. */
   positionIds: Int32Array;
@@ -55,16 +60,21 @@ export interface Positions {
   ropeDeltas?: Int32Array;
 }
 
+/** All that tells a family of models from others. */
 export interface VlmFamily {
   readonly name: string;
   /** `model_type` values of config.json that this family loads. */
   readonly modelTypes: readonly string[];
+  /** Reads a config.json, unchecked until then. */
   parseConfig(config: ModelConfig): VlmConfig;
   /** Names under which checkpoints store one of our weight names, the published one first. */
   storedNames(name: string): readonly string[];
   /** The vision encoder's weights by our names, biases included. */
   visionTensors(config: VlmConfig): readonly string[];
+  /** Loads the vision tower; the caller disposes it. */
   loadVision(config: VlmConfig, weights: WeightReader): Promise<VisionEncoder>;
+  /** Makes what turns conversations into inputs, of the files beside the weights. */
   loadProcessor(config: VlmConfig, store: FileStore): Promise<Processor>;
+  /** Positions of inputs, pictures and videos among them. */
   positions(config: VlmConfig, inputs: ModelInputs): Positions;
 }

@@ -13,14 +13,14 @@ export interface PixelValues {
 /** Pictures and videos of all rows, in order; a family has those of these that it needs. */
 export interface MediaInputs {
   readonly pixelValues?: PixelValues;
-  /** [pictures * 2]: height and width before processing (LLaVA-NeXT). */
+  /** [pictures * 2], height and width before processing (LLaVA-NeXT). */
   readonly imageSizes?: Int32Array;
-  /** [pictures * 3]: patches in time, height and width (Qwen2.5-VL). */
+  /** [pictures * 3], patches in time, height and width (Qwen2.5-VL). */
   readonly imageGridThw?: Int32Array;
   readonly pixelValuesVideos?: PixelValues;
   /** [videos * 3], as `imageGridThw`. */
   readonly videoGridThw?: Int32Array;
-  /** [videos]: seconds from one step of a video's grid to the next. */
+  /** [videos], seconds from one step of a video's grid to the next. */
   readonly secondPerGridTs?: Float32Array;
 }
 
@@ -35,6 +35,7 @@ export interface ModelInputs extends MediaInputs {
   readonly mediaTokens?: { readonly images: readonly number[]; readonly videos: readonly number[] };
 }
 
+/** Frames, and how fast they follow one another. */
 export interface Video {
   /** In order, all of one size. */
   frames: readonly RgbImage[];
@@ -49,6 +50,7 @@ export interface ProcessorSample {
   videos?: readonly Video[];
 }
 
+/** Turns conversations with their pictures into what a model takes. */
 export interface Processor {
   readonly tokenizer: TextTokenizer;
   /** Positions that the model was made for. */

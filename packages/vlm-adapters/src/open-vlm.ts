@@ -22,6 +22,7 @@ import { readLatentSpecs } from './latent-specs';
 import { withRankPairs } from './rank-pairs';
 import { readVideoAsText, videoAsText } from './video-as-text';
 
+/** A model that is opened: its config and headers, no weights yet. */
 export interface VlmSource {
   readonly family: VlmFamily;
   readonly config: VlmConfig;
@@ -34,6 +35,7 @@ export interface VlmSource {
   readonly rankFile?: ByteSource;
 }
 
+/** Options of `openVlm`. */
 export interface OpenVlmOptions {
   /** Those that the application supports; the config's `model_type` picks one. */
   families: readonly VlmFamily[];

@@ -22,6 +22,7 @@ import type { VlmSource } from './open-vlm';
 import { prepareInputs } from './prepare-inputs';
 import type { RunStepsOptions } from './vision/encode-steps';
 
+/** A decoder and a vision tower, and how their embeddings are merged. */
 export class VisionLanguageModel {
   private constructor(
     readonly family: VlmFamily,
@@ -87,11 +88,13 @@ export class VisionLanguageModel {
     }
   }
 
+  /** Frees all weights. */
   dispose(): void {
     this.vision.dispose();
     this.decoder.dispose();
   }
 
+  /** `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -3,6 +3,7 @@ import { packedBytes, type WeightFormat } from '@mha2mla/mla-runtime';
 import { expectedTensors } from './expected-tensors';
 import type { VlmSource } from './open-vlm';
 
+/** Bytes that a model's weights take. */
 export interface WeightSizes {
   /** Bytes of f32 tensors of the backend, with what decoding derives from the up-projections. */
   tensorBytes: number;
@@ -12,6 +13,7 @@ export interface WeightSizes {
   largest: { name: string; sizeBytes: number };
 }
 
+/** Options of `weightSizes`. */
 export interface WeightSizeOptions {
   /** How matrices are kept. Default f32. */
   weights?: WeightFormat;

@@ -23,6 +23,7 @@ import {
 import { checkPieces, downloadPieces, type Pieces } from './pieces';
 import { planFiles } from './plan-files';
 
+/** How far keeping a model has come. */
 export interface KeepProgress {
   /** First what is there already is checked, then the rest comes. */
   phase: 'check' | 'download';
@@ -41,6 +42,7 @@ export interface KeepModelOptions extends KeptOptions {
   /** Read at once, and held in memory twice. Default 8 MiB. */
   pieceBytes?: number;
   signal?: AbortSignal | undefined;
+  /** Called with each piece. */
   onProgress?: ((progress: KeepProgress) => void) | undefined;
 }
 

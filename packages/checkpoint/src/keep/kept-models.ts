@@ -3,6 +3,7 @@ import { assertPlainName } from '../plain-name';
 import { bytesIn, type KeptOptions, keptRoot } from './kept-folder';
 import { COMPLETE, PARTIAL, readRecord, totalBytes } from './kept-record';
 
+/** A model in the browser's own storage. */
 export interface KeptModel {
   name: string;
   /** The address of the folder that it came from, or the name of the store. */

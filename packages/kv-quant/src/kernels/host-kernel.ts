@@ -8,12 +8,14 @@ import * as tf from '@tensorflow/tfjs-core';
 
 export type HostArray = Float32Array | Int32Array;
 
+/** Shapes of the outputs, and what fills them. */
 export interface HostWork {
   outputs: readonly { shape: number[]; dtype: 'float32' | 'int32' }[];
   /** Fill the outputs, whose values are undefined, from the inputs (int32 or float32, as made). */
   run(inputs: Record<string, HostArray>, outputs: HostArray[]): void;
 }
 
+/** A kernel that is a loop in this process: what it will give, and how. */
 export type HostKernel = (inputs: tf.NamedTensorInfoMap, attrs: tf.NamedAttrMap) => HostWork;
 
 /** What the kernels use of the backends; they are no dependencies of this package. */

@@ -14,6 +14,7 @@ import {
   showJson,
 } from '@mha2mla/checkpoint';
 
+/** An adapter as `adapter_config.json` of Hugging Face PEFT describes it. */
 export interface AdapterConfig {
   r: number;
   loraAlpha: number;

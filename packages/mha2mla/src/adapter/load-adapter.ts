@@ -22,6 +22,7 @@ import type { ModelAdapters } from './model-adapters';
 const MAX_CONFIG_BYTES = 2_000_000;
 const LISTED = 5;
 
+/** Options of `loadAdapter`. */
 export interface LoadAdapterOptions {
   /** What the adapter is called from now on. Default `default`. */
   name?: string;

@@ -12,6 +12,7 @@ export interface ModelAdapter {
   readonly layout: number;
 }
 
+/** Adapters on the linear maps of a model: added, switched, merged, taken off. */
 export class ModelAdapters {
   /** All modules of the model by our names, with their frozen maps. */
   readonly modules: ReadonlyMap<string, LinearModule>;
@@ -24,10 +25,12 @@ export class ModelAdapters {
     this.modules = linearModules(model);
   }
 
+  /** By name, switched on or not. */
   get adapters(): ReadonlyMap<string, ModelAdapter> {
     return this.added;
   }
 
+  /** Names of those that are switched on. */
   get activeAdapters(): readonly string[] {
     return this.active;
   }

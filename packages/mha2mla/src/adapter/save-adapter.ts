@@ -4,6 +4,7 @@ import { adapterKeys } from './adapter-keys';
 import type { ModelAdapters } from './model-adapters';
 import { writeAdapter } from './write-adapter';
 
+/** Options of `saveAdapter`. */
 export interface SaveAdapterOptions {
   /** `base_model_name_or_path` of the config: where PEFT finds the model. */
   baseModel?: string;

@@ -6,6 +6,7 @@ import type { ConversionPlan } from './convert-options';
 import type { FactorReport } from './factor-attention';
 import { plannedCacheBytes } from './planned-cache-bytes';
 
+/** What was chosen in a layer, and the error of its factors. */
 export interface LayerReport {
   layer: number;
   vision?: FactorReport;
@@ -16,6 +17,7 @@ export interface LayerReport {
   pairScores?: number[][];
 }
 
+/** What a conversion did and predicts, as `report.json` holds it. */
 export interface ConversionReport {
   family: string;
   options: Record<string, unknown>;

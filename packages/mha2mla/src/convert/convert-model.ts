@@ -27,6 +27,7 @@ import type { FactorRunner } from './run-factor-job';
 import { withCalibration } from './with-calibration';
 import { writeFrame } from './write-frame';
 
+/** Options of `convertModel`. */
 export interface ConvertRunOptions extends ConvertOptions {
   /** Batches of calibration samples, as the processor gives them. */
   calibration?: readonly ModelInputs[];
@@ -40,6 +41,7 @@ export interface ConvertRunOptions extends ConvertOptions {
    */
   ask?: (candidate: VlmSource) => Promise<readonly ReferenceScore[]>;
   signal?: AbortSignal;
+  /** Called after each candidate or layer, by phase. */
   onProgress?: (progress: {
     phase: 'search' | 'check' | 'measure' | 'convert';
     loaded: number;

@@ -15,6 +15,7 @@ import { planKvBudget } from './plan-kv-budget';
 import { plannedCacheBytes } from './planned-cache-bytes';
 import { widestRank } from './widest-rank';
 
+/** What a conversion is to do. */
 export interface ConvertOptions {
   /** How rotary pairs are chosen. Default `mkl`. */
   strategy?: 'mkl' | 'norm2' | 'greedy' | 'high' | 'low' | 'uniform';
@@ -118,6 +119,7 @@ type Optional =
   | 'sectionQuotas'
   | keyof MklChoice;
 
+/** `ConvertOptions` with all defaults, checked against a model. */
 export interface ConversionPlan
   extends Required<Omit<ConvertOptions, Optional>>,
     Pick<ConvertOptions, 'ranks' | 'kvBudget' | 'hadamard' | 'dtype' | keyof MklChoice> {

@@ -17,6 +17,7 @@ import { fitLatents } from './fit-latents';
 import type { LayerTensor, LayerWeights } from './layer-weights';
 import { runThroughLayer } from './run-through-layer';
 
+/** Options of `fitCache`. */
 export interface FitCacheOptions extends EmbedCalibrationOptions {
   /** Of method `static` or `bands`. Default as the model is stored. */
   cache?: CacheOptions;

@@ -13,6 +13,7 @@ import {
   subspaceFactorize,
 } from '@mha2mla/lowrank';
 
+/** A factorisation, as a value that a thread or another machine can be given. */
 export interface FactorJob {
   /** What a failure names, such as `layer 3, vision, group 2 of 8`. */
   name: string;
@@ -32,6 +33,7 @@ export interface FactorJob {
   route?: 'exact' | 'subspace';
 }
 
+/** Factors that a `FactorJob` asked for, and their errors. */
 export interface FactorResult extends Pick<Factors, 'energy' | 'error' | 'eigenvalues'> {
   /** [rank, dIn]. */
   down: Float64Array;

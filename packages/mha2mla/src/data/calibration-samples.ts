@@ -8,8 +8,10 @@ import type { Question } from './question';
 /** Samples that run through a layer together: enough to fill a matrix product. */
 const BATCH = 16;
 
+/** Options of `calibrationBatches`. */
 export interface CalibrationOptions {
   signal?: AbortSignal;
+  /** Called after each batch. */
   onProgress?: (progress: { phase: 'calibration'; loaded: number; total: number }) => void;
 }
 

@@ -8,6 +8,7 @@ import type { Message } from '@mha2mla/vlm-adapters';
 import { parseTurn } from './turn';
 import { parseVideos, type VideoFiles } from './video-files';
 
+/** An entry of a DATA file, checked, its pictures and videos not yet opened. */
 export interface Conversation {
   /** Turns; an answer that is a list has its first entry as content. */
   messages: readonly Message[];

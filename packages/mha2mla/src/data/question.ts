@@ -6,6 +6,7 @@ import type { Conversation } from './conversation';
 /** Decoded pictures and videos, in the order of their places. */
 export type Media = Pick<ProcessorSample, 'images' | 'videos'>;
 
+/** A question, its reference answers, and how to decode its pictures. */
 export interface Question {
   /** The conversation up to the answer. */
   messages: readonly Message[];

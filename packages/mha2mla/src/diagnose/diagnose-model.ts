@@ -26,12 +26,14 @@ import { type KeyBias, keyBiases } from './key-bias';
 import { momentCondition } from './moment-condition';
 import { attentionSink, massiveTokens, tokenNorms } from './sink-tokens';
 
+/** Options of `diagnoseModel`. */
 export interface DiagnoseOptions extends ConvertOptions {
   /** Batches of calibration samples, as the processor gives them; at least one. */
   calibration: readonly ModelInputs[];
   factorize?: FactorRunner;
   keepHidden?: KeepHidden;
   signal?: AbortSignal;
+  /** Called after each layer, by phase. */
   onProgress?: (progress: { phase: 'measure' | 'diagnose'; loaded: number; total: number }) => void;
 }
 

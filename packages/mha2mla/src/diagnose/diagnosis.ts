@@ -4,6 +4,7 @@ import type { KeyBias } from './key-bias';
 import type { MomentCondition } from './moment-condition';
 import type { SinkTokens } from './sink-tokens';
 
+/** What a conversion would cost, predicted from calibration samples. */
 export interface Diagnosis {
   /** Dims a head that would keep their rotation. */
   ropeDim: number;
@@ -15,6 +16,7 @@ export interface Diagnosis {
   alarms: Alarm[];
 }
 
+/** What was found in a layer. */
 export interface LayerDiagnosis {
   layer: number;
   vision?: ModalityDiagnosis;
@@ -25,6 +27,7 @@ export interface LayerDiagnosis {
   keyBias?: KeyBias;
 }
 
+/** What the latent of one modality would drop in a layer. */
 export interface ModalityDiagnosis {
   /** Latent dims a KV head. */
   rank: number;
@@ -39,6 +42,7 @@ export interface ModalityDiagnosis {
   moment?: MomentCondition;
 }
 
+/** A finding that is likely to cost accuracy. */
 export interface Alarm {
   kind: 'tail' | 'tokens' | 'condition' | 'sink' | 'keyBias';
   layer: number;

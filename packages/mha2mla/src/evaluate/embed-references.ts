@@ -9,6 +9,7 @@ export interface EmbeddedReferences extends PackedReferences {
   /** [B, L, D]. */
   readonly inputsEmbeds: tf.Tensor3D;
   readonly step: PrefillStep;
+  /** Frees the embeddings and the step. */
   dispose(): void;
 }
 

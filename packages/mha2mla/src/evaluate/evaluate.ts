@@ -8,6 +8,7 @@ import type { Question } from '../data/question';
 import { askBatch, type BatchResult } from './ask-batch';
 import { scoreAnswer } from './metric';
 
+/** Options of `evaluate`. */
 export interface EvaluateOptions {
   cache?: CacheOptions;
   /** Questions that run together. Default 40. */
@@ -15,9 +16,11 @@ export interface EvaluateOptions {
   /** Most tokens of an answer. Default 32. */
   maxTokens?: number;
   signal?: AbortSignal;
+  /** Called after each batch. */
   onProgress?: (progress: { phase: 'evaluate'; loaded: number; total: number }) => void;
 }
 
+/** Accuracy and likelihood of the reference answers. */
 export interface Evaluation {
   questions: number;
   accuracy: number;

@@ -6,12 +6,16 @@
 import type { ModelInputs, Processor, ProcessorSample, VlmSource } from '@mha2mla/vlm-adapters';
 import { type Question, samplesOf } from '../data/question';
 
+/**
+ * Questions and answers in rows that share what they have in common: a trunk, and a branch a
+ * question.
+ */
 export interface PackedReferences {
   /** Trunks and branches [B, L], left-padded. */
   inputs: ModelInputs;
   /** [B * L], or [3 * B * L] for M-RoPE: each token's as if its branch stood alone. */
   positionIds: Int32Array;
-  /** [B * L]: 0 on the trunk, else the number of a branch, from 1 on. */
+  /** [B * L], 0 on the trunk, else the number of a branch, from 1 on. */
   branches: Int32Array;
   /** Positions in [B * L] whose logits predict an answer token, question after question. */
   predicting: Int32Array;

@@ -1,6 +1,7 @@
 import { argMax } from '@mha2mla/mla-runtime';
 import { logLikelihood } from './log-likelihood';
 
+/** How likely a reference answer is. */
 export interface ReferenceScore {
   /** Negative log-likelihood of all answer tokens, the end token included. */
   nll: number;

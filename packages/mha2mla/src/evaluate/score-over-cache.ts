@@ -10,6 +10,7 @@ import type { EmbeddedReferences } from './embed-references';
 import { packedColumns } from './packed-columns';
 import { type ReferenceScore, scoreAnswers } from './score-answers';
 
+/** Scores of answers that read a stored cache. */
 export interface CacheScores {
   /** Of each question, in their order. */
   scores: ReferenceScore[];

@@ -8,6 +8,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { EmbeddedReferences } from './embed-references';
 import { type ReferenceScore, scoreAnswers } from './score-answers';
 
+/** Options of `scoreReferences`. */
 export interface ScoreOptions {
   signal?: AbortSignal;
   /** What the head reads where an answer token is predicted, [answer tokens, D]; valid in the call. */

@@ -15,6 +15,7 @@ import type { HealPlan } from './heal-options';
 import { layerName, openHealedLayer, writeHealedLayer } from './healed-layer';
 import { advanceStreams, disposeStream, embedStreams } from './layer-streams';
 
+/** What `healLayerwise` takes. */
 export interface LayerwiseRun {
   /** The converted model, and the one that it was made of. */
   source: VlmSource;
@@ -28,6 +29,7 @@ export interface LayerwiseRun {
   /** Where hidden states are kept. Default in memory. */
   keepHidden?: KeepHidden;
   signal?: AbortSignal;
+  /** Called after each update. */
   onProgress?: (progress: { phase: 'heal'; loaded: number; total: number }) => void;
 }
 

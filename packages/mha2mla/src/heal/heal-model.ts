@@ -48,9 +48,11 @@ export interface HealRun extends Omit<ShardContext, 'rows'> {
    */
   merge?: boolean;
   signal?: AbortSignal;
+  /** Called after each update. */
   onProgress?: (progress: { phase: 'heal'; loaded: number; total: number }) => void;
 }
 
+/** What healing did, as `heal.json` holds it. */
 export interface HealReport {
   steps: number;
   /** Trained numbers, as a share of the weights of the language model's layers and the adapters. */
@@ -67,6 +69,7 @@ export interface HealReport {
   heldOut?: { losses: readonly number[]; best: number };
 }
 
+/** What healing gives: a report, and weights or an adapter. */
 export interface Healed {
   report: HealReport;
   /** The healed weights by the decoder's names; none where they are not merged. */

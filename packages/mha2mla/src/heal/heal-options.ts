@@ -62,6 +62,7 @@ export interface HealOptions {
   seed?: number;
 }
 
+/** `HealOptions` with all defaults. */
 export type HealPlan = Required<Omit<HealOptions, 'rank'>> & Pick<HealOptions, 'rank'>;
 
 /** What `layerwise` has no use for: it knows no answers, and one layer at a time. */

@@ -23,6 +23,7 @@ export interface ProgressiveRun
   output: ResultOutput;
   /** Where a stopped run had come to in a stage, by the stage's number, and where it keeps that. */
   from?: (stage: number) => Promise<HealState | undefined>;
+  /** Called with the state of a stage, as `HealRun.save` is. */
   save?: (stage: number, state: HealState) => Promise<void>;
 }
 
@@ -31,6 +32,7 @@ export interface ProgressiveReport extends HealReport {
   stages: { rank: number; steps: number; first: number; last: number }[];
 }
 
+/** What `healProgressive` gives: a report, and a model of narrower latents. */
 export interface HealedProgressively {
   report: ProgressiveReport;
   /** The healed weights and all maps of latents, by the decoder's names. */

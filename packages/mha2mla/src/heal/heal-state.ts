@@ -4,6 +4,7 @@ import type { AdamW, TrainableParameter } from '@mha2mla/peft';
 import * as tf from '@tensorflow/tfjs-core';
 import type { HeldOutState } from './held-out';
 
+/** All that a stopped run needs to go on to the same bytes. */
 export interface HealState {
   /** Of each update that was done. */
   losses: readonly number[];

@@ -1,6 +1,7 @@
 /** Where a conversion or a healing writes: a folder that appears whole or not at all, or memory. */
 import { type ByteSink, type ByteSource, concatBytes, memorySource } from '@mha2mla/checkpoint';
 
+/** Where pieces of a result go; an unfinished run finds its own again. */
 export interface ResultOutput {
   /** Whether an earlier, unfinished run left this piece whole. */
   has(name: string): Promise<boolean>;

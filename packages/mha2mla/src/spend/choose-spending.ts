@@ -21,6 +21,7 @@ import { surelyLikeliest } from './surely-likeliest';
 const CHECKED = 3;
 const FOUND = 'spending.json';
 
+/** What `spend: 'auto'` compared, and what it took. */
 export interface Spending {
   /** Share of the original's bytes that could be spent. */
   kvBudget: number;

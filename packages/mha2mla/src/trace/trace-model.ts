@@ -6,11 +6,13 @@ import { decodeStep, prefillStep } from '@mha2mla/mla-runtime';
 import { type ModelInputs, prepareInputs, type VisionLanguageModel } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 
+/** An intermediate, copied from the device. */
 export interface TraceTensor {
   shape: readonly number[];
   values: Float32Array | Int32Array;
 }
 
+/** Options of `traceModel`. */
 export interface TraceOptions {
   /**
    * `naive` (default) runs the prompt at once; `absorbed` prefills each row's first real token and
@@ -22,6 +24,7 @@ export interface TraceOptions {
   signal?: AbortSignal;
 }
 
+/** Intermediates by name. */
 export type Trace = Map<string, TraceTensor>;
 
 /** The model that a trace needs: no processor. */

@@ -27,14 +27,17 @@ export interface AttentionObservation {
   output: Tensor3D;
 }
 
+/** Options of `Attention.prefill`. */
 export interface PrefillOptions {
   /** Filled with the tokens' keys and values, or latents. */
   cache?: LayerCache;
   /** Of the pieces of the prompt before this one, which adds its own. */
   past?: PastTokens;
+  /** Called with what the layer attends by, valid in the call. */
   observe?: (observation: AttentionObservation) => void;
 }
 
+/** A layer's attention, in one of its forms: of all heads, or over latents. */
 export interface Attention {
   /** Where the cache keeps tokens of this form. */
   readonly segments: readonly Segment[];
@@ -50,5 +53,6 @@ export interface Attention {
   decode(rows: Tensor2D, step: DecodeStep, cache: LayerCache): Tensor2D;
   /** Forget what was derived from the projections. Call it after changing one. */
   refresh(): void;
+  /** Frees its projections and what was derived from them. */
   dispose(): void;
 }

@@ -12,6 +12,7 @@ import type { DecoderConfig } from '../decoder-config';
 import type { WeightReader } from '../weight-reader';
 import { type CacheOptions, cacheStorage, checkCacheOptions, fittedBits } from './cache-options';
 
+/** Bytes a token over all layers. */
 export interface CacheBytes {
   vision: number;
   text: number;

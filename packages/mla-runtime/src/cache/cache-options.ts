@@ -6,7 +6,9 @@ import {
 } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
 
+/** Bits that a cached value may have; beside these there is float32. */
 export const CACHE_BITS = [2, 3, 4, 8, 16] as const;
+/** A member of `CACHE_BITS`. */
 export type CacheBits = (typeof CACHE_BITS)[number];
 
 /**
@@ -26,6 +28,7 @@ export const CACHE_METHODS = [
   'static',
   'bands',
 ] as const;
+/** A member of `CACHE_METHODS`. */
 export type CacheMethod = (typeof CACHE_METHODS)[number];
 
 /** Bits below 16 of latents, or of keys and values, that a method has. */

@@ -11,6 +11,7 @@ import { segmentColumns, sequencePositions } from './segment-tokens';
 import { SlotAngles } from './slot-angles';
 import { SlotTable } from './slot-table';
 
+/** Bytes of a cache, by what they hold. */
 export interface DecoderCacheBytes {
   codes: number;
   /** Scales, zero points, factors; static scales are the model's. */
@@ -35,6 +36,7 @@ export interface CacheBorrower {
 /** Bytes of a number in an array of the host. */
 const HOST_NUMBER = 8;
 
+/** What all layers have cached of a batch: keys and values, or latents and rotary keys. */
 export class DecoderCache {
   /** Counts the changes to which tokens are cached. */
   revision = 0;
@@ -76,6 +78,7 @@ export class DecoderCache {
     );
   }
 
+  /** B. */
   get batch(): number {
     return this.lengths.length;
   }
@@ -110,6 +113,7 @@ export class DecoderCache {
     );
   }
 
+  /** Which slots of a segment hold which tokens. */
   slotTable(segment: Segment): SlotTable {
     const table = this.slots.get(segment);
     if (!table) throw new Error(`DecoderCache: expected a segment, got "${segment}".`);
@@ -208,6 +212,7 @@ export class DecoderCache {
     };
   }
 
+  /** Frees all that is cached. */
   dispose(): void {
     this.borrower = undefined;
     for (const layer of this.ownLayers) layer.dispose();

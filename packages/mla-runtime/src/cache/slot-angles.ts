@@ -18,7 +18,7 @@ export interface AngleLookup {
   axes: {
     /** position * B + row of each slot, [B * T], int32; position 0 where a slot is empty. */
     slots: tf.Tensor1D;
-    /** [H, 1]: 1 for what turns with this axis; absent where all does. */
+    /** [H, 1], 1 for what turns with this axis; absent where all does. */
     pairs?: tf.Tensor2D;
   }[];
 }

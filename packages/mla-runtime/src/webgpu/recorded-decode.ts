@@ -14,6 +14,7 @@ import { type DecoderRecording, recordDecoder } from './record-decoder';
 import { RecordedStep } from './recorded-step';
 import type { WeightFormat } from './weight-format';
 
+/** Options of `RecordedDecode`. */
 export interface RecordOptions {
   /** Tokens that may be decoded, for which the cache has room. Default 256. */
   maxTokens?: number;
@@ -29,6 +30,9 @@ export interface RecordOptions {
   random?: () => number;
 }
 
+/**
+ * Decodes over a cache on WebGPU by passes that are recorded once and submitted for every token.
+ */
 export class RecordedDecode {
   private constructor(
     private readonly vocabSize: number,
@@ -123,6 +127,7 @@ export class RecordedDecode {
     return values;
   }
 
+  /** Frees what was recorded and its buffers. */
   dispose(): void {
     this.recorded.dispose();
     this.recording.buffers.dispose();

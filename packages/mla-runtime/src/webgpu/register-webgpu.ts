@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { watchDevice } from './device-failure';
 import { isSoftwareAdapter } from './is-software-adapter';
 
+/** Options of `registerWebGpu`. */
 export interface RegisterWebGpuOptions {
   /** Where to look for an adapter. Default `navigator.gpu`; in Node, what Dawn creates. */
   gpu?: GPU;

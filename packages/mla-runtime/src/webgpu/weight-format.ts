@@ -5,7 +5,9 @@
 
 import { nearestHalf } from '@mha2mla/kv-quant';
 
+/** Formats that matrices may be kept in. */
 export const WEIGHT_FORMATS = ['f32', 'f16', 'int8', 'int4'] as const;
+/** A member of `WEIGHT_FORMATS`. */
 export type WeightFormat = (typeof WEIGHT_FORMATS)[number];
 
 export interface PackedWeight {

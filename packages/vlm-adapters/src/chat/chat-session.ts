@@ -26,6 +26,7 @@ import {
   startReply,
 } from './reply';
 
+/** Options of `ChatSession.reply`. */
 export interface ReplyOptions
   extends Omit<
     GenerateOptions,
@@ -39,6 +40,7 @@ export interface ReplyOptions
   onProgress?: (progress: { phase: 'vision' | 'prefill'; loaded: number; total: number }) => void;
 }
 
+/** Options of `ChatSession`. */
 export interface ChatOptions {
   /** How the cache stores. */
   cache?: CacheOptions;
@@ -49,6 +51,7 @@ export type ChatModel = Pick<VisionLanguageModel, 'family' | 'config' | 'decoder
 
 const NOTHING: HeldTokens = { ids: [], media: [] };
 
+/** Conversations over one cache, which holds what was said before. */
 export class ChatSession {
   private cache: DecoderCache;
   private held = NOTHING;
@@ -107,6 +110,7 @@ export class ChatSession {
     this.cache.dispose();
   }
 
+  /** `dispose`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

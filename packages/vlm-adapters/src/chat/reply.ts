@@ -1,6 +1,7 @@
 /** An answer on its way: a promise of the whole, and an async iterable of its parts. */
 import type { DecodedBy } from '@mha2mla/mla-runtime';
 
+/** What a token adds to an answer. */
 export interface ReplyPart {
   text: string;
   /** Tokens of the answer by now. */
@@ -9,11 +10,13 @@ export interface ReplyPart {
   cachedTokens: CachedTokens;
 }
 
+/** Tokens that a cache holds. */
 export interface CachedTokens {
   vision: number;
   text: number;
 }
 
+/** What an answer took. */
 export interface ReplyStats {
   /** Absent where no token has come. */
   timeToFirstTokenMs?: number;
@@ -28,6 +31,7 @@ export interface ReplyStats {
   cacheBytesAllocated: number;
 }
 
+/** A whole answer, and why it ended. */
 export interface ReplyResult {
   text: string;
   /** `length` where `maxTokens` or the context window ended it, `abort` where `stop()` did. */
@@ -43,6 +47,7 @@ export interface ReplyResult {
   stats: ReplyStats;
 }
 
+/** An answer on its way: a promise of all of it, and an iterable of its parts. */
 export interface Reply extends Promise<ReplyResult>, AsyncIterable<ReplyPart> {
   /** End it: the promise then gives what has come. Leaving a loop over the parts does the same. */
   stop(): void;

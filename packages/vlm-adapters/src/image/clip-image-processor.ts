@@ -14,6 +14,7 @@ import { resizeBicubic } from './resize-bicubic';
 import type { RgbImage } from './rgb-image';
 import { sampleTable } from './sample-table';
 
+/** Resizes, crops and normalises pictures as CLIP's does. */
 export interface ClipImageProcessor {
   /** Size of every result, when the configuration fixes it. */
   readonly outputSize: ImageSize | undefined;
@@ -21,6 +22,7 @@ export interface ClipImageProcessor {
   process(image: RgbImage): ProcessedImage;
 }
 
+/** A picture as a tower takes it. */
 export interface ProcessedImage extends ImageSize {
   pixelValues: Float32Array;
 }

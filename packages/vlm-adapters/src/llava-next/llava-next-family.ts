@@ -8,6 +8,7 @@ import { type LlavaNextConfig, parseLlavaNextConfig } from './llava-next-config'
 import { loadLlavaNextVision } from './llava-next-vision';
 import { prepareCrops } from './prepare-crops';
 
+/** LLaVA-NeXT (1.6), Llama or Mistral inside. */
 export const llavaNext: VlmFamily = {
   name: 'llava_next',
   modelTypes: ['llava_next'],

@@ -8,6 +8,7 @@ import { sequentialPositions } from '../sequential-positions';
 import { loadLlavaVision } from './llava-vision';
 import { prepareSquares } from './prepare-squares';
 
+/** LLaVA-1.5. */
 export const llava: VlmFamily = {
   name: 'llava',
   modelTypes: ['llava'],

@@ -8,6 +8,7 @@ import { parseQwen25VlConfig, type Qwen25VlConfig } from './qwen2-5-vl-config';
 import { qwen25TowerTensors } from './qwen2-5-vl-tower';
 import { qwen25VlStoredNames } from './stored-names';
 
+/** Options of `createQwen25Vl`. */
 export interface Qwen25VlOptions {
   /** Default `transformers-4.51`. */
   videoPositions?: VideoPositions;
@@ -29,4 +30,5 @@ export function createQwen25Vl({
   };
 }
 
+/** Qwen2.5-VL, positions of videos as by transformers 4.51. */
 export const qwen25Vl: VlmFamily = createQwen25Vl();

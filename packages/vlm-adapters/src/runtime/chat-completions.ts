@@ -7,7 +7,10 @@ import type { CompletionPart, CompletionRequest } from './completion-request';
 import type { Model } from './model';
 import { ModelError } from './model-error';
 
-/** @param model stays the caller's. */
+/**
+ * The shape of OpenAI's client over a model.
+ * @param model stays the caller's.
+ */
 export function chatCompletions(model: Model) {
   type Options = { signal?: AbortSignal };
   function create(asked: CompletionRequest & { stream: true }, options?: Options): Promise<Chunks>;
@@ -28,7 +31,14 @@ export function chatCompletions(model: Model) {
     if (stream) return chunks(reply, base, asked.stream_options?.include_usage);
     return completion(await reply, base);
   }
-  return { chat: { completions: { create } } };
+  return {
+    chat: {
+      completions: {
+        /** Answer at once, or in parts where `stream` is true. */
+        create,
+      },
+    },
+  };
 }
 
 type Base = { id: string; created: number; model: string };

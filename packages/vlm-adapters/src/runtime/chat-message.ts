@@ -8,11 +8,13 @@ import { ModelError } from './model-error';
 /** Decoded pixels anywhere; files and bitmaps where pictures can be decoded, as in a page. */
 export type ChatImage = RgbImage | Blob | ImageBitmap;
 
+/** A part of a message: text, a picture, or a video. */
 export type ChatPart =
   | { type: 'text'; text: string }
   | { type: 'image'; image: ChatImage }
   | { type: 'video'; video: Omit<Video, 'frames'> & { frames: readonly ChatImage[] } };
 
+/** A turn of a conversation. */
 export interface ChatMessage {
   /** Such as 'system', 'user', 'assistant'. */
   role: string;

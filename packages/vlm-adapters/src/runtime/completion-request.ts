@@ -4,6 +4,7 @@ export type CompletionPart =
   | { type: 'text'; text: string }
   | { type: 'image_url'; image_url: { url: string } };
 
+/** What `create` takes of OpenAI's parameters; others are refused. */
 export interface CompletionRequest {
   messages: readonly { role: string; content: string | readonly CompletionPart[] }[];
   /** Stands in the answer, whatever it is. */

@@ -7,6 +7,7 @@ import type { ChatMessage } from './chat-message';
 /** A folder that can be named from outside of a worker: its http address, or its files. */
 export type ModelSource = string | readonly File[];
 
+/** How far loading has come; the total is known from the first call on. */
 export interface LoadProgress {
   phase: 'load';
   /** Bytes of weights; the total is known before the first is read. */
@@ -27,11 +28,14 @@ export interface ModelOptions {
   /** Of the machine, where it is known: a model that needs more is refused before it is read. */
   memoryBytes?: number;
   signal?: AbortSignal;
+  /** Called as loading goes on, by phase. */
   onProgress?: (progress: LoadProgress) => void;
 }
 
+/** Options of `Model.chat`. */
 export type ChatRequestOptions = Omit<ReplyOptions, 'random'>;
 
+/** A model to talk with, in this thread or in a worker. */
 export interface Model {
   /** The backend that it runs on. */
   readonly backend: BackendName;
@@ -50,5 +54,6 @@ export interface Model {
   chat(messages: readonly ChatMessage[], options?: ChatRequestOptions): Reply;
   /** Stop what is running, wait for its end, and free all. A second call waits for the first. */
   dispose(): Promise<void>;
+  /** `dispose`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }

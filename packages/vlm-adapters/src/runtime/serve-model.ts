@@ -8,6 +8,7 @@ import type { ModelDescription } from './model-description';
 import { DISPOSED, ModelError } from './model-error';
 import type { Endpoint, FromWorker, Loaded, ToWorker } from './worker-protocol';
 
+/** Options of `serveModel`. */
 export interface ServeModelOptions extends Pick<LoadModelOptions, 'families' | 'decodeImage'> {
   /** Runs before a model is loaded, such as to register a backend. */
   prepare?: () => unknown;

@@ -47,8 +47,11 @@ export type FromWorker = { id: number } & (
 
 /** A worker, what a worker sees of its page, or one end of a `MessageChannel`. */
 export interface Endpoint {
+  /** As of `Worker`. */
   postMessage(message: unknown): void;
+  /** As of `Worker`. */
   addEventListener(type: string, listener: (event: Event) => void): void;
+  /** As of `Worker`. */
   removeEventListener(type: string, listener: (event: Event) => void): void;
   /** Of a port. */
   start?(): void;

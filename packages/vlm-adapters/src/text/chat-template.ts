@@ -30,13 +30,16 @@ export interface RenderOptions {
   addGenerationPrompt?: boolean;
 }
 
+/** A prompt, and where what a user wrote looks like a special token. */
 export interface RenderedPrompt {
   text: string;
   /** Where message text touches a special token's spelling; for `TextTokenizer.encode`. */
   literal: LiteralSpan[];
 }
 
+/** A chat template of a checkpoint, bounded in time and size. */
 export interface ChatTemplate {
+  /** Writes a conversation out as the prompt that the model was trained on. */
   render(messages: readonly Message[], options?: RenderOptions): string;
   /** @throws RangeError when the template acts on special spellings in a message */
   renderLiteral(messages: readonly Message[], options?: RenderOptions): RenderedPrompt;

@@ -8,6 +8,7 @@ const MAX_TOKENIZER_BYTES = 128 * 2 ** 20;
 /** Published templates are below 20 KB. */
 const MAX_TEMPLATE_BYTES = 1 << 20;
 
+/** Tokenizer and chat template. */
 export interface TextFiles {
   tokenizer: TextTokenizer;
   chatTemplate: ChatTemplate;

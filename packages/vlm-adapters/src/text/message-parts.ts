@@ -5,8 +5,10 @@
 
 import { showJson } from '@mha2mla/checkpoint';
 
+/** A part of a message: text, or the place of a picture or video. */
 export type MessagePart = { type: 'image' } | { type: 'video' } | { type: 'text'; text: string };
 
+/** A turn of a conversation whose pictures are given beside it. */
 export interface Message {
   role: string;
   content: string | readonly MessagePart[];

@@ -7,6 +7,7 @@ export interface StopTexts {
   push(piece: string, isLast?: boolean): { text: string; stopped: boolean };
 }
 
+/** Finds the first of several texts in a stream, holding back what may become one. */
 export function createStopTexts(stops: readonly string[]): StopTexts {
   let held = '';
   return {

@@ -7,6 +7,7 @@
 import { byteOfToken } from './byte-fallback';
 import type { TextTokenizer } from './tokenizer';
 
+/** Text of tokens that arrive one by one. */
 export interface TokenStream {
   /** @returns the text that this token completes, possibly empty */
   push(id: number): string;

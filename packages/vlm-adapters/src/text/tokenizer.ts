@@ -23,6 +23,7 @@ export interface DecodeOptions {
   skipSpecialTokens?: boolean;
 }
 
+/** A tokenizer of a checkpoint, in which text that spells a special token stays text. */
 export interface TextTokenizer {
   /** @throws RangeError when a literal span cannot be kept apart from a special token */
   encode(text: string, options?: EncodeOptions): number[];

@@ -9,6 +9,7 @@ import {
 import { MAX_EDGE } from '../image/clip-image-processor-config';
 import { type Activation, activation } from './activations';
 
+/** Sizes of CLIP's vision transformer. */
 export interface ClipConfig {
   hiddenSize: number;
   intermediateSize: number;

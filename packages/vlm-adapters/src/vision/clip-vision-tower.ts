@@ -30,6 +30,7 @@ const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'out_proj']
   .map((part) => `self_attn.${part}`)
   .concat('mlp.fc1', 'mlp.fc2');
 
+/** CLIP's vision transformer, up to the layer that is used. */
 export class ClipVisionTower {
   private constructor(
     private readonly config: ClipConfig,
@@ -132,6 +133,7 @@ export class ClipVisionTower {
     }
   }
 
+  /** Frees its weights. */
   dispose(): void {
     this.patchEmbedding.dispose();
     this.preNorm.dispose();
