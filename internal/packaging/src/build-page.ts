@@ -10,7 +10,7 @@ export async function buildByVite(project: string): Promise<void> {
     base: './',
     configFile: false,
     logLevel: 'error',
-    build: { outDir: 'vite' },
+    build: { outDir: 'vite', reportCompressedSize: false },
   });
 }
 
