@@ -61,6 +61,18 @@ describe.each(['nodenext', 'bundler'])('under moduleResolution %s', (moduleResol
   });
 });
 
+test.each([
+  ["useBackend('webgpu')", 'npm install webgpu @tensorflow/tfjs-backend-webgpu'],
+  ["useBackend('tensorflow')", 'npm install @tensorflow/tfjs-node'],
+  ["openStore({ place: 's3://bucket' })", 'npm install @aws-sdk/client-s3 @aws-sdk/lib-storage'],
+])('without its optional peer, %s says to run %s', (call, hint) => {
+  const script = `const { openStore, useBackend } = await import('mha2mla/node'); await ${call};`;
+  const args = ['--input-type=module', '--eval', script];
+  const run = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+  expect(run.status).toBe(1);
+  expect(run.stderr).toContain(hint);
+});
+
 for (const { manifest } of packages) {
   for (const [bin, path] of Object.entries(manifest.bin ?? {})) {
     test(`${bin} --help runs from the installed ${path}`, () => {

@@ -9,6 +9,7 @@ import { readAt } from './read-at';
 
 /** A byte source that owns an open file. */
 export interface FileSource extends ByteSource {
+  /** Closes the file. */
   close(): Promise<void>;
 }
 

@@ -101,7 +101,7 @@ export class OutputFolder {
 
   /**
    * Writes a piece, whole or not at all; one of the same name is replaced.
-   * @param options.sizeBytes of the whole file when it is known, for the message of a full disk
+   * `sizeBytes` is that of the whole file when it is known, for the message of a full disk.
    * @throws CheckpointError `bad-path`, `disk-full`; any error of `content`
    */
   async writeFile(

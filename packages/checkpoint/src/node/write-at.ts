@@ -4,6 +4,7 @@ import { diskFullOr } from './disk-full';
 // Node refuses more than 2^31 - 1 bytes at once; 64 MiB keep its thread pool free for others.
 const PIECE_BYTES = 64 * 1024 * 1024;
 
+/** Options of `writeAt`. */
 export interface WriteAtOptions {
   /** Of the file, for messages. */
   path: string;

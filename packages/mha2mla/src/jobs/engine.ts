@@ -12,6 +12,7 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** Options of `Engine.run`. */
 export interface RunJobOptions {
   /** From 1, the most urgent. */
   priority?: number;

@@ -13,6 +13,7 @@ export type JobErrorCode =
   /** The server or the store cannot be reached or refuses. */
   | 'engine';
 
+/** A job that cannot be done; test its `code`. */
 export class JobError extends Error {
   override readonly name = 'JobError';
 

@@ -11,6 +11,7 @@ export interface ContentRef {
   sizeBytes: number;
 }
 
+/** Where the jobs of a run leave bytes and find them. */
 export interface JobStore {
   /** For messages; without secrets. */
   readonly name: string;
@@ -33,7 +34,10 @@ export interface JobStore {
 export interface SharedStore {
   /** For messages; without secrets. */
   readonly name: string;
-  /** @param run 64 hex digits. */
+  /**
+   * The part of a run.
+   * @param run 64 hex digits.
+   */
   ofRun(run: string): JobStore;
   /** Remove all of a run. */
   removeRun(run: string): Promise<void>;

@@ -112,6 +112,7 @@ export interface EvaluateJob extends OfRun {
   questions: ContentRef;
 }
 
+/** A piece of work, by its kind. */
 export type Job =
   | EmbedJob
   | CalibrateJob
@@ -122,6 +123,7 @@ export type Job =
   | ForwardJob
   | HealJob
   | EvaluateJob;
+/** Kinds of jobs. */
 export type JobKind = Job['kind'];
 
 /** What a job left, by name. */

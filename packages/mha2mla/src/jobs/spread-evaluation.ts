@@ -13,6 +13,7 @@ import { handled, openRun, type SpreadRun } from './spread-run';
 import { type AskSpec, storeQuestion } from './stored-question';
 import { putValue, readValue } from './stored-value';
 
+/** Options of `spreadEvaluation`. */
 export interface SpreadEvaluateOptions extends SpreadRun, Omit<EvaluateOptions, 'onProgress'> {
   weights?: WeightFormat;
 }

@@ -18,6 +18,7 @@ import {
 import { type OpenRun, openRun, type SpreadRun, takeContent } from './spread-run';
 import { putValue } from './stored-value';
 
+/** The run of a healing, and the model that it learns from. */
 export interface SpreadHealing extends SpreadRun {
   /** The original as workers find it. */
   teacher: ModelRef;

@@ -5,6 +5,7 @@ import type { Engine } from './engine';
 import type { Job, JobOutputs, ModelRef } from './job';
 import type { ContentRef, JobStore, SharedStore } from './job-store';
 
+/** Who does a run's jobs, and over which store. */
 export interface SpreadRun {
   engine: Engine;
   store: SharedStore;

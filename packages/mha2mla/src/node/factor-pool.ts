@@ -13,6 +13,7 @@ import { defaultWorkers } from './default-workers';
 import type { FactorWorkerData } from './factor-worker';
 import { shareArrays } from './share-arrays';
 
+/** Options of `factorPool`. */
 export interface FactorPoolOptions {
   /** Threads at most. Default one a core, as far as 3 GiB hold their jobs. */
   workers?: number;

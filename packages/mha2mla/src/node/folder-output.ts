@@ -20,14 +20,14 @@ export interface FolderOutput extends ResultOutput {
 
 export interface FolderOutputOptions {
   resume: boolean;
+  /** What a resumed run must share with the one that began it. */
   fingerprint: Fingerprint;
+  /** Of the command, by `performance.now()`. Default: now. */
   began?: number;
 }
 
 /**
  * Own `OUT.partial` until it becomes OUT, with `cost.json` in it.
- * @param fingerprint what a resumed run must share with the one that began it.
- * @param began of the command, by `performance.now()`. Default: now.
  * @throws CheckpointError `output-exists`, `output-locked`, `resume-mismatch`.
  */
 export async function folderOutput(

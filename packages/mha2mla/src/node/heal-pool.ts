@@ -20,6 +20,7 @@ export interface ShardRequest {
   parameters: ReadonlyMap<string, Float32Array>;
 }
 
+/** Threads that work out gradients. */
 export interface HealPool {
   runShard: ShardRunner;
   /** End the threads; a shard under way is given up. */

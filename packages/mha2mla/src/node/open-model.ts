@@ -23,8 +23,10 @@ function familiesOf(options: FamilyOptions): readonly VlmFamily[] {
   return [llava, llavaNext, createQwen25Vl(options)];
 }
 
+/** An opened model folder. */
 export interface OpenModel {
   source: VlmSource;
+  /** Close its files. */
   close(): Promise<void>;
 }
 

@@ -4,7 +4,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { importTensorFlow } from './import-tensorflow';
 import { importWebGpu } from './import-webgpu';
 
+/** What `useBackend` may be asked for. */
 export const BACKENDS = ['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
+/** A member of `BACKENDS`. */
 export type BackendChoice = (typeof BACKENDS)[number];
 
 /**

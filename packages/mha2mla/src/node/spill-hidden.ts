@@ -10,6 +10,7 @@ import { diskFullOr, readAt, writeAt } from '@mha2mla/checkpoint/node';
 import * as tf from '@tensorflow/tfjs-core';
 import { type HiddenStates, type KeepHidden, keepInMemory } from '../convert/hidden-states';
 
+/** Options of `spillHidden`. */
 export interface SpillOptions {
   /** Folder of the file. */
   folder: string;
@@ -17,11 +18,14 @@ export interface SpillOptions {
   aboveBytes: number;
 }
 
+/** A file of hidden states. */
 export interface HiddenSpill {
   keep: KeepHidden;
+  /** Close the file. */
   close(): Promise<void>;
 }
 
+/** Keep hidden states in memory up to a size, and in a file beyond it. */
 export function spillHidden({ folder, aboveBytes }: SpillOptions): HiddenSpill {
   let [inMemory, end, kept] = [0, 0, 0];
   let opening: Promise<SpillFile> | undefined;

@@ -4,6 +4,7 @@ import type { SharedStore } from '../../jobs/job-store';
 import { openBucketStore } from './bucket-store';
 import { folderStore } from './folder-store';
 
+/** Where a store is, as `--store` has it. */
 export interface StorePlace {
   /** A folder, or `s3://BUCKET/PREFIX`. */
   place: string;

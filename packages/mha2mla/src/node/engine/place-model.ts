@@ -8,9 +8,11 @@ import type { SharedStore } from '../../jobs/job-store';
 import { modelDigest } from '../open-model';
 import type { StorePlace } from './open-store';
 
+/** Options of `placeModel`. */
 export interface PlaceModelOptions {
   store: SharedStore;
   place: StorePlace;
+  /** Called as files are sent. */
   onProgress?: (progress: { phase: 'upload'; loaded: number; total: number }) => void;
 }
 

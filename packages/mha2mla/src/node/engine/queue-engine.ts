@@ -13,6 +13,7 @@ import { importPeer } from './import-peer';
 import { nameOfJob, type QueueJob } from './queue-job';
 import { redisPlace } from './redis-place';
 
+/** Options of `queueEngine`. */
 export interface QueueEngineOptions {
   url: string;
   store: Pick<SharedStore, 'name' | 'ofRun'>;

@@ -10,6 +10,7 @@ export interface Counts {
   failed: number;
 }
 
+/** How far a run has come. */
 export interface RunStatus extends Counts {
   run: string;
   /** Jobs in all; those that are known where the run did not tell. */
@@ -23,6 +24,7 @@ export interface RunStatus extends Counts {
   failures: string[];
 }
 
+/** What a queue holds, and who works on it. */
 export interface QueueStatus {
   engine: string;
   workers: { name: string; address: string }[];
@@ -31,8 +33,11 @@ export interface QueueStatus {
   more: boolean;
 }
 
+/** A look at a queue, as often as wanted. */
 export interface QueueWatch {
+  /** How far its runs are now. */
   look(): Promise<QueueStatus>;
+  /** Leave the queue. */
   close(): Promise<void>;
 }
 

@@ -6,6 +6,7 @@ import { importPeer } from './import-peer';
 import { nameOfJob, parseQueueJob } from './queue-job';
 import { redisPlace } from './redis-place';
 
+/** Options of `queueWorker`. */
 export interface QueueWorkerOptions {
   url: string;
   runtime: JobRuntime;

@@ -6,6 +6,7 @@ import { JobError } from '../../jobs/job-error';
 import { askThread } from '../ask-thread';
 import type { JobThreadData } from './job-thread';
 
+/** Options of `threadEngine`. */
 export interface ThreadEngineOptions extends JobThreadData {
   /** Jobs that are done at once. */
   threads: number;

@@ -7,6 +7,7 @@ import { numberText, percentText, sizeText } from './number-text';
 import { withLightColors } from './palette';
 import { renderSvg } from './render-svg';
 
+/** A point of a drawing: bytes, and what was measured at them. */
 export interface BytesPoint {
   /** Cache bytes a token, or their percentage of the original's (`bytesUnit`); above 0. */
   bytes: number;
@@ -16,11 +17,13 @@ export interface BytesPoint {
   interval?: readonly [low: number, high: number];
 }
 
+/** Points that belong together. */
 export interface BytesSeries {
   name: string;
   points: readonly BytesPoint[];
 }
 
+/** Options of `drawAgainstBytes`. */
 export interface DrawAgainstBytesOptions {
   title: string;
   /** For people who cannot see it. Default: the figures of each series. */
