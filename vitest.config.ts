@@ -1,10 +1,16 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { browserProject } from './internal/testing/src/browser-project';
+import { chromiumMissing } from './internal/testing/src/chromium-launch';
+import { dailyPageTests } from './internal/testing/src/page-tests';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 
 /** Tests that start a browser. */
 const PAGES = '{packages,internal}/*/src/**/chromium-*.test.ts';
+
+const missing = chromiumMissing();
+if (missing) console.log(`tests in a page are left out: ${missing}`);
 
 export default defineConfig({
   resolve: {
@@ -22,6 +28,7 @@ export default defineConfig({
     projects: [
       project('packages', ['{packages,internal}/*/src/**/*.test.ts', `!${PAGES}`], 0),
       project('examples', ['{examples,bench}/*/*.test.ts', PAGES], 1),
+      ...(missing ? [] : [browserProject(dailyPageTests(), 1)]),
     ],
     pool: 'forks',
     maxWorkers: 2,

@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest';
-import { chromiumMissing } from './chromium';
+import { chromiumMissing } from './chromium-launch';
 
 afterEach(() => {
   vi.unstubAllEnvs();

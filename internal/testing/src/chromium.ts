@@ -7,18 +7,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { Plugin } from 'esbuild';
 import type { Browser } from 'playwright-core';
 import { beforeAll, describe } from 'vitest';
+import { chromiumLaunch, chromiumMissing } from './chromium-launch';
 import { fixture } from './fixture';
 import { serveFiles } from './serve-files';
-
-const executable = () => process.env.CHROMIUM ?? '/usr/bin/chromium';
-
-const FLAGS = [
-  '--no-sandbox', // tests run as root in a container
-  '--enable-unsafe-webgpu',
-  '--use-webgpu-adapter=swiftshader',
-  '--disable-background-networking',
-  '--disable-component-update',
-];
 
 export interface ChromiumPage {
   /** Call a function that a script has put on `globalThis`; arguments and result are plain values. */
@@ -36,17 +27,11 @@ export interface PageScripts {
   find?: (path: string) => Uint8Array | undefined;
 }
 
-/** Why tests in a page cannot run here; `undefined` when they can, or must. */
-export function chromiumMissing(): string | undefined {
-  if (process.env.REQUIRE_CHROMIUM === '1' || existsSync(executable())) return undefined;
-  return `no ${executable()}, install chromium`;
-}
-
 /** Starts the browser, for tests of pages that somebody else has built. */
 export async function launchChromium(): Promise<Browser> {
   // Only where it is used: all tests import this package.
   const { chromium } = await import('playwright-core');
-  return chromium.launch({ executablePath: executable(), args: FLAGS });
+  return chromium.launch(chromiumLaunch());
 }
 
 /** Run `body` with a page that is open while its tests run. */

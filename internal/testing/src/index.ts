@@ -1,11 +1,12 @@
-export { type DescribeBackendsOptions, describeBackends, describeWebGpu } from './backends';
+export { describeBackends, describeWebGpu } from './backends';
 export {
   type ChromiumPage,
-  chromiumMissing,
   describeChromium,
   launchChromium,
   type PageScripts,
 } from './chromium';
+export { chromiumMissing } from './chromium-launch';
+export type { DescribeBackendsOptions } from './describe-over';
 export { expectClose } from './expect-close';
 export { fixture } from './fixture';
 export { type FuzzBytesOptions, type FuzzOptions, fuzz, fuzzBytes, fuzzJson } from './fuzz/fuzz';

@@ -14,8 +14,9 @@ export interface FixtureTensor {
 /** @param path absolute; see `fixture`. @returns tensors by name. */
 export function readSafetensors(path: string): Map<string, FixtureTensor> {
   const file = readFileSync(path);
-  const headerLength = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.toString('utf8', 8, 8 + headerLength)) as Record<
+  const { buffer, byteOffset } = file;
+  const headerLength = Number(new DataView(buffer, byteOffset).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + headerLength))) as Record<
     string,
     { dtype: string; shape: number[]; data_offsets: [number, number] }
   >;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { assertTensorShape } from './assert-tensor-shape';
 import { blobSource, blobStore } from './blob-store';
+import { concatBytes } from './concat-bytes';
 import { memorySource, memoryStore } from './memory-store';
 import { openCheckpoint } from './open-checkpoint';
 import { openSafetensors } from './open-safetensors';
@@ -18,7 +19,7 @@ async function shard(values: Record<string, number>): Promise<Uint8Array> {
     Object.keys(values).map((name) => ({ name, dtype: 'F32', shape: [1] })),
     ({ name }) => Float32Array.of(values[name]!),
   );
-  return new Uint8Array(Buffer.concat(pieces));
+  return concatBytes(pieces);
 }
 
 const ONE = 'model-00001-of-00002.safetensors';
@@ -190,7 +191,7 @@ describe('readText and readJson', () => {
 });
 
 it('what is read from memory is a copy, of a Buffer too', async () => {
-  const bytes = Buffer.from([1, 2, 3, 4]);
+  const bytes = (globalThis.Buffer ?? Uint8Array).from([1, 2, 3, 4]);
   const read = await memorySource(bytes, 'four').read(1, 3);
   bytes.fill(9);
   expect([...read]).toEqual([2, 3]);

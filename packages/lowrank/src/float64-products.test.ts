@@ -34,7 +34,9 @@ describeBackends('float64 products', () => {
   });
 
   test('memory that threads share is read, and operands stay', () => {
-    const shared = new Float64Array(new SharedArrayBuffer(8 * 12));
+    // Without further headers a page has shared memory of wasm alone.
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    const shared = new Float64Array(memory.buffer, 0, 12);
     shared.set(doubles(12, 3));
     const before = shared.slice();
     const found = float64Products(la)(shared, shared, { m: 4, k: 3, n: 4, transposeB: true });

@@ -5,7 +5,7 @@ import { type WasmExports, wasmCalls } from './wasm-calls';
 
 let module: WebAssembly.Module;
 beforeAll(async () => {
-  module = await WebAssembly.compile(Uint8Array.from(Buffer.from(WASM_BASE64, 'base64')));
+  module = await WebAssembly.compile(Uint8Array.from(atob(WASM_BASE64), (c) => c.charCodeAt(0)));
 });
 
 const instantiate = () => new WebAssembly.Instance(module).exports as unknown as WasmExports;

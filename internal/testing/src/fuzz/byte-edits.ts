@@ -61,8 +61,14 @@ function editOnce(
   if (bytes.length === 0) return bytes;
   const start = at % Math.min(reach, bytes.length);
   const end = Math.min(start + length, bytes.length);
-  const around = (middle: Uint8Array, rest: number) =>
-    Uint8Array.from(Buffer.concat([bytes.subarray(0, start), middle, bytes.subarray(rest)]));
+  const around = (middle: Uint8Array, rest: number) => {
+    const tail = bytes.subarray(rest);
+    const joined = new Uint8Array(start + middle.length + tail.length);
+    joined.set(bytes.subarray(0, start));
+    joined.set(middle, start);
+    joined.set(tail, start + middle.length);
+    return joined;
+  };
   switch (kind) {
     case 'set':
       bytes[start] = value;

@@ -62,17 +62,19 @@ export async function fuzz<T>(
     const { size, read } = make(input);
     await assertReaderLaw(read, maxBytes ?? MEMORY.constant + MEMORY.perByte * size);
   });
-  await fc.assert(property, { seed: 1, numRuns: Number(process.env.FUZZ_RUNS ?? runs) });
+  await fc.assert(property, {
+    seed: 1,
+    numRuns: Number(globalThis.process?.env.FUZZ_RUNS ?? runs),
+  });
 }
 
 /** Fail unless `read` succeeds or throws an error of ours, within limits of time and memory. */
 async function assertReaderLaw(read: () => unknown, maxBytes: number): Promise<void> {
-  const started = process.cpuUsage();
-  const heapBefore = process.memoryUsage().heapUsed;
+  const before = spent();
   const { bytes, error } = await allocatedBytes(read);
-  const { user, system } = process.cpuUsage(started);
-  const milliseconds = (user + system) / 1000;
-  const heapBytes = process.memoryUsage().heapUsed - heapBefore;
+  const after = spent();
+  const milliseconds = after.milliseconds - before.milliseconds;
+  const heapBytes = after.heapBytes - before.heapBytes;
   if (error !== undefined && !isOurs(error)) {
     throw new Error('a reader must succeed or throw an error of ours, fit to be printed', {
       cause: error,
@@ -84,6 +86,16 @@ async function assertReaderLaw(read: () => unknown, maxBytes: number): Promise<v
       `a reader must end within ${MAX_MS} ms, ${maxBytes} bytes of arrays and ${MAX_HEAP_BYTES} of objects, got ${milliseconds} ms, ${bytes} and ${heapBytes}.`,
     );
   }
+}
+
+/** Of the process; a page knows its clock alone, and its objects in Chromium. */
+function spent(): { milliseconds: number; heapBytes: number } {
+  if ('document' in globalThis) {
+    const { memory } = performance as unknown as { memory?: { usedJSHeapSize: number } };
+    return { milliseconds: performance.now(), heapBytes: memory?.usedJSHeapSize ?? 0 };
+  }
+  const { user, system } = process.cpuUsage();
+  return { milliseconds: (user + system) / 1000, heapBytes: process.memoryUsage().heapUsed };
 }
 
 /** `fn: what must hold …`, perhaps after the place that a data file's entry stands at. */

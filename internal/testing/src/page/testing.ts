@@ -1,59 +1,33 @@
-/** What tests of kernels use of this package, for a page: its own WebGPU takes the place of Dawn. */
-import * as tf from '@tensorflow/tfjs-core';
+/** This package in a page: its own WebGPU takes the place of Dawn, and files are fetched. */
 import '@tensorflow/tfjs-backend-cpu';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
-import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
+import { afterAll, describe } from 'vitest';
+import { describeOver } from '../describe-over';
 import { onWebGpu } from '../on-webgpu';
-import type { TestWebGpu } from '../webgpu';
-import { describe } from './vitest';
+import { closeWebGpu, openWebGpu } from './webgpu';
 
 export { expectClose } from '../expect-close';
+export { type FuzzBytesOptions, type FuzzOptions, fuzz, fuzzBytes, fuzzJson } from '../fuzz/fuzz';
+export { joinSafetensors, splitSafetensors } from '../fuzz/safetensors-parts';
 export { expectNoLeak } from '../no-leak';
 export { gaussian } from '../random';
+export { type FixtureTensor, readSafetensors } from '../read-safetensors';
+export { openWebGpu };
 
 // Before a file that is imported later computes anything.
-setWasmPaths('/wasm/');
+setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/wasm-out/');
 
-const FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'];
-let opened: Promise<TestWebGpu> | undefined;
-
-export function openWebGpu(): Promise<TestWebGpu> {
-  opened ??= open();
-  return opened;
+/** The address of a file of the repository, which the server of the tests has. */
+export function fixture(path: string): string {
+  return `/${path}`;
 }
+
+export const describeBackends = describeOver([{ name: 'wasm' }, { name: 'cpu' }], describeWebGpu);
 
 export function describeWebGpu(name: string, body: () => void): void {
   describe(`${name} [webgpu]`, () => {
     onWebGpu(openWebGpu);
+    afterAll(closeWebGpu);
     body();
   });
-}
-
-/** Other backends have no kernels that are a page's own. */
-export function describeBackends(
-  name: string,
-  options: { webgpu?: boolean },
-  body: (backend: string) => void,
-): void {
-  if (options.webgpu) describeWebGpu(name, () => body('webgpu'));
-}
-
-/** A device of the default limits; see ../webgpu.ts. */
-async function open(): Promise<TestWebGpu> {
-  const { gpu } = navigator;
-  const adapter = await gpu.requestAdapter();
-  if (!adapter) throw new Error('openWebGpu: expected an adapter, got none from Chromium.');
-  const device = await adapter.requestDevice({
-    requiredFeatures: FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[],
-  });
-  const errors: string[] = [];
-  device.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
-  if (tf.findBackendFactory('webgpu')) tf.removeBackend('webgpu');
-  tf.registerBackend('webgpu', () => new WebGPUBackend(device));
-  tf.env().set('WEBGPU_CPU_FORWARD', false);
-  const takeErrors = async () => {
-    await device.queue.onSubmittedWorkDone();
-    return errors.splice(0);
-  };
-  return { gpu, adapter, device, takeErrors };
 }

@@ -1,6 +1,6 @@
 import { describeBackends, expectClose, expectNoLeak, gaussian } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { stackedMatMul } from './stacked-mat-mul';
 
 /** Products of stacks a [count, M, I] and b [count, I, O] in float64. */
@@ -103,6 +103,13 @@ const FLAGS = [
 ] as const;
 
 describeBackends('the gradient of stackedMatMul', () => {
+  beforeAll(async () => {
+    // In a page tf-core comes without gradients, that of its own product among them.
+    if ('document' in globalThis) {
+      await import('@tensorflow/tfjs-core/dist/register_all_gradients');
+    }
+  });
+
   describe.each([
     ['two matrices', []],
     ['a stack', [2, 1]],

@@ -26,7 +26,9 @@ beforeAll(async () => {
   model = await loadModel(store, { families: [llava], backend: 'wasm', decodeImage });
   await store.close?.();
   create = chatCompletions(model).chat.completions.create;
-  const png = readFileSync(fixture('models/scenes/images/test-000.png')).toString('base64');
+  const png = btoa(
+    String.fromCharCode(...readFileSync(fixture('models/scenes/images/test-000.png'))),
+  );
   const content = [
     { type: 'image_url' as const, image_url: { url: `data:image/png;base64,${png}` } },
     { type: 'text' as const, text: 'list all the objects in order.' },

@@ -17,7 +17,7 @@ const TEXTS = [
 ];
 
 /** Bytes that a text stands for, where a replacement character stands for one. */
-const bytesOf = (text: string) => Buffer.byteLength(text.replaceAll('\ufffd', '?'));
+const bytesOf = (text: string) => new TextEncoder().encode(text.replaceAll('\ufffd', '?')).length;
 
 describe.each([
   ['byte fallback', 'fixtures/hf/llava/checkpoint'],

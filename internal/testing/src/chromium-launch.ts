@@ -1,0 +1,23 @@
+/** How tests start a headless Chromium: Debian's unless CHROMIUM names another, WebGPU by SwiftShader. */
+import { existsSync } from 'node:fs';
+
+const executable = () => process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+const FLAGS = [
+  '--no-sandbox', // tests run as root in a container
+  '--enable-unsafe-webgpu',
+  '--use-webgpu-adapter=swiftshader',
+  '--disable-background-networking',
+  '--disable-component-update',
+];
+
+/** Why tests in a page cannot run here; `undefined` when they can, or must. */
+export function chromiumMissing(): string | undefined {
+  if (process.env.REQUIRE_CHROMIUM === '1' || existsSync(executable())) return undefined;
+  return `no ${executable()}, install chromium`;
+}
+
+/** What Playwright's `launch` is given. */
+export function chromiumLaunch(): { executablePath: string; args: string[] } {
+  return { executablePath: executable(), args: FLAGS };
+}
