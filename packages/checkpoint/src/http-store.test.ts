@@ -97,6 +97,36 @@ describe('httpStore', () => {
     await expect((await opened()).read(1, 3)).rejects.toMatchObject({ code: 'range-ignored' });
   });
 
+  it('without an ETag, its date tells the version', async () => {
+    const dated =
+      (date: string): Handler =>
+      (request, response, file) => {
+        response.setHeader('last-modified', date);
+        response.writeHead(request.method === 'HEAD' ? 200 : 206, {
+          'content-length': request.method === 'HEAD' ? file.length : 2,
+        });
+        response.end(request.method === 'HEAD' ? undefined : file.subarray(1, 3));
+      };
+    const [monday, tuesday] = ['Mon, 02 Nov 2026 10:00:00 GMT', 'Tue, 03 Nov 2026 10:00:00 GMT'];
+    handler = dated(monday!);
+    const source = await opened();
+    expect(source.version).toBe(monday);
+    expect(await source.read(1, 3)).toEqual(BYTES.subarray(1, 3));
+    handler = dated(tuesday!);
+    await expect(source.read(1, 3)).rejects.toMatchObject({ code: 'source-changed' });
+    handler = ranges;
+    expect((await opened()).version).toBe('"v1"');
+  });
+
+  it('opening is given up with the reason of its signal', async () => {
+    handler = () => {}; // never answers
+    const reason = new Error('stop');
+    const controller = new AbortController();
+    const opening = httpStore(base).open('bytes', controller.signal);
+    controller.abort(reason);
+    await expect(opening).rejects.toBe(reason);
+  });
+
   it('a file that changed is refused, by ETag or by status', async () => {
     const other: Handler = (request, response, file) => {
       response.setHeader('etag', '"v2"');
