@@ -115,7 +115,8 @@ const cases = fc
     const noise = gaussian(2 * tokens * channels, seed);
     const values = noise.map((value, i) => (i % 7 === 0 ? offset : offset + spread * value));
     const specials = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    if (seed % 3 === 0 && values.length > 0) values[seed % values.length] = specials[(seed / 3) % 3]!;
+    if (seed % 3 === 0 && values.length > 0)
+      values[seed % values.length] = specials[(seed / 3) % 3]!;
     const spec = bits === 16 ? HALF : { method: 'affine' as const, bits, ...options };
     return { spec, shape: [2, tokens, channels], values };
   });
