@@ -31,6 +31,7 @@ export function browserProject(include: string[], groupOrder = 0): ViteUserConfi
         '@tensorflow/tfjs-core',
         '@tensorflow/tfjs-core/dist/register_all_gradients',
         'fast-check',
+        'image-dimensions',
       ],
     },
     test: {
