@@ -59,10 +59,10 @@ const assistant = (text: string): Message => ({
 const load = async () => VisionLanguageModel.load(await openVlm(store, { families: [llava] }));
 
 /** Two turns about a picture, then another question in the place of the second. */
-async function converse(model: VisionLanguageModel, cache?: CacheOptions, options = OPTIONS) {
+async function converse(model: VisionLanguageModel, cache?: CacheOptions) {
   const session = new ChatSession(model, processor, { cache });
   const ask = async (messages: Message[]) => {
-    const { text, usage, stats } = await session.reply({ messages, images: [image] }, options);
+    const { text, usage, stats } = await session.reply({ messages, images: [image] }, OPTIONS);
     const { cachedTokens, decodedBy, cacheBytesAllocated } = stats;
     expect(cachedTokens.vision + cachedTokens.text).toBe(session.contextUsage);
     return { text, usage, decodedBy, cacheBytesAllocated };
@@ -74,6 +74,14 @@ async function converse(model: VisionLanguageModel, cache?: CacheOptions, option
   const three = await ask([...said, user(LIST)]);
   await session.dispose();
   return [one, two, three];
+}
+
+async function converseOn(backend: string, cache?: CacheOptions) {
+  await tf.setBackend(backend);
+  const model = await load();
+  const turns = await converse(model, cache);
+  model.dispose();
+  return turns;
 }
 
 type Turns = Awaited<ReturnType<typeof converse>>;
@@ -106,17 +114,17 @@ describe('a conversation with a converted model [wasm]', () => {
 
 describeWebGpu('a conversation with a converted model', () => {
   test.each(CACHES)(
-    'is recorded, and says and holds what it does op by op: %s',
+    'is recorded, and says and holds what it does op by op, on wasm: %s',
     async (_, cache) => {
-      const model = await load();
-      const turns = await converse(model, cache);
-      const composed = await converse(model, cache, { ...OPTIONS, recorded: false });
+      const [composed, turns] = [
+        await converseOn('wasm', cache),
+        await converseOn('webgpu', cache),
+      ];
       expect(new Set(turns.map(({ decodedBy }) => decodedBy))).toEqual(new Set(['recorded']));
       expect(new Set(composed.map(({ decodedBy }) => decodedBy))).toEqual(new Set(['composed']));
       expect(saidIn(turns)).toEqual(saidIn(composed));
       const bytes = (all: Turns) => all.map((turn) => turn.cacheBytesAllocated);
       expect(bytes(turns)).toEqual(bytes(composed));
-      model.dispose();
     },
     TIMEOUT_MS,
   );
