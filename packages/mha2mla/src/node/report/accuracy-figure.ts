@@ -3,7 +3,7 @@ import { drawAgainstBytes } from './draw-against-bytes';
 import { label } from './escape-html';
 import { FIGURE_WIDTH, type Figure } from './figure';
 import { bytesText, numberText, percentText, roundPercent, sizeText } from './number-text';
-import type { Result } from './results';
+import { type Result, Z_95 } from './results';
 import type { EvaluationData, PlotData, RunData } from './run-data';
 
 const SIZE = { width: FIGURE_WIDTH, height: 320 };
@@ -81,7 +81,7 @@ export async function plotFigure(
 
 /** The score interval of a share: it stays within [0, 1], and is right at 0 and 1 too. */
 function wilson({ accuracy, questions }: EvaluationData): [low: number, high: number] {
-  const z2 = 1.959964 ** 2;
+  const z2 = Z_95 ** 2;
   const middle = (accuracy + z2 / (2 * questions)) / (1 + z2 / questions);
   const spread =
     Math.sqrt((z2 / questions) * (accuracy * (1 - accuracy) + z2 / (4 * questions))) /

@@ -3,6 +3,9 @@ import type { Table } from './figure';
 import { bytesText, numberText, roundPercent, timesText } from './number-text';
 import type { EvaluationData, RunData } from './run-data';
 
+/** Within so many deviations of a normal distribution lie 95 of 100. */
+export const Z_95 = 1.959964;
+
 export interface Result extends EvaluationData {
   /** Of the original's cache. */
   share?: number;
@@ -21,7 +24,7 @@ export function resultsOf(runs: readonly RunData[]): Result[] {
     const share = original && (one.cacheBytesPerToken ?? 0) / original.cacheBytesPerToken!;
     if (!original || one === original) return { ...one, share };
     const difference = one.accuracy - original.accuracy;
-    const chance = 1.959964 * Math.sqrt(variance(one) + variance(original));
+    const chance = Z_95 * Math.sqrt(variance(one) + variance(original));
     return { ...one, share, against: { difference, chance } };
   });
 }
