@@ -7,11 +7,17 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { nodeStore } from '@mha2mla/checkpoint/node';
-import { chromiumMissing, type FileServer, fixture, serveFiles } from '@mha2mla/testing';
+import {
+  chromiumMissing,
+  type FileServer,
+  fixture,
+  launchChromium,
+  serveFiles,
+} from '@mha2mla/testing';
 import { type ChatMessage, llava, loadModel } from '@mha2mla/vlm-adapters';
 import axe from 'axe-core';
 import { readPicture } from 'mha2mla/node';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import '@tensorflow/tfjs-backend-wasm';
@@ -28,7 +34,6 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 /** The page may lie anywhere below a host. */
 const FOLDER = 'any/folder/';
-const FLAGS = ['--no-sandbox', '--disable-background-networking', '--disable-component-update'];
 
 /** Before a worker's script: the device that it opens does `what`. */
 const withDevice = (what: string) => `{
@@ -62,7 +67,7 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
       if (gone.some((part) => path.includes(part)) || !existsSync(file)) return undefined;
       return { bytes: readFileSync(file), type: TYPES[extname(file)] };
     });
-    browser = await launch();
+    browser = await launchChromium({ webGpu: false });
   }, 300_000);
   afterAll(async () => {
     await browser?.close();
@@ -87,11 +92,6 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
   });
 
   const home = () => server.url + FOLDER;
-  const launch = (...flags: string[]) =>
-    chromium.launch({
-      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-      args: [...FLAGS, ...flags],
-    });
   const button = (name: string | RegExp) => page.getByRole('button', { name, exact: true });
   const problem = (title: string) => page.locator('.problem strong', { hasText: title });
   const status = () => page.getByRole('status').textContent();
@@ -317,7 +317,7 @@ describe.skipIf(missing)(`the page${missing ? ` [chromium: ${missing}]` : ''}`, 
   });
 
   test('a device that is lost is said, and what was loaded comes back, the second time on wasm', async () => {
-    const gpu = await launch('--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader');
+    const gpu = await launchChromium();
     page = await gpu.newPage();
     page.setDefaultTimeout(120_000);
     // The first worker's device is lost when it is told to, the second's at once.

@@ -5,11 +5,10 @@ const executable = () => process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 const FLAGS = [
   '--no-sandbox', // tests run as root in a container
-  '--enable-unsafe-webgpu',
-  '--use-webgpu-adapter=swiftshader',
   '--disable-background-networking',
   '--disable-component-update',
 ];
+const WEBGPU_FLAGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
 /** Why tests in a page cannot run here; `undefined` when they can, or must. */
 export function chromiumMissing(): string | undefined {
@@ -17,7 +16,12 @@ export function chromiumMissing(): string | undefined {
   return `no ${executable()}, install chromium`;
 }
 
+export interface LaunchOptions {
+  /** Default true; without, pages find no adapter, as on many machines. */
+  webGpu?: boolean;
+}
+
 /** What Playwright's `launch` is given. */
-export function chromiumLaunch(): { executablePath: string; args: string[] } {
-  return { executablePath: executable(), args: FLAGS };
+export function chromiumLaunch({ webGpu = true }: LaunchOptions = {}) {
+  return { executablePath: executable(), args: webGpu ? [...FLAGS, ...WEBGPU_FLAGS] : FLAGS };
 }

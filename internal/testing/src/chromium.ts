@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { Plugin } from 'esbuild';
 import type { Browser } from 'playwright-core';
 import { beforeAll, describe } from 'vitest';
-import { chromiumLaunch, chromiumMissing } from './chromium-launch';
+import { chromiumLaunch, chromiumMissing, type LaunchOptions } from './chromium-launch';
 import { fixture } from './fixture';
 import { serveFiles } from './serve-files';
 
@@ -28,10 +28,10 @@ export interface PageScripts {
 }
 
 /** Starts the browser, for tests of pages that somebody else has built. */
-export async function launchChromium(): Promise<Browser> {
+export async function launchChromium(options?: LaunchOptions): Promise<Browser> {
   // Only where it is used: all tests import this package.
   const { chromium } = await import('playwright-core');
-  return chromium.launch(chromiumLaunch());
+  return chromium.launch(chromiumLaunch(options));
 }
 
 /** Run `body` with a page that is open while its tests run. */

@@ -3,9 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { chromiumMissing } from '@mha2mla/testing';
+import { chromiumMissing, launchChromium } from '@mha2mla/testing';
 import axe from 'axe-core';
-import { type Browser, chromium } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sampleReport } from '../testing/sample-report';
 import { loadRuns } from './load-runs';
@@ -41,10 +41,7 @@ describe.skipIf(missing)(`the report${missing ? ` [chromium: ${missing}]` : ''}`
     }
     const results = ['original.json', 'converted.json', 'bench.json'];
     html = await reportPage(await loadRuns([root, ...results.map((name) => join(root, name))]));
-    browser = await chromium.launch({
-      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-      args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update'],
-    });
+    browser = await launchChromium();
   }, 120_000);
   afterAll(async () => {
     await browser?.close();
