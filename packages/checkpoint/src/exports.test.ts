@@ -47,6 +47,7 @@ it('the exported names are these', () => {
       "removeKept",
       "safetensorsSize",
       "showJson",
+      "unpackedCheckpoint",
       "writeSafetensors",
     ]
   `);

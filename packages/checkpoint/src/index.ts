@@ -40,6 +40,7 @@ export {
 export { COMPANION_FILES, rankFileName } from './model-files';
 export { openCheckpoint } from './open-checkpoint';
 export { openSafetensors } from './open-safetensors';
+export { unpackedCheckpoint } from './packed/unpacked-checkpoint';
 export { assertPlainName } from './plain-name';
 export { escapeUnprintable, quoteName } from './quote-name';
 export { readJson } from './read-json';

@@ -6,6 +6,7 @@ import {
   type ByteSource,
   type Checkpoint,
   CheckpointError,
+  configRecord,
   type FileStore,
   type ModelConfig,
   openCheckpoint,
@@ -13,6 +14,7 @@ import {
   rankFileName,
   readModelConfig,
   showJson,
+  unpackedCheckpoint,
 } from '@mha2mla/checkpoint';
 import type { CacheOptions } from '@mha2mla/mla-runtime';
 import { parseCacheSetting } from './cache-setting';
@@ -63,7 +65,7 @@ export async function openVlm(
   const { mha2mla } = modelConfig;
   const parsed = family.parseConfig(modelConfig);
   const config = mha2mla && readVideoAsText(mha2mla) ? videoAsText(parsed) : parsed;
-  const checkpoint = await openCheckpoint(store, { maxHeaderBytes });
+  const checkpoint = await openFloats(store, modelConfig, maxHeaderBytes);
   const weights = new CheckpointWeights(checkpoint, family.storedNames, family.name);
   const { numHiddenLayers, mla } = config.decoder;
   const counts = { numHiddenLayers, groups: mla?.groups ?? 1 };
@@ -71,6 +73,24 @@ export async function openVlm(
   const cache = { ...parseCacheSetting(mha2mla ?? {}), ...(latentSpecs && { latentSpecs }) };
   const source = { family, config, checkpoint, weights, store, cache };
   return rankFile ? { ...source, rankFile } : source;
+}
+
+/** The weights as floats, whether they are stored so or as integers of GPTQ or AWQ. */
+async function openFloats(
+  store: FileStore,
+  { raw, mha2mla }: ModelConfig,
+  maxHeaderBytes: number | undefined,
+): Promise<Checkpoint> {
+  const checkpoint = await openCheckpoint(store, { maxHeaderBytes });
+  const packing = configRecord(raw, 'quantization_config');
+  if (packing === undefined) return checkpoint;
+  if (mha2mla) {
+    throw new CheckpointError(
+      'unsupported-config',
+      `openVlm: a converted model must store its weights as floats, got quantization_config in ${store.name}. Pack them when they are loaded, by --weights.`,
+    );
+  }
+  return unpackedCheckpoint(checkpoint, packing);
 }
 
 async function findRankFile(

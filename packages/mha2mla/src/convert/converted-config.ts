@@ -14,7 +14,9 @@ type Config = Readonly<Record<string, unknown>>;
  * @param block how it was converted.
  */
 export function convertedConfig(raw: Config, { dtype }: ConversionPlan, block: Config): Config {
-  return { ...(dtype ? withDtype(raw, NAMES[dtype]) : raw), mha2mla: block };
+  // Packed weights were unpacked, and are written as floats.
+  const { quantization_config: _, ...floats } = raw;
+  return { ...(dtype ? withDtype(floats, NAMES[dtype]) : floats), mha2mla: block };
 }
 
 /** Replace the precision wherever the config states one: loaders would cast the weights back. */

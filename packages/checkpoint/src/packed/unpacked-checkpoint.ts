@@ -1,0 +1,96 @@
+/**
+ * A checkpoint of GPTQ or AWQ, read as if it stored floats: `X.qweight` and what belongs to it become
+ * `X.weight`, unpacked when read.
+ */
+import type { Checkpoint } from '../checkpoint';
+import { CheckpointError } from '../checkpoint-error';
+import type { ConfigRecord } from '../config-values';
+import { decodeFloat32 } from '../decode-tensor';
+import { encodeTensor } from '../encode-tensor';
+import { quoteName } from '../quote-name';
+import type { TensorInfo } from '../safetensors-header';
+import { findPackedMatrix, PACKED_PARTS, type PackedMatrix } from './packed-matrix';
+import { readPacking } from './packing';
+import { type PackedValues, unpackRows } from './unpack-rows';
+
+/**
+ * Reads packed matrices [O, I] as floats of their scales' precision, the values that AutoGPTQ and
+ * AutoAWQ compute with. Other tensors are as they were. Where in its file an `X.weight` lies is where
+ * its integers do.
+ * @param config `quantization_config` of config.json
+ * @throws CheckpointError of `readPacking`; `missing-tensor`, `wrong-shape`, `wrong-dtype`,
+ *   `duplicate-key` for a matrix; when read, `out-of-range`
+ */
+export function unpackedCheckpoint(checkpoint: Checkpoint, config: ConfigRecord): Checkpoint {
+  const packing = readPacking(config);
+  const matrices = new Map<string, PackedMatrix>();
+  const tensors = new Map<string, TensorInfo>(checkpoint.tensors);
+  for (const info of checkpoint.tensors.values()) {
+    if (!/(^|\.)qweight$/.test(info.name)) continue;
+    const matrix = findPackedMatrix(checkpoint, info, packing);
+    const { prefix, outputs, inputs, dtype } = matrix;
+    for (const part of PACKED_PARTS) tensors.delete(prefix + part);
+    const name = `${prefix}weight`;
+    tensors.set(name, { ...info, name, shape: [outputs, inputs], dtype });
+    matrices.set(name, matrix);
+  }
+  const valuesOf = lastValues(checkpoint);
+  const read = async (
+    matrix: PackedMatrix,
+    {
+      rows = [0, matrix.outputs],
+      signal,
+    }: { rows?: readonly [number, number]; signal?: AbortSignal },
+  ): Promise<Uint8Array> => {
+    assertRows(matrix, rows);
+    const values = unpackRows(matrix, packing, await valuesOf(matrix, signal), rows);
+    return encodeTensor(values, matrix.dtype);
+  };
+  return {
+    tensors,
+    metadata: checkpoint.metadata,
+    async readBytes(name, signal) {
+      const matrix = matrices.get(name);
+      return matrix ? read(matrix, { signal }) : checkpoint.readBytes(name, signal);
+    },
+    async readFloat32(name, options = {}) {
+      const matrix = matrices.get(name);
+      if (!matrix) return checkpoint.readFloat32(name, options);
+      return decodeFloat32(await read(matrix, options), matrix.dtype);
+    },
+    readInt32: (name, signal) => checkpoint.readInt32(name, signal),
+  };
+}
+
+/** A reader of a matrix's tensors that keeps the last one: blocks of its rows are asked for in turn. */
+function lastValues(checkpoint: Checkpoint) {
+  let last: { prefix: string; values: PackedValues } | undefined;
+  return async (
+    { prefix, listed }: PackedMatrix,
+    signal: AbortSignal | undefined,
+  ): Promise<PackedValues> => {
+    if (last?.prefix === prefix) return last.values;
+    last = undefined;
+    const integers = (part: string) => checkpoint.readInt32(prefix + part, signal);
+    const values = {
+      qweight: await integers('qweight'),
+      qzeros: await integers('qzeros'),
+      scales: await checkpoint.readFloat32(`${prefix}scales`, { ...(signal && { signal }) }),
+      ...(listed && { gIdx: await integers('g_idx') }),
+    };
+    last = { prefix, values };
+    return values;
+  };
+}
+
+function assertRows(
+  { prefix, outputs }: PackedMatrix,
+  [first, end]: readonly [number, number],
+): void {
+  const whole = Number.isSafeInteger(first) && Number.isSafeInteger(end);
+  if (whole && first >= 0 && first <= end && end <= outputs) return;
+  throw new CheckpointError(
+    'bad-range',
+    `unpackedCheckpoint: rows of ${quoteName(`${prefix}weight`)} must lie in 0..${outputs}, got ${first}..${end}.`,
+  );
+}
