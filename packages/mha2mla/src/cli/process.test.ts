@@ -148,7 +148,8 @@ describe('the first interruption stops soon, with status 130', () => {
   });
 
   test('eval, in the midst of a batch', async () => {
-    const running = start(['eval', MODEL, DATA, '--json', '--quiet', ...INTERRUPTIBLE]);
+    const small = ['--batch', '8', '--json', '--quiet'];
+    const running = start(['eval', MODEL, DATA, ...small, ...INTERRUPTIBLE]);
     await delay(WORKING_MS);
     await stopped(running);
     expect(running.stdout).toBe('');
@@ -191,8 +192,9 @@ describe('threads that share an update', () => {
     const wide = heal('failed', '--workers', '2', '--lr', '1e30');
     expect(await wide.ended).toBe(1);
     expect(wide.stderr).toMatch(/mha2mla: healModel: loss and gradients must stay finite/);
-    const long = heal('stopped-threads', '--workers', '2', '--steps', '50', ...INTERRUPTIBLE);
-    await until(() => /heal: \d+ of 50/.test(long.stderr));
+    const small = ['--steps', '200', '--batch', '4'];
+    const long = heal('stopped-threads', '--workers', '2', ...small, ...INTERRUPTIBLE);
+    await until(() => /heal: \d+ of 200/.test(long.stderr));
     await stopped(long);
   });
 });
