@@ -2,6 +2,8 @@
  * An open checkpoint: the tensors of one or many safetensors files behind one interface. Headers
  * are in memory, weights are read when asked for, whole or by rows.
  */
+
+import { assertRows } from './assert-rows';
 import type { ByteSource } from './byte-source';
 import { CheckpointError } from './checkpoint-error';
 import { decodeFloat32, decodeInt32 } from './decode-tensor';
@@ -66,18 +68,11 @@ export function checkpointOf(
 }
 
 /** Byte range of rows [first, end) of a tensor. */
-function rowSpan(info: TensorInfo, [first, end]: readonly [number, number]): [number, number] {
-  const count = info.shape[0] ?? 0;
-  const whole = Number.isSafeInteger(first) && Number.isSafeInteger(end);
-  if (!whole || first < 0 || first > end || end > count) {
-    throw new CheckpointError(
-      'bad-range',
-      `readFloat32: rows of ${quoteName(info.name)} must lie in 0..${count}, got ${first}..${end}.`,
-    );
-  }
+function rowSpan(info: TensorInfo, rows: readonly [number, number]): [number, number] {
+  assertRows(info, rows);
   const rowElements = info.shape.slice(1).reduce((product, dim) => product * dim, 1);
   const rowBytes = (rowElements * dtypeBits(info.dtype)) / 8;
-  return [info.start + first * rowBytes, info.start + end * rowBytes];
+  return [info.start + rows[0] * rowBytes, info.start + rows[1] * rowBytes];
 }
 
 function missing(name: string, tensors: ReadonlyMap<string, TensorInfo>): CheckpointError {

@@ -1,6 +1,4 @@
 /** Integers of a packed matrix to floats. */
-import { CheckpointError } from '../checkpoint-error';
-import { quoteName } from '../quote-name';
 import type { PackedMatrix } from './packed-matrix';
 import type { Packing } from './packing';
 
@@ -12,8 +10,8 @@ export interface PackedValues {
   qzeros: Int32Array;
   /** [G, O] */
   scales: Float32Array;
-  /** [I], where the matrix lists its groups. */
-  gIdx?: Int32Array;
+  /** [I]: the group of an input, in 0..G − 1. */
+  groupOf: Int32Array;
 }
 
 /** Which of the eight places of a word has an output's 4 bits: AWQ interleaves them. */
@@ -23,22 +21,16 @@ const AWQ_PLACES = [0, 4, 1, 5, 2, 6, 3, 7];
  * Rows [first, end) of the matrix: `(integer − zero) · scale`, as AutoGPTQ's `QuantLinear` and
  * AutoAWQ's `dequantize_gemm` have it.
  * @returns [end − first, I], not rounded to the scales' precision
- * @throws CheckpointError `out-of-range` for an input of a group that is not there
  */
 export function unpackRows(
-  { prefix, inputs, outputs, groups, listed }: PackedMatrix,
-  { method, bits, groupSize, zeroOffset }: Packing,
-  { qweight, qzeros, scales, gIdx }: PackedValues,
+  { inputs, outputs, groups }: PackedMatrix,
+  { method, bits, zeroOffset }: Packing,
+  { qweight, qzeros, scales, groupOf }: PackedValues,
   [first, end]: readonly [number, number],
 ): Float32Array {
   const perWord = 32 / bits;
   const mask = 2 ** bits - 1;
   const words = outputs / perWord;
-  const groupOf = listed
-    ? assertGroups(prefix, gIdx!, groups)
-    : Int32Array.from({ length: inputs }, (_, i) =>
-        groupSize === -1 ? 0 : Math.floor(i / groupSize),
-      );
   const out = new Float32Array((end - first) * inputs);
   const zero = new Int32Array(groups);
   const scale = new Float32Array(groups);
@@ -62,13 +54,4 @@ export function unpackRows(
     }
   }
   return out;
-}
-
-function assertGroups(prefix: string, gIdx: Int32Array, groups: number): Int32Array {
-  const wrong = gIdx.findIndex((group) => group < 0 || group >= groups);
-  if (wrong === -1) return gIdx;
-  throw new CheckpointError(
-    'out-of-range',
-    `unpackRows: ${quoteName(`${prefix}g_idx`)} must name groups in 0..${groups - 1}, got ${gIdx[wrong]} at input ${wrong}.`,
-  );
 }

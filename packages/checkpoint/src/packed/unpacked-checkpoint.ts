@@ -2,15 +2,15 @@
  * A checkpoint of GPTQ or AWQ, read as if it stored floats: `X.qweight` and what belongs to it become
  * `X.weight`, unpacked when read.
  */
-import type { Checkpoint } from '../checkpoint';
-import { CheckpointError } from '../checkpoint-error';
+import { assertRows } from '../assert-rows';
+import type { Checkpoint, ReadFloat32Options } from '../checkpoint';
 import type { ConfigRecord } from '../config-values';
 import { decodeFloat32 } from '../decode-tensor';
 import { encodeTensor } from '../encode-tensor';
-import { quoteName } from '../quote-name';
 import type { TensorInfo } from '../safetensors-header';
 import { findPackedMatrix, PACKED_PARTS, type PackedMatrix } from './packed-matrix';
-import { readPacking } from './packing';
+import { type Packing, readPacking } from './packing';
+import { readPacked } from './read-packed';
 import { type PackedValues, unpackRows } from './unpack-rows';
 
 /**
@@ -34,15 +34,13 @@ export function unpackedCheckpoint(checkpoint: Checkpoint, config: ConfigRecord)
     tensors.set(name, { ...info, name, shape: [outputs, inputs], dtype });
     matrices.set(name, matrix);
   }
-  const valuesOf = lastValues(checkpoint);
+  const valuesOf = lastValues(checkpoint, packing);
   const read = async (
+    name: string,
     matrix: PackedMatrix,
-    {
-      rows = [0, matrix.outputs],
-      signal,
-    }: { rows?: readonly [number, number]; signal?: AbortSignal },
+    { rows = [0, matrix.outputs], signal }: ReadFloat32Options,
   ): Promise<Uint8Array> => {
-    assertRows(matrix, rows);
+    assertRows(tensors.get(name)!, rows);
     const values = unpackRows(matrix, packing, await valuesOf(matrix, signal), rows);
     return encodeTensor(values, matrix.dtype);
   };
@@ -51,46 +49,27 @@ export function unpackedCheckpoint(checkpoint: Checkpoint, config: ConfigRecord)
     metadata: checkpoint.metadata,
     async readBytes(name, signal) {
       const matrix = matrices.get(name);
-      return matrix ? read(matrix, { signal }) : checkpoint.readBytes(name, signal);
+      return matrix
+        ? read(name, matrix, { ...(signal && { signal }) })
+        : checkpoint.readBytes(name, signal);
     },
     async readFloat32(name, options = {}) {
       const matrix = matrices.get(name);
       if (!matrix) return checkpoint.readFloat32(name, options);
-      return decodeFloat32(await read(matrix, options), matrix.dtype);
+      return decodeFloat32(await read(name, matrix, options), matrix.dtype);
     },
     readInt32: (name, signal) => checkpoint.readInt32(name, signal),
   };
 }
 
 /** A reader of a matrix's tensors that keeps the last one: blocks of its rows are asked for in turn. */
-function lastValues(checkpoint: Checkpoint) {
-  let last: { prefix: string; values: PackedValues } | undefined;
-  return async (
-    { prefix, listed }: PackedMatrix,
-    signal: AbortSignal | undefined,
-  ): Promise<PackedValues> => {
-    if (last?.prefix === prefix) return last.values;
+function lastValues(checkpoint: Checkpoint, packing: Packing) {
+  let last: { matrix: PackedMatrix; values: PackedValues } | undefined;
+  return async (matrix: PackedMatrix, signal: AbortSignal | undefined): Promise<PackedValues> => {
+    if (last?.matrix === matrix) return last.values;
     last = undefined;
-    const integers = (part: string) => checkpoint.readInt32(prefix + part, signal);
-    const values = {
-      qweight: await integers('qweight'),
-      qzeros: await integers('qzeros'),
-      scales: await checkpoint.readFloat32(`${prefix}scales`, { ...(signal && { signal }) }),
-      ...(listed && { gIdx: await integers('g_idx') }),
-    };
-    last = { prefix, values };
+    const values = await readPacked(checkpoint, matrix, packing, signal);
+    last = { matrix, values };
     return values;
   };
-}
-
-function assertRows(
-  { prefix, outputs }: PackedMatrix,
-  [first, end]: readonly [number, number],
-): void {
-  const whole = Number.isSafeInteger(first) && Number.isSafeInteger(end);
-  if (whole && first >= 0 && first <= end && end <= outputs) return;
-  throw new CheckpointError(
-    'bad-range',
-    `unpackedCheckpoint: rows of ${quoteName(`${prefix}weight`)} must lie in 0..${outputs}, got ${first}..${end}.`,
-  );
 }
