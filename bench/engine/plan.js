@@ -38,10 +38,11 @@ const calibrate = read('calibrate').runs.tensorflow;
 const speed = Number(values.speed);
 const layerRate = (2 * weightsOf(seen) * seen.tokens * speed) / best(calibrate, 'forward');
 const momentRate = (2 * seen.hidden ** 2 * seen.tokens * speed) / best(calibrate, 'moments');
+// Vision's and text's factors of a layer, together.
 const factored = read('factorise-llava-next');
 const products = (dOut, dIn) => dOut * dIn * (dIn + dOut);
 const factorSeconds =
-  (2 * best(factored.runs.exact, 'seconds') * products(2 * model.keyHeads * 112, model.hidden)) /
+  (best(factored.runs.exact, 'seconds') * products(2 * model.keyHeads * 112, model.hidden)) /
   products(factored.dOut, factored.dIn) /
   speed;
 const queueSeconds = read('engine-queue').msAJob / 1000;
