@@ -230,14 +230,37 @@ describe('httpStore', () => {
     }
   });
 
+  it('a connection that is lost while opening is tried again, as often as one of a read', async () => {
+    const losing = (count: number) => {
+      let calls = 0;
+      handler = (request, response, file) =>
+        ++calls <= count ? void response.destroy() : ranges(request, response, file);
+    };
+    losing(2);
+    expect((await opened(2)).size).toBe(1000);
+    expect(seen.map(({ method }) => method)).toEqual(['HEAD', 'HEAD', 'HEAD']);
+    losing(3);
+    await expect(opened(2)).rejects.toMatchObject({ code: 'io' });
+    expect(seen).toHaveLength(6);
+    handler = (_, response) => void response.writeHead(503).end();
+    await expect(opened(2)).rejects.toMatchObject({ code: 'http-status' });
+    expect(seen).toHaveLength(7);
+  });
+
   it('abort is heard between two attempts', async () => {
     const source = await opened(5);
-    const controller = new AbortController();
-    getWith((_, response) => {
-      response.destroy();
-      setTimeout(() => controller.abort(new Error('enough')), 20);
-    });
-    await expect(source.read(1, 3, controller.signal)).rejects.toThrow('enough');
+    const tries = [
+      (signal: AbortSignal) => source.read(1, 3, signal),
+      (signal: AbortSignal) => httpStore(base).open('bytes', signal),
+    ];
+    for (const attempt of tries) {
+      const controller = new AbortController();
+      handler = (_, response) => {
+        response.destroy();
+        setTimeout(() => controller.abort(new Error('enough')), 20);
+      };
+      await expect(attempt(controller.signal)).rejects.toThrow('enough');
+    }
   });
 
   it('a size that cannot be known is refused', async () => {

@@ -12,6 +12,7 @@ import {
 } from './byte-source';
 import { CheckpointError } from './checkpoint-error';
 import { httpStatus, lost, type Remote, readPart, request } from './http-range';
+import { retryPause } from './http-retry';
 import { assertPlainName } from './plain-name';
 import { quoteName } from './quote-name';
 
@@ -21,12 +22,10 @@ export interface HttpStoreOptions {
   fetch?: typeof fetch;
   /** Sent with every request, such as `Authorization`. */
   headers?: Readonly<Record<string, string>>;
-  /** How often in a row a read may be cut without a byte more before it fails. Default 5. */
+  /** How often in a row opening or a read may be cut without a byte more before it fails. Default 5. */
   retries?: number;
 }
 
-/** Before the first retry; twice as long before each further one, 3 seconds in all. */
-const RETRY_DELAY_MS = 100;
 const NO_VERSION = { etag: undefined, modified: undefined };
 
 /**
@@ -47,13 +46,8 @@ export function httpStore(
     async open(path, signal) {
       const url = new URL(encodeURIComponent(assertPlainName(path)), base).href;
       const remote = { url, name: path, fetch: send, headers, retries, ...NO_VERSION };
-      // HEAD gives the size (`Content-Range` is hidden across origins). The open range has fetch
-      // ask for identity encoding, so that the length is the file's and not its compression's.
-      const head = request(remote, { method: 'HEAD', range: 'bytes=0-', signal });
-      const response = await head.catch((cause) => {
-        signal?.throwIfAborted();
-        throw lost(remote, cause);
-      });
+      // HEAD gives the size: `Content-Range` is hidden across origins.
+      const response = await requestHead(remote, signal);
       if (response.status === 404) return undefined;
       const size = sizeOf(response.headers);
       const encoding = response.headers.get('content-encoding') ?? 'identity';
@@ -92,7 +86,7 @@ function remoteSource(remote: Remote, size: number): ByteSource {
         received += length;
         if (from + length >= end) break;
         cuts = length > 0 ? 1 : cuts + 1;
-        if (cuts <= remote.retries) await pause(RETRY_DELAY_MS * 2 ** (cuts - 1), signal);
+        if (cuts <= remote.retries) await retryPause(cuts, signal);
         else if (cause) throw lost(remote, cause);
         else break;
       }
@@ -103,19 +97,19 @@ function remoteSource(remote: Remote, size: number): ByteSource {
   return source;
 }
 
-/** Wait, or reject with the signal's reason. */
-function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', abort);
-      resolve();
-    }, delayMs);
-    signal?.addEventListener('abort', abort, { once: true });
-  });
+/** The answer to HEAD; a lost connection is tried again, as a read is. */
+async function requestHead(remote: Remote, signal: AbortSignal | undefined): Promise<Response> {
+  for (let cuts = 1; ; cuts++) {
+    try {
+      // The open range has fetch ask for identity encoding, so that the length is the file's and
+      // not its compression's.
+      return await request(remote, { method: 'HEAD', range: 'bytes=0-', signal });
+    } catch (cause) {
+      signal?.throwIfAborted();
+      if (cuts > remote.retries) throw lost(remote, cause);
+    }
+    await retryPause(cuts, signal);
+  }
 }
 
 function folderUrl(baseUrl: string): URL {
