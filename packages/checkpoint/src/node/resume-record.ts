@@ -69,7 +69,7 @@ export function assertSameRun(folder: string, started: Fingerprint, now: Fingerp
   });
   throw new CheckpointError(
     'resume-mismatch',
-    `createOutputFolder: a run must be resumed as it was started, got another ${shown.join(', ')}. Give the same options, or delete ${quoteName(folder)} to start anew.`,
+    `createOutputFolder: a run must be resumed as it was started, got another ${shown.join(', ')}. Resume it with the same options, inputs and version, or delete ${quoteName(folder)} to start anew.`,
   );
 }
 

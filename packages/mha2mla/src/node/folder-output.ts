@@ -9,6 +9,7 @@ import {
   freeBytes,
 } from '@mha2mla/checkpoint/node';
 import { type ResultOutput, writeJson } from '../output/result-output';
+import { programVersion } from './program-version';
 import { runCost } from './run-cost';
 
 export interface FolderOutput extends ResultOutput {
@@ -20,7 +21,7 @@ export interface FolderOutput extends ResultOutput {
 
 export interface FolderOutputOptions {
   resume: boolean;
-  /** What a resumed run must share with the one that began it. */
+  /** What a resumed run must share with the one that began it, beside the version. */
   fingerprint: Fingerprint;
   /** Of the command, by `performance.now()`. Default: now. */
   began?: number;
@@ -34,7 +35,10 @@ export async function folderOutput(
   out: string,
   { resume, fingerprint, began = performance.now() }: FolderOutputOptions,
 ): Promise<FolderOutput> {
-  const folder = await createOutputFolder(out, { resume, fingerprint });
+  const folder = await createOutputFolder(out, {
+    resume,
+    fingerprint: { ...fingerprint, version: programVersion() },
+  });
   const resumed = folder.pieces.length > 0;
   const opened: FileSource[] = [];
   const closeOpened = () => Promise.all(opened.splice(0).map((source) => source.close()));

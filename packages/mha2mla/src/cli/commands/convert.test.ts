@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fixture } from '@mha2mla/testing';
@@ -220,6 +220,14 @@ test('a run that goes on gives the bytes of one that was not stopped', async () 
     expect(stderr).toContain(option === '--no-decouple' ? '"--decouple"' : `"${option}" (was`);
     expect(stderr).toMatch(/^mha2mla: .*must be resumed as it was started.*\n$/);
   }
+  const record = at('resumed.partial/.mha2mla-resume.json');
+  const text = await readFile(record, 'utf8');
+  await writeFile(record, text.replace('"mha2mla-sources+', '"mha2mla-0.0.1+'));
+  const { stderr } = await convert('resumed', ...options, '--resume');
+  expect(stderr).toMatch(
+    /another "version" \(was ".*mha2mla-0\.0\.1\+tfjs-.*is ".*mha2mla-sources\+tfjs-.* same options, inputs and version, or delete/,
+  );
+  await writeFile(record, text);
 
   expect((await convert('resumed', ...options, '--resume')).status).toBe(0);
   expect(await folderBytes(at('resumed'))).toEqual(await folderBytes(at('whole')));
