@@ -5,7 +5,7 @@ import { askOverCache } from '../evaluate/ask-over-cache';
 import { loadQuestions } from '../node/load-data';
 import { tensorBytes, tensorElements } from '../output/tensor-sizes';
 import type { Context } from './context';
-import { gibibytes } from './quantities';
+import { sizeText } from './quantities';
 
 export interface CandidateCheck {
   ask?: ConvertRunOptions['ask'];
@@ -28,7 +28,7 @@ export async function candidateCheck(
   const needed = bytesInMemory(source);
   const free = process.availableMemory();
   if (needed > free) {
-    return { unchecked: `it takes ${gibibytes(needed)} of memory, ${gibibytes(free)} are free` };
+    return { unchecked: `it takes ${sizeText(needed)} of memory, ${sizeText(free)} are free` };
   }
   const questions = await loadQuestions(file, samples);
   return { ask: (candidate) => askOverCache(candidate, questions, { signal }) };

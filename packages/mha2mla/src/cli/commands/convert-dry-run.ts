@@ -7,7 +7,7 @@ import type { ConvertRunOptions } from '../../convert/convert-model';
 import { dryRun } from '../../convert/dry-run';
 import { discardingOutput } from '../../node/discarding-output';
 import { spillHidden } from '../../node/spill-hidden';
-import { duration, gibibytes } from '../quantities';
+import { duration, sizeText } from '../quantities';
 
 /** The document of `--json`. */
 export interface DryRunDocument {
@@ -66,8 +66,8 @@ export function describeDryRun({
   const missing = output + hiddenStates - free;
   return [
     `time    ${duration(seconds.total)}, ${layers} layers of ${duration(seconds.layer)}`,
-    `memory  ${gibibytes(peakMemoryBytes)} at most`,
-    `disk    ${gibibytes(output)} for the result, ${gibibytes(hiddenStates)} for hidden states meanwhile; ${gibibytes(free)} are free${missing > 0 ? `, ${gibibytes(missing)} too few` : ''}`,
+    `memory  ${sizeText(peakMemoryBytes)} at most`,
+    `disk    ${sizeText(output)} for the result, ${sizeText(hiddenStates)} for hidden states meanwhile; ${sizeText(free)} are free${missing > 0 ? `, ${sizeText(missing)} too few` : ''}`,
   ].join('\n');
 }
 

@@ -37,7 +37,7 @@ describe('an answer', () => {
     const { stdout, stderr } = await generate(...FIRST, ...LIST, '--stats');
     expect(stdout.trim().split(', ').length).toBeGreaterThan(1);
     expect(stderr).toMatch(
-      /^\d+ tokens \(stop\), first after \d+ ms, prefill [\d.]+ tokens\/s, decode [\d.]+ tokens\/s \(composed\), cache \d+ bytes \(\d+ held\), peak memory [\d.]+ MiB\n$/,
+      /^\d+ tokens \(stop\), first after \d+ ms, prefill [\d.]+ tokens\/s, decode [\d.]+ tokens\/s \(composed\), cache \d+ bytes \(\d+ held\), peak memory [\d.]+ [MG]B\n$/,
     );
   });
 

@@ -16,6 +16,7 @@ import { converse } from '../converse';
 import { collect, integer, nonNegative, positive } from '../option-values';
 import { printable } from '../printable';
 import type { AddCommand } from '../program';
+import { sizeText } from '../quantities';
 import { assertAsked, type PromptFlags, readPrompts } from '../read-prompts';
 import {
   type AdapterFlags,
@@ -179,6 +180,6 @@ function describe(answer: ShownAnswer): string {
     `prefill ${rate(answer.prefillTokensPerSecond)} tokens/s`,
     `decode ${rate(answer.decodeTokensPerSecond)} tokens/s${decodedBy ? ` (${decodedBy})` : ''}`,
     `cache ${answer.cacheBytes} bytes (${answer.cacheBytesAllocated} held)`,
-    `peak memory ${(answer.peakMemoryBytes / 2 ** 20).toFixed(1)} MiB`,
+    `peak memory ${sizeText(answer.peakMemoryBytes)}`,
   ].join(', ');
 }

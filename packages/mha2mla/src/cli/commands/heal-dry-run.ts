@@ -3,7 +3,7 @@ import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { Healed, HealRun } from '../../heal/heal-model';
 import type { HealPlan } from '../../heal/heal-options';
 import { tensorBytes } from '../../output/tensor-sizes';
-import { duration, gibibytes } from '../quantities';
+import { duration, sizeText } from '../quantities';
 import { UsageError } from '../usage-error';
 
 /** The document of `--json`. */
@@ -53,7 +53,7 @@ export function describeHealDryRun(found: HealDryRunDocument): string {
   return [
     `trained ${(100 * trainableShare).toFixed(1)} % of the weights`,
     `time    ${duration(seconds.total)}, ${steps} updates of ${duration(seconds.update)}`,
-    `memory  ${gibibytes(peakMemoryBytes)}`,
-    `disk    ${gibibytes(diskBytes.output)} for the result`,
+    `memory  ${sizeText(peakMemoryBytes)}`,
+    `disk    ${sizeText(diskBytes.output)} for the result`,
   ].join('\n');
 }

@@ -1,8 +1,9 @@
 /** Accuracy against cache bytes, of all results of `eval` that tell both. */
+import { sizeText } from '../../cli/quantities';
 import { drawAgainstBytes } from './draw-against-bytes';
 import { label } from './escape-html';
 import { FIGURE_WIDTH, type Figure } from './figure';
-import { bytesText, numberText, percentText, roundPercent, sizeText } from './number-text';
+import { bytesText, numberText, percentText, roundPercent } from './number-text';
 import { type Result, Z_95 } from './results';
 import type { EvaluationData, PlotData, RunData } from './run-data';
 

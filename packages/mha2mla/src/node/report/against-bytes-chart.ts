@@ -1,8 +1,9 @@
 import type { CustomSeriesOption, EChartsOption, LineSeriesOption } from 'echarts';
+import { sizeText } from '../../cli/quantities';
 import type { BytesSeries, DrawAgainstBytesOptions } from './draw-against-bytes';
 import { label } from './escape-html';
 import { legend, legendRows } from './legend';
-import { bytesText, numberText, percentText, sizeText } from './number-text';
+import { bytesText, numberText, percentText } from './number-text';
 import { color, seriesColor } from './palette';
 import { apart, logTicks, roundTicks, type ValueAxis, valueAxis } from './value-axis';
 

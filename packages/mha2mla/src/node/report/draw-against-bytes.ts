@@ -2,8 +2,9 @@
  * What a model scores against the bytes of its cache: a line a series, intervals, the original as a
  * level. Bytes run on a logarithmic scale, where halving is one step anywhere.
  */
+import { sizeText } from '../../cli/quantities';
 import { againstBytesChart } from './against-bytes-chart';
-import { numberText, percentText, sizeText } from './number-text';
+import { numberText, percentText } from './number-text';
 import { withLightColors } from './palette';
 import { renderSvg } from './render-svg';
 

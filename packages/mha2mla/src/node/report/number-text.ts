@@ -29,13 +29,6 @@ export function runsText(values: readonly number[]): string {
   return runs.map(([from, to]) => (from === to ? `${from}` : `${from}–${to}`)).join(', ');
 }
 
-/** Bytes in the unit that leaves few digits: `2.1 MB`. */
-export function sizeText(bytes: number): string {
-  const units = ['bytes', 'KB', 'MB', 'GB', 'TB'];
-  const power = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
-  return `${Number((bytes / 1000 ** power).toPrecision(3))} ${units[power]}`;
-}
-
 /** How much smaller, as `17.5 times`. */
 export function timesText(ratio: number): string {
   return `${Number(ratio.toPrecision(3))} times`;

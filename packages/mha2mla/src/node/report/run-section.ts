@@ -1,11 +1,11 @@
 /** What the report tells of one run alone: what it was and took, drawings of its layers, its options. */
-import { duration } from '../../cli/quantities';
+import { duration, sizeText } from '../../cli/quantities';
 import { errorsFigure } from './errors-figure';
 import { escapeHtml, label } from './escape-html';
 import type { Table } from './figure';
 import { detailsHtml, figureHtml } from './figure-html';
 import { lossFigure } from './loss-figure';
-import { bytesText, numberText, percentText, sizeText } from './number-text';
+import { bytesText, numberText, percentText } from './number-text';
 import { pairsFigure, scoresFigure } from './pairs-figure';
 import type { ConversionData, RunData } from './run-data';
 import { spectraFigure } from './spectra-figure';

@@ -1,7 +1,7 @@
 /** What runs come to, in sentences for who reads nothing else. */
-import { duration } from '../../cli/quantities';
+import { duration, sizeText } from '../../cli/quantities';
 import { label } from './escape-html';
-import { bytesText, numberText, roundPercent, sizeText, timesText } from './number-text';
+import { bytesText, numberText, roundPercent, timesText } from './number-text';
 import { differenceText, type Result } from './results';
 import type { RunData } from './run-data';
 
