@@ -29,6 +29,7 @@ test('the package exports these names and no others', () => {
     'fitsLatents',
     'fittedBits',
     'generate',
+    'keptPacking',
     'loadDecoder',
     'loadDecoderLayer',
     'loadProjection',

@@ -34,8 +34,10 @@ export { type LoadDecoderOptions, loadDecoder, loadDecoderLayer } from './load-d
 export { loadProjection } from './load-projection';
 export { type LoadWeightsOptions, loadingReader } from './loading-reader';
 export { type EmbeddingTable, lookupEmbeddings } from './lookup-embeddings';
+export { keptPacking } from './packed/kept-packing';
 export { packProjection } from './packed/pack-projection';
 export { packedBytes, type WeightPacking } from './packed/packed-matrix';
+export type { StoredRows } from './packed/take-over';
 export { type PrefillInputs, prefillLogits } from './prefill-logits';
 export type { Projection } from './projection';
 export { rmsNorm } from './rms-norm';

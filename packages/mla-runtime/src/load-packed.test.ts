@@ -3,6 +3,7 @@ import { describeBackends, expectClose, expectNoLeak, gaussian } from '@mha2mla/
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
 import { type LoadDecoderOptions, loadDecoder } from './load-decoder';
+import { storeWeights } from './packed/store-affine.reference';
 import {
   type RandomDecoderOptions,
   type RandomWeights,
@@ -14,6 +15,7 @@ import { prefillStep } from './step';
 import { TEXT as T, VISION as V } from './token-layout';
 import { packWeight, type WeightFormat } from './webgpu/weight-format';
 import { unpackWeight } from './webgpu/weight-format.reference';
+import type { WeightReader } from './weight-reader';
 
 const KINDS = [T, V, V, T, V, T];
 const GROUP = 8;
@@ -36,9 +38,10 @@ async function run(
   weights: RandomWeights,
   load?: LoadDecoderOptions,
   tied = false,
+  reader: WeightReader = readerOf(weights),
 ) {
   const config = { ...randomConfig(options), tieWordEmbeddings: tied };
-  const decoder = await loadDecoder(config, readerOf(weights), load);
+  const decoder = await loadDecoder(config, reader, load);
   const positions = Int32Array.from(KINDS, (_, t) => t);
   const layout = { batch: 1, length: KINDS.length, kinds: Uint8Array.from(KINDS) };
   const step = prefillStep(layout, positions, config);
@@ -99,6 +102,22 @@ describeBackends('a decoder loaded packed', { webgpu: true }, () => {
     const packed = await run({}, own, { weights: 'int4', groupSize: GROUP }, true);
     expectClose(packed, await runPlain({}, rounded(own, 'int4'), true), { abs: 1e-5 });
   });
+
+  test.each([
+    ['int8', /./],
+    ['int4', /mlp/],
+  ] as const)(
+    'stored as %s where the name is like %s: equals that of the floats it stands for',
+    async (format, which) => {
+      const own = randomWeights(randomConfig(), {}, gaussian);
+      const { reader, exact } = storeWeights(own, { format, groupSize: GROUP }, which);
+      const floats = rounded(own, 'int8'); // of what is packed anew
+      for (const [name, weight] of exact) if (which.test(name)) floats.set(name, weight);
+      const asked = { weights: 'int8', groupSize: GROUP } as const;
+      const taken = await run({}, own, asked, false, reader);
+      expectClose(taken, await runPlain({}, floats), { abs: 1e-5 }); // as above
+    },
+  );
 
   test('leaves nothing behind, loaded whole or aborted between two reads', async () => {
     const own = randomWeights(randomConfig(), {}, gaussian);

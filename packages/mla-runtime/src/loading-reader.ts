@@ -6,10 +6,11 @@ export interface LoadWeightsOptions {
   signal?: AbortSignal;
   /**
    * How matrices (linear maps, and the table of embeddings) are kept. Default f32, exact. Others are
-   * packed while they are read, some rows at a time.
+   * packed while they are read, some rows at a time; int8 and int4 take over matrices that are stored
+   * as integers of no more bits, as they are.
    */
   weights?: WeightFormat;
-  /** Inputs that share a scale, of int8 and int4; a multiple of 8. Default 32. */
+  /** Inputs that share a scale, of what int8 and int4 pack; a multiple of 8. Default 32. */
   groupSize?: number;
 }
 
@@ -40,6 +41,13 @@ export function loadingReader(
       async readRows(name, expected, rows) {
         signal?.throwIfAborted();
         return reader.readRows!(name, expected, rows);
+      },
+    }),
+    ...(reader.readStored && {
+      storedPacking: (name) => reader.storedPacking?.(name),
+      async readStored(name, expected, rows) {
+        signal?.throwIfAborted();
+        return reader.readStored!(name, expected, rows);
       },
     }),
     ...(packing && { packing }),

@@ -1,4 +1,5 @@
 import type { WeightPacking } from './packed/packed-matrix';
+import type { StoredRows } from './packed/take-over';
 
 /** Where a decoder's weights come from: a checkpoint, or a conversion that has not been saved. */
 export interface WeightReader {
@@ -18,6 +19,14 @@ export interface WeightReader {
     expected: readonly number[],
     rows: readonly [number, number],
   ): Promise<Float32Array>;
+  /** How a weight is packed where it is stored, if `readStored` can read it. */
+  storedPacking?(name: string): WeightPacking | undefined;
+  /** Rows [first, end) of such a weight as they are stored. */
+  readStored?(
+    name: string,
+    expected: readonly number[],
+    rows: readonly [number, number],
+  ): Promise<StoredRows>;
   /** How who loads from here shall keep matrices; dense f32 if absent. */
   readonly packing?: WeightPacking;
 }

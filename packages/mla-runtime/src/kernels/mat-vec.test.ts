@@ -1,7 +1,14 @@
 import { describeWebGpu, expectClose, gaussian, openWebGpu } from '@mha2mla/testing';
 import { describe, expect, test } from 'vitest';
+import { storeAffine } from '../packed/store-affine.reference';
+import { takeOver } from '../packed/take-over';
 import { runWgsl } from '../testing/run-wgsl';
-import { packWeight, type WeightFormat } from '../webgpu/weight-format';
+import {
+  type PackedForm,
+  type PackedWeight,
+  packWeight,
+  type WeightFormat,
+} from '../webgpu/weight-format';
 import { unpackWeight } from '../webgpu/weight-format.reference';
 import { lookupRow } from './lookup-row';
 import { type MatVecShape, matVec } from './mat-vec';
@@ -14,6 +21,14 @@ const CASES: Case[] = [
   { name: 'int8, norm', inputs: 70, outputs: 6, format: 'int8', groupSize: 32, normEps: 1e-6 },
   { name: 'int4, residual', inputs: 69, outputs: 4, format: 'int4', groupSize: 16, residual: true },
   { name: 'gated, norm, int4', inputs: 40, outputs: 7, format: 'int4', gated: true, normEps: 1e-5 },
+  {
+    ...{ name: 'int4 with zero points, an odd row', inputs: 69, outputs: 5 },
+    ...{ format: 'int4', groupSize: 16, zeroPoints: true, bias: true, residual: true },
+  },
+  {
+    ...{ name: 'gated, norm, int8 with zero points', inputs: 40, outputs: 7 },
+    ...{ format: 'int8', groupSize: 8, zeroPoints: true, gated: true, normEps: 1e-5 },
+  },
   { name: 'gated, f32', inputs: 24, outputs: 32, format: 'f32', gated: true, normEps: 1e-6 },
   {
     name: 'all at once, f16',
@@ -47,12 +62,23 @@ function reference(shape: MatVecShape, parts: Record<string, Float32Array>): num
   });
 }
 
+/** A random weight in a form. */
+function packRandom(
+  shape: readonly [number, number],
+  seed: number,
+  { format, groupSize = 32, zeroPoints }: Partial<PackedForm> & Pick<PackedForm, 'format'>,
+): PackedWeight {
+  const values = gaussian(shape[0] * shape[1], seed);
+  if (!zeroPoints) return packWeight(values, shape, format, groupSize);
+  const packing = { format: format as 'int4', groupSize };
+  return takeOver(storeAffine(values, shape, packing).rows, shape, packing);
+}
+
 describeWebGpu('matVec', () => {
   test.each(CASES)('equals float64: $name', async (shape) => {
     const { device } = await openWebGpu();
-    const { inputs, outputs, format, groupSize = 32, gated, bias, residual, normEps } = shape;
-    const random = (seed: number) =>
-      packWeight(gaussian(outputs * inputs, seed), [outputs, inputs], format, groupSize);
+    const { inputs, outputs, gated, bias, residual, normEps } = shape;
+    const random = (seed: number) => packRandom([outputs, inputs], seed, shape);
     const weights = gated ? [random(1), random(2)] : [random(1)];
     const x = gaussian(inputs, 3);
     const parts = {
@@ -107,23 +133,27 @@ describeWebGpu('parts of a weight', () => {
     expectClose(y, expected, { abs: 1e-5 }); // sums of 9
   });
 
-  test.each(['f32', 'f16', 'int8', 'int4'] as const)(
-    'a row of %s is looked up in its',
-    async (format) => {
-      const { device } = await openWebGpu();
-      const packed = packWeight(gaussian(5 * 21, 1), [5, 21], format, 8);
-      const rows = unpackWeight(packed);
-      const program = lookupRow({ format, groupSize: 8, width: 21, first: 10, outputs: 5 });
-      const { words, scales } = packed;
-      const tokens = [13, 9, 15, 2 ** 32 - 1, 10]; // the middle three elsewhere
-      const bound = [Uint32Array.from(tokens), words, ...(scales.length > 0 ? [scales] : [])];
-      const before = new Float32Array(5 * 21).fill(7);
-      const found = await runWgsl(device, program, before, bound, { rows: 5 });
-      expect(found.subarray(0, 21)).toEqual(rows.subarray(3 * 21, 4 * 21));
-      expect(found.subarray(21, 4 * 21)).toEqual(before.subarray(21, 4 * 21));
-      expect(found.subarray(4 * 21)).toEqual(rows.subarray(0, 21));
-    },
-  );
+  test.each<[WeightFormat, boolean]>([
+    ['f32', false],
+    ['f16', false],
+    ['int8', false],
+    ['int4', false],
+    ['int4', true],
+  ])('a row of %s is looked up in its part, with zero points: %s', async (format, zeroPoints) => {
+    const { device } = await openWebGpu();
+    const form = { format, groupSize: 8, zeroPoints };
+    const packed = packRandom([5, 21], 1, form);
+    const rows = unpackWeight(packed);
+    const program = lookupRow({ ...form, width: 21, first: 10, outputs: 5 });
+    const { words, scales } = packed;
+    const tokens = [13, 9, 15, 2 ** 32 - 1, 10]; // the middle three elsewhere
+    const bound = [Uint32Array.from(tokens), words, ...(scales.length > 0 ? [scales] : [])];
+    const before = new Float32Array(5 * 21).fill(7);
+    const found = await runWgsl(device, program, before, bound, { rows: 5 });
+    expect(found.subarray(0, 21)).toEqual(rows.subarray(3 * 21, 4 * 21));
+    expect(found.subarray(21, 4 * 21)).toEqual(before.subarray(21, 4 * 21));
+    expect(found.subarray(4 * 21)).toEqual(rows.subarray(0, 21));
+  });
 });
 
 test.each<[WeightFormat, number]>([

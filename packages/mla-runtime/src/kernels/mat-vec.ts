@@ -7,19 +7,18 @@
  * Bytes read: the weight once a row (of a batch mostly from the device's cache, as rows run side by
  * side), x once for each 4 outputs.
  */
-import { VALUES_A_WORD, type WeightFormat } from '../webgpu/weight-format';
+import { isIntegerFormat, type PackedForm, VALUES_A_WORD } from '../webgpu/weight-format';
 import { ENTRY, GROUP, type WgslProgram } from '../webgpu/wgsl-program';
-import { PACKED_VALUE } from './packed-value';
+import { scaledValue, scalesKey, valueFunctions } from './packed-value';
 
-export interface MatVecShape {
+export interface MatVecShape extends Pick<PackedForm, 'format' | 'zeroPoints'> {
   inputs: number;
   outputs: number;
   /** Output of the weight's first row, of a weight that is cut into parts. Default 0. */
   first?: number;
   /** Outputs of all parts. Default `first` + `outputs`. */
   total?: number;
-  format: WeightFormat;
-  /** Inputs that share a scale, of int8 and int4. */
+  /** Inputs that share a scale, of int8 and int4. Default 32. */
   groupSize?: number;
   bias?: boolean;
   residual?: boolean;
@@ -37,16 +36,18 @@ const ROWS = 4;
  * weight, its scales, bias [total], residual [B, total], gain [inputs].
  */
 export function matVec(shape: MatVecShape): WgslProgram {
-  const { inputs, outputs, first = 0, format, groupSize = 32 } = shape;
+  const { inputs, outputs, first = 0, format, groupSize = 32, zeroPoints } = shape;
   const { total = first + outputs } = shape;
   const { bias, residual, gated, normEps } = shape;
   const perWord = VALUES_A_WORD[format];
-  const scaled = format === 'int8' || format === 'int4';
+  const form = { format, groupSize, zeroPoints };
   const words = Math.ceil(inputs / perWord);
+  const scaleType = zeroPoints ? 'u32' : 'f32';
+  const scaled = (name: string) => (isIntegerFormat(format) ? [[name, scaleType]] : []);
   const names = [
     ['weight', 'u32'],
-    ...(scaled ? [['scale', 'f32']] : []),
-    ...(gated ? [['weight2', 'u32'], ...(scaled ? [['scale2', 'f32']] : [])] : []),
+    ...scaled('scale'),
+    ...(gated ? [['weight2', 'u32'], ...scaled('scale2')] : []),
     ...(bias ? [['bias', 'f32']] : []),
     ...(residual ? [['residual', 'f32']] : []),
     ...(normEps === undefined ? [] : [['gain', 'f32']]),
@@ -55,8 +56,13 @@ export function matVec(shape: MatVecShape): WgslProgram {
     ([name, type], i) =>
       `@group(0) @binding(${i + 2}) var<storage, read> ${name} : array<${type}>;`,
   );
-  const scaleOf = (name: string) =>
-    scaled ? `* ${name}[o * ${Math.ceil(inputs / groupSize)}u + i / ${groupSize}u]` : '';
+  const valueIn = (word: string, scale: string) =>
+    scaledValue(
+      form,
+      word,
+      'k',
+      `${scale}[o * ${Math.ceil(inputs / groupSize)}u + i / ${groupSize}u]`,
+    );
   const rms = normEps === undefined ? '' : `* inverseSqrt(sum.z / ${inputs}.0 + ${float(normEps)})`;
   const code = /* wgsl */ `
 @group(0) @binding(0) var<storage, read_write> y : array<f32>;
@@ -66,7 +72,7 @@ ${declared.join('\n')}
 // Sums of a lane: the product, that of the second weight, squares of x. 1 KiB.
 var<workgroup> part : array<vec3<f32>, ${ROWS * LANES}>;
 
-fn value(word : u32, k : u32) -> f32 { ${PACKED_VALUE[format]} }
+${valueFunctions(form)}
 
 @compute @workgroup_size(${ROWS * LANES})
 fn main(${ENTRY}) {
@@ -84,8 +90,8 @@ fn main(${ENTRY}) {
         let i = w * ${perWord}u + k;
         ${inputs % perWord === 0 ? '' : `if (i >= ${inputs}u) { break; }`}
         let v = x[x_at + i]${normEps === undefined ? '' : ' * gain[i]'};
-        sum.x += v * value(word, k) ${scaleOf('scale')};
-        ${gated ? `sum.y += v * value(word2, k) ${scaleOf('scale2')};` : ''}
+        sum.x += v * ${valueIn('word', 'scale')};
+        ${gated ? `sum.y += v * ${valueIn('word2', 'scale2')};` : ''}
         ${normEps === undefined ? '' : 'sum.z += x[x_at + i] * x[x_at + i];'}
       }
     }
@@ -105,7 +111,7 @@ fn main(${ENTRY}) {
 }`;
   const flags = [bias && 'b', residual && 'r', gated && 'g', normEps].filter(Boolean).join();
   return {
-    key: `matVec ${inputs} ${outputs} ${first} ${total} ${format} ${scaled ? groupSize : ''} ${flags}`,
+    key: `matVec ${inputs} ${outputs} ${first} ${total} ${format} ${scalesKey(form)} ${flags}`,
     code,
     groups: Math.ceil(outputs / ROWS),
   };

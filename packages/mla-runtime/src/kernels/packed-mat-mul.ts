@@ -4,8 +4,8 @@
  * (as matVec does); many rows go by tiles of 32 rows and 32 outputs.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { isIntegerFormat, VALUES_A_WORD, type WeightFormat } from '../webgpu/weight-format';
-import { PACKED_VALUE } from './packed-value';
+import { isIntegerFormat, type PackedForm, VALUES_A_WORD } from '../webgpu/weight-format';
+import { scaledValue, scaleElement, scalesKey, valueFunctions } from './packed-value';
 import { programForm, registerWebGpuKernel } from './webgpu-kernel';
 
 const KERNEL = 'PackedMatMul';
@@ -17,17 +17,15 @@ const TILE = 32;
 /** Rows, and outputs, of a thread in a tile: 64 threads make 32 x 32 of 4 x 4. */
 const SIDE = 4;
 
-export interface PackedShape {
-  format: WeightFormat;
+export interface PackedShape extends PackedForm {
   inputs: number;
-  groupSize: number;
 }
 
 export interface PackedPart {
   outputs: number;
   /** int32 [outputs, ceil(inputs / values a word)]. */
   words: tf.Tensor2D;
-  /** [outputs, ceil(inputs / groupSize)], of int8 and int4. */
+  /** [outputs, ceil(inputs / groupSize)], of int8 and int4; int32 where they hold zero points. */
   scales?: tf.Tensor2D;
 }
 
@@ -36,8 +34,9 @@ export function packedMatMul(x: tf.Tensor2D, part: PackedPart, shape: PackedShap
   register();
   const { words, scales } = part;
   const inputs = { x, words, ...(scales && { scales }) };
-  const { format, groupSize } = shape;
-  return tf.engine().runKernel(KERNEL, inputs, { format, groupSize, inputs: shape.inputs });
+  const { format, groupSize, zeroPoints = false } = shape;
+  const attrs = { format, groupSize, zeroPoints, inputs: shape.inputs };
+  return tf.engine().runKernel(KERNEL, inputs, attrs);
 }
 
 function register(): void {
@@ -49,30 +48,31 @@ function register(): void {
 
 /** The program for M rows of x; numbers of rows and outputs come from the shapes of each run. */
 export function packedMatMulProgram(shape: PackedShape, M: number, O: number) {
-  const { format, inputs, groupSize } = shape;
-  const scaled = isIntegerFormat(format);
+  const { format, inputs } = shape;
   const few = M <= FEW;
   const rows = few && M > 1 ? FEW : 1; // two programs, not four
   const groups = few ? Math.ceil((O * LANES) / THREADS) : Math.ceil(M / TILE) * Math.ceil(O / TILE);
-  const variableNames = scaled ? ['x', 'words', 'scales'] : ['x', 'words'];
+  const variableNames = isIntegerFormat(format) ? ['x', 'words', 'scales'] : ['x', 'words'];
   return {
     outputShape: [M, O],
     ...programForm(variableNames, groups, THREADS),
-    shaderKey: `packedMatMul ${format} ${inputs} ${scaled ? groupSize : ''} ${few ? rows : 'tiles'}`,
+    shaderKey: `packedMatMul ${format} ${inputs} ${scalesKey(shape)} ${few ? rows : 'tiles'}`,
     getUserCode: () => accessors(shape) + (few ? fewRows(shape, rows) : tiles(shape)),
   };
 }
 
 /** Scale and values of a word; a word has one scale, as groups are multiples of 8. */
-function accessors({ format, inputs, groupSize }: PackedShape): string {
-  const groups = Math.ceil(inputs / groupSize);
-  const scale = isIntegerFormat(format) ? `scales[o * ${groups} + i / ${groupSize}]` : '1.0';
+function accessors(shape: PackedShape): string {
+  const { format, inputs, groupSize, zeroPoints } = shape;
+  const at = `o * ${Math.ceil(inputs / groupSize)} + i / ${groupSize}`;
+  const scale = isIntegerFormat(format) ? scaleElement(shape, at) : '1.0';
   return /* wgsl */ `
-fn value(word : u32, k : u32) -> f32 { ${PACKED_VALUE[format]} }
-fn scale_at(o : i32, i : i32) -> f32 { return ${scale}; }`;
+${valueFunctions(shape)}
+fn scale_at(o : i32, i : i32) -> ${zeroPoints ? 'u32' : 'f32'} { return ${scale}; }`;
 }
 
-function fewRows({ format, inputs }: PackedShape, rows: number): string {
+function fewRows(shape: PackedShape, rows: number): string {
+  const { format, inputs } = shape;
   const perWord = VALUES_A_WORD[format];
   const words = Math.ceil(inputs / perWord);
   return /* wgsl */ `
@@ -92,7 +92,7 @@ fn main(index : i32) {
       for (var k = 0; k < ${perWord}; k++) {
         let i = w * ${perWord} + k;
         ${inputs % perWord === 0 ? '' : `if (i >= ${inputs}) { break; }`}
-        let v = value(word, u32(k)) * scale;
+        let v = ${scaledValue(shape, 'word', 'u32(k)', 'scale')};
         for (var m = 0; m < ${rows}; m++) { sums[m] += v * x[min(m, M - 1) * ${inputs} + i]; }
       }
     }
@@ -110,7 +110,8 @@ fn main(index : i32) {
 }`;
 }
 
-function tiles({ format, inputs }: PackedShape): string {
+function tiles(shape: PackedShape): string {
+  const { format, inputs, zeroPoints } = shape;
   const perWord = VALUES_A_WORD[format];
   const words = Math.ceil(inputs / perWord);
   const tileWords = TILE / perWord;
@@ -142,13 +143,13 @@ fn main(index : i32) {
       let inner = at % ${tileWords} * ${perWord};
       let w = (start + inner) / ${perWord};
       var word = 0u;
-      var scale = 0.0;
+      var scale = ${zeroPoints ? '0u' : '0.0'};
       if (o < O && w < ${words}) {
         word = bitcast<u32>(words[o * ${words} + w]);
         scale = scale_at(o, start + inner);
       }
       for (var k = 0; k < ${perWord}; k++) {
-        tile_w[(inner + k) * ${TILE} + at / ${tileWords}] = value(word, u32(k)) * scale;
+        tile_w[(inner + k) * ${TILE} + at / ${tileWords}] = ${scaledValue(shape, 'word', 'u32(k)', 'scale')};
       }
     }
     workgroupBarrier(); // sums read both tiles

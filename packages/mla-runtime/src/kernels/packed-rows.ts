@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { isIntegerFormat, VALUES_A_WORD } from '../webgpu/weight-format';
 import type { PackedPart, PackedShape } from './packed-mat-mul';
-import { PACKED_VALUE } from './packed-value';
+import { scaledValue, scaleElement, scalesKey, valueFunctions } from './packed-value';
 import { programForm, registerWebGpuKernel } from './webgpu-kernel';
 
 const KERNEL = 'PackedRows';
@@ -16,11 +16,12 @@ const THREADS = 64;
 export function packedRows(
   ids: tf.Tensor1D,
   { first, words, scales }: PackedPart & { first: number },
-  { format, groupSize, inputs: width }: PackedShape,
+  { format, groupSize, zeroPoints = false, inputs: width }: PackedShape,
 ): tf.Tensor2D {
   register();
   const inputs = { ids, words, ...(scales && { scales }) };
-  return tf.engine().runKernel(KERNEL, inputs, { format, groupSize, first, inputs: width });
+  const attrs = { format, groupSize, zeroPoints, first, inputs: width };
+  return tf.engine().runKernel(KERNEL, inputs, attrs);
 }
 
 function register(): void {
@@ -35,20 +36,20 @@ function register(): void {
 }
 
 /** The program for n rows. */
-export function packedRowsProgram({ format, inputs, groupSize }: PackedShape, n: number) {
+export function packedRowsProgram(shape: PackedShape, n: number) {
+  const { format, inputs, groupSize } = shape;
   const perWord = VALUES_A_WORD[format];
   const words = Math.ceil(inputs / perWord);
-  const scaled = isIntegerFormat(format);
-  const variableNames = scaled ? ['ids', 'words', 'scales'] : ['ids', 'words'];
-  const scale = `* scales[row * ${Math.ceil(inputs / groupSize)} + i / ${groupSize}]`;
+  const variableNames = isIntegerFormat(format) ? ['ids', 'words', 'scales'] : ['ids', 'words'];
+  const scale = scaleElement(shape, `row * ${Math.ceil(inputs / groupSize)} + i / ${groupSize}`);
   return {
     outputShape: [n, inputs],
     ...programForm(variableNames, Math.ceil((n * inputs) / THREADS), THREADS),
     uniforms: 'first : i32,',
-    shaderKey: `packedRows ${format} ${inputs} ${scaled ? groupSize : ''}`,
+    shaderKey: `packedRows ${format} ${inputs} ${scalesKey(shape)}`,
     size: true,
     getUserCode: () => /* wgsl */ `
-fn value(word : u32, k : u32) -> f32 { ${PACKED_VALUE[format]} }
+${valueFunctions(shape)}
 
 fn main(index : i32) {
   if (index >= uniforms.size) { return; }
@@ -57,7 +58,7 @@ fn main(index : i32) {
   result[index] = 0.0;
   if (row < 0 || row >= uniforms.wordsShape.x) { return; }
   let word = bitcast<u32>(words[row * ${words} + i / ${perWord}]);
-  result[index] = value(word, u32(i % ${perWord})) ${scaled ? scale : ''};
+  result[index] = ${scaledValue(shape, 'word', `u32(i % ${perWord})`, scale)};
 }`,
   };
 }

@@ -12,7 +12,7 @@ export interface DevicePart {
   outputs: number;
   /** [outputs, words a row], bits of which i32 is only the name. */
   words: tf.Tensor2D;
-  /** [outputs, groups], of int8 and int4. */
+  /** [outputs, groups], of int8 and int4; bits as well where they hold zero points. */
   scales?: tf.Tensor2D;
   /** Buffers of words and scales. */
   buffers: readonly GPUBuffer[];
@@ -39,7 +39,7 @@ export function deviceMatrix(
   const most = Math.max(1, Math.floor(largestBytes / (4 * Math.max(...widths))));
   const parts: DevicePart[] = [];
   for (let first = 0; first < outputs; first += most) {
-    parts.push(devicePart(device, first, Math.min(most, outputs - first), widths));
+    parts.push(devicePart(device, first, Math.min(most, outputs - first), widths, shape));
   }
   return {
     ...shape,
@@ -95,6 +95,7 @@ function devicePart(
   first: number,
   outputs: number,
   widths: readonly number[],
+  { zeroPoints }: MatrixShape,
 ): DevicePart {
   const { STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
   const usage = STORAGE | COPY_SRC | COPY_DST;
@@ -103,7 +104,7 @@ function devicePart(
     tf.tensor<tf.Rank.R2>(
       { buffer, zeroCopy: true },
       [outputs, widths[i]!],
-      i === 0 ? 'int32' : 'float32',
+      i === 0 || zeroPoints ? 'int32' : 'float32',
     ),
   );
   return { first, outputs, words: words!, ...(scales && { scales }), buffers };

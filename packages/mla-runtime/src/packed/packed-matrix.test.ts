@@ -13,15 +13,24 @@ import { packedRowsProgram } from '../kernels/packed-rows';
 import { packWeight } from '../webgpu/weight-format';
 import { unpackWeight } from '../webgpu/weight-format.reference';
 import { deviceMatrix } from './device-matrix';
+import { keptPacking } from './kept-packing';
 import { loadMatrix } from './load-matrix';
 import { type PackedMatrix, packedBytes, packedMatrix, type WeightPacking } from './packed-matrix';
+import { storeAffine, storeWeights } from './store-affine.reference';
+import { takeOver } from './take-over';
 
-const PACKINGS: WeightPacking[] = [
+/** As weights are packed while they are loaded. */
+const OWN: WeightPacking[] = [
   { format: 'f16', groupSize: 32 },
   { format: 'int8', groupSize: 8 },
   { format: 'int8', groupSize: 64 },
   { format: 'int4', groupSize: 32 },
   { format: 'int4', groupSize: 16 },
+];
+/** As checkpoints store them. */
+const STORED: WeightPacking[] = [
+  { format: 'int8', groupSize: 16, zeroPoints: true },
+  { format: 'int4', groupSize: 8, zeroPoints: true },
 ];
 
 interface Filled {
@@ -32,7 +41,11 @@ interface Filled {
 
 async function fill(matrix: PackedMatrix): Promise<Filled> {
   const { outputs, inputs, format, groupSize } = matrix;
-  const packed = packWeight(gaussian(outputs * inputs, 1), [outputs, inputs], format, groupSize);
+  const shape: [number, number] = [outputs, inputs];
+  const values = gaussian(outputs * inputs, 1);
+  const packed = matrix.zeroPoints
+    ? takeOver(storeAffine(values, shape, matrix).rows, shape, matrix)
+    : packWeight(values, shape, format, groupSize);
   await matrix.write(0, packed);
   return { matrix, values: unpackWeight(packed) };
 }
@@ -58,7 +71,7 @@ async function expectProduct({ matrix, values }: Filled, m: number): Promise<voi
 }
 
 describeBackends('a packed matrix', { webgpu: true }, () => {
-  describe.each(PACKINGS)('of $format, $groupSize', (packing) => {
+  describe.each([...OWN, ...STORED])('of %o', (packing) => {
     test.each([
       [1, 71, 9],
       [3, 40, 33],
@@ -79,7 +92,9 @@ describeBackends('a packed matrix', { webgpu: true }, () => {
       expect([...(await rows.data())]).toEqual(expected);
       matrix.dispose();
     });
+  });
 
+  describe.each(OWN)('packed as $format, $groupSize', (packing) => {
     test('is the same when loaded by blocks of rows, and as large as said', async () => {
       const values = gaussian(7 * 40, 3);
       const shape: [number, number] = [7, 40];
@@ -103,6 +118,21 @@ describeBackends('a packed matrix', { webgpu: true }, () => {
       const expected = unpackWeight(packWeight(values, shape, format, groupSize));
       const rows = matrix.rows(Int32Array.from({ length: 7 }, (_, i) => i));
       expect(await rows.data()).toEqual(expected);
+      expect(matrix.sizeBytes).toBe(packedBytes(shape, packing));
+      matrix.dispose();
+    });
+  });
+
+  describe.each(STORED)('stored as $format, $groupSize', (packing) => {
+    test('is taken over by blocks of rows: what is stored, to the bit', async () => {
+      const shape: [number, number] = [7, 43];
+      const weights = new Map([['w', { shape, values: gaussian(7 * 43, 3) }]]);
+      const { reader, exact } = storeWeights(weights, packing);
+      const asked: WeightPacking = { format: 'int8', groupSize: 32 }; // no fewer bits
+      const matrix = await loadMatrix(reader, 'w', shape, asked, 100);
+      const all = matrix.rows(Int32Array.from({ length: 7 }, (_, i) => i));
+      expect(await all.data()).toEqual(exact.get('w')!.values);
+      expect(matrix).toMatchObject(packing);
       expect(matrix.sizeBytes).toBe(packedBytes(shape, packing));
       matrix.dispose();
     });
@@ -161,24 +191,51 @@ describeWebGpu('a packed matrix on webgpu', () => {
 
 describe('the keys of the programs', () => {
   const base: PackedShape = { format: 'int8', inputs: 64, groupSize: 32 };
-  test.each<[Partial<PackedShape>]>([[{ format: 'int4' }], [{ inputs: 72 }], [{ groupSize: 16 }]])(
-    'change with %o',
-    (change) => {
-      for (const rows of [1, 2, 5]) {
-        const keys = [base, { ...base, ...change }].map(
-          (shape) => packedMatMulProgram(shape, rows, 4).shaderKey,
-        );
-        expect(keys[0]).not.toBe(keys[1]);
-      }
+  test.each<[Partial<PackedShape>]>([
+    [{ format: 'int4' }],
+    [{ inputs: 72 }],
+    [{ groupSize: 16 }],
+    [{ zeroPoints: true }],
+  ])('change with %o', (change) => {
+    for (const rows of [1, 2, 5]) {
       const keys = [base, { ...base, ...change }].map(
-        (shape) => packedRowsProgram(shape, 4).shaderKey,
+        (shape) => packedMatMulProgram(shape, rows, 4).shaderKey,
       );
       expect(keys[0]).not.toBe(keys[1]);
-    },
-  );
+    }
+    const keys = [base, { ...base, ...change }].map(
+      (shape) => packedRowsProgram(shape, 4).shaderKey,
+    );
+    expect(keys[0]).not.toBe(keys[1]);
+  });
 
   test('change with what a few rows are', () => {
     const keys = [1, 2, 4, 5, 33].map((rows) => packedMatMulProgram(base, rows, 4).shaderKey);
     expect(new Set(keys).size).toBe(3);
+  });
+});
+
+describe('what a matrix is kept in', () => {
+  const reader = (format: 'int8' | 'int4') => ({
+    storedPacking: () => ({ format, groupSize: 128, zeroPoints: true }),
+  });
+  test.each([
+    ['int4', 'int4', 128],
+    ['int4', 'int8', 128],
+    ['int8', 'int8', 128],
+    ['int8', 'int4', 32],
+    ['int4', 'f16', 32],
+  ] as const)('%s is stored, %s asked for: groups of %i', (stored, format, groupSize) => {
+    const kept = keptPacking(reader(stored), 'w', { format, groupSize: 32 });
+    expect(kept.groupSize).toBe(groupSize);
+    expect(kept.format).toBe(groupSize === 128 ? stored : format);
+    expect(keptPacking({}, 'w', { format, groupSize: 32 })).toEqual({ format, groupSize: 32 });
+  });
+
+  test('scales that leave no room for a zero point are refused', () => {
+    const packing: WeightPacking = { format: 'int4', groupSize: 8 };
+    const { rows } = storeAffine(gaussian(8, 1), [1, 8], packing);
+    rows.scales[0] = 0.1;
+    expect(() => takeOver(rows, [1, 8], packing)).toThrow(/at most 16 significant bits, got 0\.1/);
   });
 });

@@ -5,15 +5,18 @@
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { currentDevice } from '../webgpu/device-failure';
-import { type PackedWeight, rowSizes, type WeightFormat } from '../webgpu/weight-format';
+import {
+  type PackedForm,
+  type PackedWeight,
+  rowSizes,
+  type WeightFormat,
+} from '../webgpu/weight-format';
 import { deviceMatrix } from './device-matrix';
 import { hostMatrix } from './host-matrix';
 
 /** How matrices are kept. */
-export interface WeightPacking {
+export interface WeightPacking extends PackedForm {
   format: Exclude<WeightFormat, 'f32'>;
-  /** Inputs that share a scale, of int8 and int4; a multiple of 8. */
-  groupSize: number;
 }
 
 export interface MatrixShape extends WeightPacking {

@@ -16,7 +16,7 @@ export function unpackRows(weight: PackedWeight, rows: Iterable<number>): Float3
 
 /** One row into `values` from `to` on. */
 function unpackCodes(
-  { format, inputs, words, scales, groupSize }: PackedWeight,
+  { format, inputs, words, scales: all, groupSize, zeroPoints }: PackedWeight,
   row: number,
   values: Float32Array,
   to: number,
@@ -24,20 +24,33 @@ function unpackCodes(
   const perWord = VALUES_A_WORD[format];
   const unpackWords = format === 'int4' ? unpackNibbles : unpackBytes;
   let word = row * Math.ceil(inputs / perWord);
-  let group = row * Math.ceil(inputs / groupSize);
-  for (let start = 0; start < inputs; start += groupSize) {
+  const groups = Math.ceil(inputs / groupSize);
+  const own = all.subarray(row * groups, (row + 1) * groups);
+  const { scales, zeros } = zeroPoints ? splitScales(own) : { scales: own, zeros: undefined };
+  for (let group = 0, start = 0; group < groups; group++, start += groupSize) {
     const size = Math.min(groupSize, inputs - start);
     const whole = Math.floor(size / perWord);
-    const scale = scales[group++]!;
+    const scale = scales[group]!;
     unpackWords(words, word, whole, scale, values, to + start);
     word += whole;
-    if (whole * perWord === size) continue;
-    const codes = words[word++]!; // a last word that is not full
-    for (let k = 0; k < size - whole * perWord; k++) {
-      const code = (codes << (32 - (32 / perWord) * (k + 1))) >> (32 - 32 / perWord);
-      values[to + start + whole * perWord + k] = code * scale;
+    if (whole * perWord < size) {
+      const codes = words[word++]!; // a last word that is not full
+      for (let k = 0; k < size - whole * perWord; k++) {
+        const code = (codes << (32 - (32 / perWord) * (k + 1))) >> (32 - 32 / perWord);
+        values[to + start + whole * perWord + k] = code * scale;
+      }
     }
+    // Exact: a code takes 8 bits, a scale that has room for a zero point 16, a float 24.
+    const zero = (zeros?.[group] ?? 0) * scale;
+    if (zero !== 0) for (let i = to + start; i < to + start + size; i++) values[i]! -= zero;
   }
+}
+
+/** Scales and zero points that share their words. */
+function splitScales(joined: Float32Array): { scales: Float32Array; zeros: Int8Array } {
+  const bits = new Uint32Array(joined.buffer, joined.byteOffset, joined.length);
+  const scales = new Float32Array(bits.map((word) => word & ~0xff).buffer);
+  return { scales, zeros: Int8Array.from(bits) };
 }
 
 type UnpackWords = (

@@ -4,8 +4,8 @@ import type { Projection } from '../projection';
 import type { DeviceBuffers } from './device-buffers';
 import { type Dispatch, dispatchOfProgram } from './dispatch';
 import { floats } from './floats';
-import type { WeightFormat } from './weight-format';
-import { weightParts } from './weight-parts';
+import { isSameForm, type WeightFormat } from './weight-format';
+import { packDense, weightParts } from './weight-parts';
 
 export interface WeightOptions {
   weights: WeightFormat;
@@ -52,18 +52,17 @@ export async function recordGated(
   if (gate.bias || up.bias) {
     throw new TypeError('recordLayer: gate_proj and up_proj must have no bias, got one.');
   }
-  const { parts, ...packing } = await weightParts(buffers, [gate], options);
-  const second = await weightParts(buffers, [up], options);
-  const alike = second.format === packing.format && second.groupSize === packing.groupSize;
-  if (!alike) {
-    throw new TypeError(
-      `recordLayer: gate_proj and up_proj must be kept alike, got ${packing.format} and ${second.format}.`,
-    );
+  let gates = await weightParts(buffers, [gate], options);
+  let ups = await weightParts(buffers, [up], options);
+  if (!isSameForm(gates, ups)) {
+    gates = await packDense(buffers, [gate], options);
+    ups = await packDense(buffers, [up], options);
   }
+  const { parts, ...packing } = gates;
   return parts.map(({ first, outputs, buffers: weight }, i) => {
     const total = gate.outFeatures;
     const program = matVec({ inputs, first, outputs, total, ...packing, gated: true, normEps });
-    const bound = [y, x, ...weight, ...second.parts[i]!.buffers, gain];
+    const bound = [y, x, ...weight, ...ups.parts[i]!.buffers, gain];
     return dispatchOfProgram(buffers.device, program, bound);
   });
 }

@@ -6,6 +6,7 @@ import type { CacheOptions } from '../cache/cache-options';
 import type { DecoderCache } from '../cache/decoder-cache';
 import type { Decoder } from '../decoder';
 import { type LoadDecoderOptions, loadDecoder } from '../load-decoder';
+import { storeWeights } from '../packed/store-affine.reference';
 import {
   type RandomDecoderOptions,
   randomConfig,
@@ -175,6 +176,31 @@ describeWebGpu('RecordedDecode', () => {
       expect(sizes[1]! - sizes[0]!).toBeGreaterThan(2 * (24 * 32 * 4) + 2 * 19 * 24);
       cache.dispose();
       for (const one of [decoder, dense]) one.dispose();
+    },
+    120_000,
+  );
+
+  test.each([
+    ['all of them', /./],
+    ['of the MLP', /mlp/],
+    ['one of two that a gate joins', /gate_proj/],
+  ])(
+    'weights that are taken over as they are stored: %s',
+    async (_, which) => {
+      const config = randomConfig({});
+      const packing = { format: 'int4', groupSize: 8 } as const;
+      const { reader } = storeWeights(randomWeights(config, {}, gaussian), packing, which);
+      const decoder = await loadDecoder(config, reader, { weights: 'int8' });
+      const { cache, first } = await prefill(decoder);
+      const other = cache.fork();
+      const next = decoder.decode(Int32Array.of(first), positionsAt(decoder, KINDS.length), other);
+      const expected = [...(await next.data())];
+      tf.dispose(next);
+      other.dispose();
+      const { logits } = await recorded(decoder, cache, first, KINDS.length);
+      expectClose(logits.slice(0, expected.length), expected, { abs: 1e-5 }); // as above
+      cache.dispose();
+      decoder.dispose();
     },
     120_000,
   );

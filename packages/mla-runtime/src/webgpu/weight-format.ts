@@ -1,8 +1,9 @@
 /**
  * Weights of matrix-vector products: rows of inputs, [outputs, inputs], each row in whole words. f16
- * needs no feature of the device. int8 and int4 have a scale for `groupSize` inputs of a row.
+ * needs no feature of the device. int8 and int4 have a scale for `groupSize` inputs of a row; those
+ * that were stored with zero points keep a group's, from -128 to 127, in the low byte of its scale:
+ * halves and bfloat16 have nothing there.
  */
-
 import { nearestHalf } from '@mha2mla/kv-quant';
 
 /** Formats that matrices may be kept in. */
@@ -10,15 +11,22 @@ export const WEIGHT_FORMATS = ['f32', 'f16', 'int8', 'int4'] as const;
 /** A member of `WEIGHT_FORMATS`. */
 export type WeightFormat = (typeof WEIGHT_FORMATS)[number];
 
-export interface PackedWeight {
+/** What the words of a row are. */
+export interface PackedForm {
   format: WeightFormat;
+  /** Inputs that share a scale, of int8 and int4; a multiple of 8. */
+  groupSize: number;
+  /** Whether the low byte of a scale is the group's zero point: a value is `(code − zero) · scale`. */
+  zeroPoints?: boolean;
+}
+
+export interface PackedWeight extends PackedForm {
   inputs: number;
   outputs: number;
   /** [outputs, ceil(inputs / values a word)]. */
   words: Uint32Array<ArrayBuffer>;
   /** [outputs, ceil(inputs / groupSize)]; empty for f32 and f16. */
   scales: Float32Array<ArrayBuffer>;
-  groupSize: number;
 }
 
 /** Values that a word holds. */
@@ -34,6 +42,11 @@ export function rowSizes({
     words: Math.ceil(inputs / VALUES_A_WORD[format]),
     scales: isIntegerFormat(format) ? Math.ceil(inputs / groupSize) : 0,
   };
+}
+
+/** Whether the same programs read both. */
+export function isSameForm(a: PackedForm, b: PackedForm): boolean {
+  return a.format === b.format && a.groupSize === b.groupSize && !a.zeroPoints === !b.zeroPoints;
 }
 
 /** The largest code: int8 from -127, int4 from -7, so that a scale fits both signs. */

@@ -5,11 +5,9 @@ import { isPacked } from '../packed/packed-projection';
 import type { Projection } from '../projection';
 import type { DeviceBuffers } from './device-buffers';
 import { readAndDispose } from './device-failure';
-import { packWeight, type WeightFormat } from './weight-format';
+import { isSameForm, type PackedForm, packWeight, type WeightFormat } from './weight-format';
 
-export interface WeightParts {
-  format: WeightFormat;
-  groupSize: number;
+export interface WeightParts extends PackedForm {
   /** Rows of outputs from `first` on: words, then scales where the format has some. */
   parts: readonly { first: number; outputs: number; buffers: readonly GPUBuffer[] }[];
 }
@@ -27,15 +25,14 @@ export async function weightParts(
   const matrices = filled.flatMap((map) => (isPacked(map) ? [map.matrix as DeviceMatrix] : []));
   const [first] = matrices;
   const alike = matrices.every(
-    ({ device, format, groupSize }) =>
-      device === buffers.device && format === first!.format && groupSize === first!.groupSize,
+    (matrix) => matrix.device === buffers.device && isSameForm(matrix, first!),
   );
   if (!first || matrices.length < filled.length || !alike) {
     return packDense(buffers, filled, packing);
   }
-  const { format, groupSize } = first;
+  const { format, groupSize, zeroPoints = false } = first;
   const parts = matrices.length === 1 ? first.parts : [joinParts(buffers, matrices)];
-  return { format, groupSize, parts };
+  return { format, groupSize, zeroPoints, parts };
 }
 
 /** Buffers of several matrices one after another, copied on the device. */
@@ -57,7 +54,8 @@ function joinParts(buffers: DeviceBuffers, matrices: readonly DeviceMatrix[]) {
   return { first: 0, outputs, buffers: joined };
 }
 
-async function packDense(
+/** Maps in one form of their own, whatever they are kept in. */
+export async function packDense(
   buffers: DeviceBuffers,
   maps: readonly Projection[],
   { weights: format, groupSize }: { weights: WeightFormat; groupSize: number },
