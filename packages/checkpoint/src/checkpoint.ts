@@ -8,6 +8,7 @@ import type { ByteSource } from './byte-source';
 import { CheckpointError } from './checkpoint-error';
 import { decodeFloat32, decodeInt32 } from './decode-tensor';
 import { dtypeBits } from './dtype';
+import type { PackedTensors } from './packed/packed-tensors';
 import { quoteName } from './quote-name';
 import type { TensorInfo } from './safetensors-header';
 
@@ -22,6 +23,8 @@ export interface ReadFloat32Options {
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: ReadonlyMap<string, string>;
+  /** How matrices are stored that are unpacked when read, of `unpackedCheckpoint`. */
+  readonly packed?: PackedTensors;
   /** The tensor's bytes as stored. @throws CheckpointError `missing-tensor` */
   readBytes(name: string, signal?: AbortSignal): Promise<Uint8Array>;
   /**

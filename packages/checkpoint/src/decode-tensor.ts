@@ -38,10 +38,15 @@ export function decodeFloat32(bytes: Uint8Array, dtype: Dtype): Float32Array {
 
 /**
  * Decodes integer bytes (BOOL, U8, I8, U16, I16, U32, I32, U64, I64) to int32.
+ * @param bytes whole elements; for I32 the result may share their memory
  * @throws CheckpointError `wrong-dtype`, `not-whole-bytes`, `out-of-range` for a value beyond int32
  */
 export function decodeInt32(bytes: Uint8Array, dtype: Dtype): Int32Array {
   assertWhole(bytes, dtype, 'decodeInt32');
+  if (dtype === 'I32') {
+    const aligned = align(bytes, 4);
+    return new Int32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+  }
   const read = INTEGER_READERS.get(dtype);
   if (read === undefined) {
     throw new CheckpointError(
@@ -73,7 +78,6 @@ const INTEGER_READERS: ReadonlyMap<Dtype, IntegerReader> = new Map<Dtype, Intege
   ['U16', (view, offset) => view.getUint16(offset, true)],
   ['I16', (view, offset) => view.getInt16(offset, true)],
   ['U32', (view, offset) => view.getUint32(offset, true)],
-  ['I32', (view, offset) => view.getInt32(offset, true)],
   ['U64', (view, offset) => view.getBigUint64(offset, true)],
   ['I64', (view, offset) => view.getBigInt64(offset, true)],
 ]);

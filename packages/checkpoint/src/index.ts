@@ -40,6 +40,9 @@ export {
 export { COMPANION_FILES, rankFileName } from './model-files';
 export { openCheckpoint } from './open-checkpoint';
 export { openSafetensors } from './open-safetensors';
+export type { PackedRows } from './packed/packed-rows';
+export type { PackedRowForm, PackedTensors } from './packed/packed-tensors';
+export type { Packing } from './packed/packing';
 export { unpackedCheckpoint } from './packed/unpacked-checkpoint';
 export { assertPlainName } from './plain-name';
 export { escapeUnprintable, quoteName } from './quote-name';

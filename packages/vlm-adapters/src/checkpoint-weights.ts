@@ -3,7 +3,8 @@
  * published, or as newer classes save them) the checkpoint has.
  */
 import { assertFinite, type Checkpoint, quoteName } from '@mha2mla/checkpoint';
-import type { WeightReader } from '@mha2mla/mla-runtime';
+import type { StoredRows, WeightPacking, WeightReader } from '@mha2mla/mla-runtime';
+import { storedPacking } from './stored-packing';
 
 /** Most names listed in an error: enough to see the pattern. */
 const LISTED = 5;
@@ -51,6 +52,34 @@ export class CheckpointWeights implements WeightReader {
     expected: readonly number[],
     rows?: readonly [number, number],
   ): Promise<Float32Array> {
+    const stored = this.find(name, expected);
+    const values = await this.checkpoint.readFloat32(stored, { ...(rows && { rows }) });
+    assertFinite('CheckpointWeights', named(stored, rows), values);
+    return values;
+  }
+
+  storedPacking(name: string): WeightPacking | undefined {
+    const stored = this.storedName(name);
+    const form = stored === undefined ? undefined : this.checkpoint.packed?.form(stored);
+    return form && storedPacking(form);
+  }
+
+  /** Rows of a weight that has a `storedPacking`. */
+  async readStored(
+    name: string,
+    expected: readonly number[],
+    rows: readonly [number, number],
+  ): Promise<StoredRows> {
+    const stored = this.find(name, expected);
+    const packed = await this.checkpoint.packed!.readRows(stored, rows);
+    // What a scale may be multiplied by; larger ones would overflow where they are used.
+    const largest = packed.scales.map((scale) => scale * 255);
+    assertFinite('CheckpointWeights', `scales of ${named(stored, rows)}, times 255,`, largest);
+    return packed;
+  }
+
+  /** The stored name of a weight that must have this shape. */
+  private find(name: string, expected: readonly number[]): string {
     const stored = this.storedName(name);
     if (stored === undefined) throw this.missing(name);
     const { shape } = this.checkpoint.tensors.get(stored)!;
@@ -60,12 +89,7 @@ export class CheckpointWeights implements WeightReader {
       );
     }
     this.used.add(stored);
-    const values = await this.checkpoint.readFloat32(stored, { ...(rows && { rows }) });
-    const named = rows
-      ? `rows ${rows[0]} to ${rows[1]} of ${quoteName(stored)}`
-      : quoteName(stored);
-    assertFinite('CheckpointWeights', named, values);
-    return values;
+    return stored;
   }
 
   private missing(name: string): RangeError {
@@ -75,4 +99,8 @@ export class CheckpointWeights implements WeightReader {
       `CheckpointWeights: the ${this.family} family expects ${this.storedNames(name).join(' or ')}, got a checkpoint without it. Not read yet are ${others.length} others, such as ${listed || 'none'}.`,
     );
   }
+}
+
+function named(stored: string, rows: readonly [number, number] | undefined): string {
+  return rows ? `rows ${rows[0]} to ${rows[1]} of ${quoteName(stored)}` : quoteName(stored);
 }

@@ -1,5 +1,5 @@
 /** What a model's weights take, from headers alone. */
-import { packedBytes, type WeightFormat } from '@mha2mla/mla-runtime';
+import { keptPacking, packedBytes, type WeightFormat } from '@mha2mla/mla-runtime';
 import { expectedTensors } from './expected-tensors';
 import type { VlmSource } from './open-vlm';
 
@@ -35,8 +35,10 @@ export function weightSizes(
   for (const [name, shape] of shapesOf(source)) {
     const sizeBytes = 4 * shape.reduce((product, size) => product * size, 1);
     const packs = format !== 'f32' && isMatrix(name, shape);
-    if (packs) sizes.packedBytes += packedBytes(shape as [number, number], { format, groupSize });
-    else addTensor(name, sizeBytes);
+    if (packs) {
+      const packing = keptPacking(source.weights, name, { format, groupSize });
+      sizes.packedBytes += packedBytes(shape as [number, number], packing);
+    } else addTensor(name, sizeBytes);
     // Decoding keeps up-projections by head, beside their own form.
     if (/^layers\..*\.up_[kv]\.weight$/.test(name)) addTensor(name, sizeBytes);
     if (name === 'embed_tokens.weight' && tieWordEmbeddings && !packs) addTensor(name, sizeBytes);
@@ -49,7 +51,7 @@ export function storedBytes(source: VlmSource): number {
   const { weights, checkpoint } = source;
   const stored = [...shapesOf(source).keys()].map((name) => weights.storedName(name)!);
   return stored
-    .map((name) => checkpoint.tensors.get(name)!)
+    .flatMap((name) => checkpoint.packed?.parts(name) ?? [checkpoint.tensors.get(name)!])
     .reduce((sum, { start, end }) => sum + end - start, 0);
 }
 

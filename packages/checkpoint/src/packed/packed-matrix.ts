@@ -18,6 +18,8 @@ export interface PackedMatrix {
   dtype: Dtype;
   /** Whether `g_idx` says which group an input belongs to; otherwise they follow each other. */
   listed: boolean;
+  /** Whether they follow each other in any case. */
+  inOrder: boolean;
 }
 
 /** What a matrix stores beside `qweight`. */
@@ -31,7 +33,7 @@ export const PACKED_PARTS = ['qweight', 'qzeros', 'scales', 'g_idx'] as const;
 export function findPackedMatrix(
   { tensors }: Pick<Checkpoint, 'tensors'>,
   { name: qweight, shape, dtype }: TensorInfo,
-  { method, bits, groupSize }: Packing,
+  { method, bits, groupSize, inOrder }: Packing,
 ): PackedMatrix {
   const prefix = qweight.slice(0, -'qweight'.length);
   if (tensors.has(`${prefix}weight`)) {
@@ -57,7 +59,8 @@ export function findPackedMatrix(
   const scales = check('scales', [groups, outputs], ['F16', 'BF16', 'F32']);
   const listed = method === 'gptq' && tensors.has(`${prefix}g_idx`);
   if (listed) check('g_idx', [inputs], ['I32']);
-  return { prefix, inputs, outputs, groups, dtype: scales.dtype, listed };
+  const form = { prefix, inputs, outputs, groups, dtype: scales.dtype };
+  return { ...form, listed, inOrder: inOrder || !listed };
 }
 
 function assertForm(

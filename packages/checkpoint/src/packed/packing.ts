@@ -3,7 +3,13 @@
  * an int32, with a scale and a zero for a group of inputs.
  */
 import { CheckpointError } from '../checkpoint-error';
-import { badConfig, type ConfigRecord, configInteger, configString } from '../config-values';
+import {
+  badConfig,
+  type ConfigRecord,
+  configInteger,
+  configString,
+  configValue,
+} from '../config-values';
 
 /** A way of packing that is read. */
 export interface Packing {
@@ -14,6 +20,8 @@ export interface Packing {
   groupSize: number;
   /** Added to stored zeros: the first format of GPTQ stores one less. */
   zeroOffset: number;
+  /** Whether inputs of a group follow each other, whatever `g_idx` there is beside them. */
+  inOrder: boolean;
 }
 
 /** Wider groups than any matrix has inputs would divide by nothing we know. */
@@ -40,7 +48,8 @@ function readGptq(config: ConfigRecord): Packing {
     throw unsupported('checkpoint_format', 'gptq or gptq_v2', format);
   }
   const zeroOffset = format === 'gptq' ? 1 : 0;
-  return { method: 'gptq', bits, groupSize: readGroupSize(config), zeroOffset };
+  const inOrder = configValue(config, 'desc_act') === false;
+  return { method: 'gptq', bits, groupSize: readGroupSize(config), zeroOffset, inOrder };
 }
 
 function readAwq(config: ConfigRecord): Packing {
@@ -48,7 +57,7 @@ function readAwq(config: ConfigRecord): Packing {
   if (bits !== 4) throw unsupported('bits', '4', bits);
   const version = configString(config, 'version', 'gemm').toLowerCase();
   if (version !== 'gemm') throw unsupported('version', 'gemm', version);
-  return { method: 'awq', bits, groupSize: readGroupSize(config), zeroOffset: 0 };
+  return { method: 'awq', bits, groupSize: readGroupSize(config), zeroOffset: 0, inOrder: true };
 }
 
 function readGroupSize(config: ConfigRecord): number {

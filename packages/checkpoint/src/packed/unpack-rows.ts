@@ -1,21 +1,8 @@
 /** Integers of a packed matrix to floats. */
 import type { PackedMatrix } from './packed-matrix';
+import { packedRows } from './packed-rows';
 import type { Packing } from './packing';
-
-/** The values of a matrix's tensors, as stored. */
-export interface PackedValues {
-  /** GPTQ [I·bits/32, O], AWQ [I, O·bits/32]. */
-  qweight: Int32Array;
-  /** [G, O·bits/32] */
-  qzeros: Int32Array;
-  /** [G, O] */
-  scales: Float32Array;
-  /** [I]: the group of an input, in 0..G − 1. */
-  groupOf: Int32Array;
-}
-
-/** Which of the eight places of a word has an output's 4 bits: AWQ interleaves them. */
-const AWQ_PLACES = [0, 4, 1, 5, 2, 6, 3, 7];
+import type { PackedValues } from './read-packed';
 
 /**
  * Rows [first, end) of the matrix: `(integer − zero) · scale`, as AutoGPTQ's `QuantLinear` and
@@ -23,34 +10,25 @@ const AWQ_PLACES = [0, 4, 1, 5, 2, 6, 3, 7];
  * @returns [end − first, I], not rounded to the scales' precision
  */
 export function unpackRows(
-  { inputs, outputs, groups }: PackedMatrix,
-  { method, bits, zeroOffset }: Packing,
-  { qweight, qzeros, scales, groupOf }: PackedValues,
-  [first, end]: readonly [number, number],
+  matrix: PackedMatrix,
+  packing: Packing,
+  values: PackedValues,
+  rows: readonly [number, number],
 ): Float32Array {
+  const { inputs, groups } = matrix;
+  const { bits } = packing;
+  const { words, zeros, scales } = packedRows(matrix, packing, values, rows);
   const perWord = 32 / bits;
+  const width = Math.ceil(inputs / perWord);
   const mask = 2 ** bits - 1;
-  const words = outputs / perWord;
-  const out = new Float32Array((end - first) * inputs);
-  const zero = new Int32Array(groups);
-  const scale = new Float32Array(groups);
-  for (let output = first, at = 0; output < end; output++) {
-    const word = Math.floor(output / perWord);
-    const place = output % perWord;
-    const shift = bits * (method === 'awq' ? AWQ_PLACES[place]! : place);
-    for (let group = 0; group < groups; group++) {
-      const stored = qzeros[group * words + word]! >>> shift;
-      // Of the bits' width after the offset, too: AutoGPTQ masks the sum.
-      zero[group] = (stored + zeroOffset) & mask;
-      scale[group] = scales[group * outputs + output]!;
-    }
+  const count = rows[1] - rows[0];
+  const out = new Float32Array(count * inputs);
+  for (let row = 0, at = 0; row < count; row++) {
     for (let input = 0; input < inputs; input++, at++) {
-      const integer =
-        method === 'awq'
-          ? qweight[input * words + word]! >>> shift
-          : qweight[Math.floor(input / perWord) * outputs + output]! >>> (bits * (input % perWord));
-      const group = groupOf[input]!;
-      out[at] = ((integer & mask) - zero[group]!) * scale[group]!;
+      const word = words[row * width + Math.floor(input / perWord)]!;
+      const integer = (word >>> (bits * (input % perWord))) & mask;
+      const group = row * groups + values.groupOf[input]!;
+      out[at] = (integer - zeros[group]!) * scales[group]!;
     }
   }
   return out;

@@ -2,6 +2,7 @@
 import { type FixtureTensor, fixture, readSafetensors } from '@mha2mla/testing';
 import { describe, expect, it } from 'vitest';
 import { concatBytes } from '../concat-bytes';
+import { decodeFloat32 } from '../decode-tensor';
 import type { Dtype } from '../dtype';
 import { encodeTensor } from '../encode-tensor';
 import { memorySource } from '../memory-store';
@@ -64,6 +65,71 @@ describe('unpackedCheckpoint', () => {
       expect([...(await checkpoint.readFloat32('norm.weight'))]).toEqual([1, 2]);
     },
   );
+
+  it.each(CASES)('%s: rows as they are stored, but for the order', async (name, config) => {
+    const { packed } = unpackedCheckpoint(await open(stored(name)), { ...config });
+    const parts = Object.keys(stored(name)).filter((part) => part !== 'norm.weight');
+    expect(
+      packed
+        .parts('up.weight')!
+        .map((part) => part.name)
+        .sort(),
+    ).toEqual(parts.sort());
+    expect([packed.parts('norm.weight'), packed.form('norm.weight')]).toEqual([
+      undefined,
+      undefined,
+    ]);
+    const { bits } = packed;
+    const form = { bits, inputs: 64, groupSize: 32, dtype: 'F16' };
+    expect(packed.form('up.weight')).toEqual(name === 'listed' ? undefined : form);
+    if (name === 'listed') return;
+    const { words, zeros, scales } = await packed.readRows('up.weight', [3, 11]);
+    const values = Float32Array.from({ length: 8 * 64 }, (_, i) => {
+      const integer = (words[Math.floor((i * bits) / 32)]! >>> ((i * bits) % 32)) % 2 ** bits;
+      const group = Math.floor(i / 32);
+      return (integer - zeros[group]!) * scales[group]!;
+    });
+    const expected = golden.get(`${name}.weight`)!.data.slice(3 * 64, 11 * 64);
+    expect(decodeFloat32(encodeTensor(values, 'F16'), 'F16')).toEqual(expected);
+    const outside = packed.readRows('up.weight', [3, 33]);
+    await expect(outside).rejects.toMatchObject({ code: 'bad-range' });
+  });
+
+  it('a list that stands in another order than the config says is refused when read', async () => {
+    const checkpoint = await open(stored('listed'));
+    const lying = unpackedCheckpoint(checkpoint, { ...GPTQ, desc_act: false });
+    for (const read of [
+      lying.packed.readRows('up.weight', [0, 1]),
+      lying.readFloat32('up.weight'),
+    ]) {
+      await expect(read).rejects.toThrow(/"up.g_idx" must be in order .* Set desc_act to true/);
+    }
+    const silent = unpackedCheckpoint(checkpoint, GPTQ);
+    expect(silent.packed.form('up.weight')).toBeUndefined();
+  });
+
+  it('reads a matrix once for all blocks of its rows, and holds none of it then', async () => {
+    const checkpoint = await open(stored('awq'));
+    const read: string[] = [];
+    const counted = {
+      ...checkpoint,
+      readInt32: (name: string) => {
+        read.push(name);
+        return checkpoint.readInt32(name);
+      },
+    };
+    const { packed } = unpackedCheckpoint(counted, AWQ);
+    for (const rows of [
+      [0, 8],
+      [8, 30],
+      [30, 32],
+    ] as const) {
+      await packed.readRows('up.weight', rows);
+      expect(read).toEqual(['up.qweight', 'up.qzeros']);
+    }
+    await packed.readRows('up.weight', [0, 8]);
+    expect(read.length).toBe(4);
+  });
 
   it('the second format of GPTQ stores zeros as they are', async () => {
     const values = stored('gptq4');

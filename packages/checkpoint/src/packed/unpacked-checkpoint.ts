@@ -9,9 +9,11 @@ import { decodeFloat32 } from '../decode-tensor';
 import { encodeTensor } from '../encode-tensor';
 import type { TensorInfo } from '../safetensors-header';
 import { findPackedMatrix, PACKED_PARTS, type PackedMatrix } from './packed-matrix';
+import { packedRows } from './packed-rows';
+import type { PackedTensors } from './packed-tensors';
 import { type Packing, readPacking } from './packing';
-import { readPacked } from './read-packed';
-import { type PackedValues, unpackRows } from './unpack-rows';
+import { type PackedValues, readPacked } from './read-packed';
+import { unpackRows } from './unpack-rows';
 
 /**
  * Reads packed matrices [O, I] as floats of their scales' precision, the values that AutoGPTQ and
@@ -21,7 +23,10 @@ import { type PackedValues, unpackRows } from './unpack-rows';
  * @throws CheckpointError of `readPacking`; `missing-tensor`, `wrong-shape`, `wrong-dtype`,
  *   `duplicate-key` for a matrix; when read, `out-of-range`
  */
-export function unpackedCheckpoint(checkpoint: Checkpoint, config: ConfigRecord): Checkpoint {
+export function unpackedCheckpoint(
+  checkpoint: Checkpoint,
+  config: ConfigRecord,
+): Checkpoint & { packed: PackedTensors } {
   const packing = readPacking(config);
   const matrices = new Map<string, PackedMatrix>();
   const tensors = new Map<string, TensorInfo>(checkpoint.tensors);
@@ -41,10 +46,32 @@ export function unpackedCheckpoint(checkpoint: Checkpoint, config: ConfigRecord)
     { rows = [0, matrix.outputs], signal }: ReadFloat32Options,
   ): Promise<Uint8Array> => {
     assertRows(tensors.get(name)!, rows);
-    const values = unpackRows(matrix, packing, await valuesOf(matrix, signal), rows);
+    const values = unpackRows(matrix, packing, await valuesOf(matrix, rows, signal), rows);
     return encodeTensor(values, matrix.dtype);
   };
+  const packed: PackedTensors = {
+    ...packing,
+    parts(name) {
+      const { prefix } = matrices.get(name) ?? {};
+      if (prefix === undefined) return undefined;
+      const parts = PACKED_PARTS.map((part) => checkpoint.tensors.get(prefix + part));
+      return parts.filter((part) => part !== undefined);
+    },
+    form(name) {
+      const matrix = matrices.get(name);
+      if (!matrix?.inOrder) return undefined;
+      const { inputs, groups, dtype } = matrix;
+      const groupSize = groups === 1 ? inputs : packing.groupSize;
+      return { bits: packing.bits, inputs, groupSize, dtype };
+    },
+    async readRows(name, rows, signal) {
+      const matrix = matrices.get(name)!;
+      assertRows(tensors.get(name)!, rows);
+      return packedRows(matrix, packing, await valuesOf(matrix, rows, signal), rows);
+    },
+  };
   return {
+    packed,
     tensors,
     metadata: checkpoint.metadata,
     async readBytes(name, signal) {
@@ -62,14 +89,21 @@ export function unpackedCheckpoint(checkpoint: Checkpoint, config: ConfigRecord)
   };
 }
 
-/** A reader of a matrix's tensors that keeps the last one: blocks of its rows are asked for in turn. */
+/**
+ * A reader of a matrix's tensors that keeps the last one until its last rows are asked for: blocks of
+ * them are, in turn.
+ */
 function lastValues(checkpoint: Checkpoint, packing: Packing) {
   let last: { matrix: PackedMatrix; values: PackedValues } | undefined;
-  return async (matrix: PackedMatrix, signal: AbortSignal | undefined): Promise<PackedValues> => {
-    if (last?.matrix === matrix) return last.values;
+  return async (
+    matrix: PackedMatrix,
+    [, end]: readonly [number, number],
+    signal: AbortSignal | undefined,
+  ): Promise<PackedValues> => {
+    const kept = last?.matrix === matrix ? last.values : undefined;
     last = undefined;
-    const values = await readPacked(checkpoint, matrix, packing, signal);
-    last = { matrix, values };
+    const values = kept ?? (await readPacked(checkpoint, matrix, packing, signal));
+    if (end < matrix.outputs) last = { matrix, values };
     return values;
   };
 }

@@ -81,7 +81,7 @@ export function addWeightsOption(command: Command): Command {
   return command.addOption(
     new Option(
       '--weights <format>',
-      'how matrices are kept: f32 (the default), or packed as they are read, in 16, 9 or 5 bits a weight',
+      'how matrices are kept: f32 (the default), or packed as they are read, in 16, 9 or 5 bits a weight; int8 and int4 take over integers of GPTQ and AWQ',
     ).choices(WEIGHT_FORMATS),
   );
 }

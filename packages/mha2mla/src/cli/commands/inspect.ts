@@ -1,3 +1,4 @@
+import type { Packing } from '@mha2mla/checkpoint';
 import { type CacheBytes, cacheBytesPerToken, type DecoderConfig } from '@mha2mla/mla-runtime';
 import { tensorDifference, type VlmSource } from '@mha2mla/vlm-adapters';
 import { withModelFolder } from '../../node/open-model';
@@ -42,6 +43,7 @@ function inspect(source: VlmSource, flags: CacheFlags) {
     family: family.name,
     converted: mla !== undefined,
     parameters: tensorElements(checkpoint.tensors.values()),
+    ...(checkpoint.packed && { packed: packingOf(checkpoint.packed) }),
     layers: config.numHiddenLayers,
     hiddenSize: config.hiddenSize,
     attentionHeads: config.numAttentionHeads,
@@ -59,6 +61,11 @@ function inspect(source: VlmSource, flags: CacheFlags) {
     },
     ...tensorDifference(source),
   };
+}
+
+/** How matrices are stored, as `quantization_config` names it; a group of −1 is of all inputs. */
+function packingOf({ method, bits, groupSize }: Packing) {
+  return { method, bits, groupSize };
 }
 
 /** Widths of the latents by modality and layer, as stored. */
@@ -90,13 +97,20 @@ const LISTED = 5;
 function describe(report: Inspection): string {
   const { model, original, mhaEquivalent } = report.cacheBytesPerToken;
   return [
-    `${report.family}, ${report.converted ? 'converted to MLA' : 'original'}, ${report.parameters} parameters`,
+    `${report.family}, ${report.converted ? 'converted to MLA' : 'original'}, ${report.parameters} parameters${packedAs(report)}`,
     `${report.layers} layers of width ${report.hiddenSize}, ${report.attentionHeads} heads of ${report.headDim}, ${report.keyValueHeads} of keys and values`,
     `${report.ropeDim} rotary dims a head${latentsOf(report)}`,
     `cache ${model} bytes a token (original ${original}, with a KV head a query head ${mhaEquivalent})`,
     `missing tensors: ${listed(report.missing)}`,
     `unexpected tensors: ${listed(report.unexpected)}`,
   ].join('\n');
+}
+
+function packedAs({ packed }: Inspection): string {
+  if (!packed) return '';
+  const { method, bits, groupSize } = packed;
+  const groups = groupSize === -1 ? 'one group' : `groups of ${groupSize}`;
+  return `, matrices packed by ${method} in ${bits} bits, ${groups}`;
 }
 
 /** How wide the latents are; of several widths the least and the most. */

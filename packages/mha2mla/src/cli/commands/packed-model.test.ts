@@ -1,22 +1,29 @@
-/** A model whose decoder is stored as GPTQ stores it: asked, converted, asked again. */
+/** A model whose decoder is stored as GPTQ stores it: loaded, asked, converted, asked again. */
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   type Checkpoint,
+  decodeFloat32,
+  encodeTensor,
   openCheckpoint,
   type TensorEntry,
   type TensorValues,
   writeSafetensors,
 } from '@mha2mla/checkpoint';
 import { nodeStore } from '@mha2mla/checkpoint/node';
-import { fixture } from '@mha2mla/testing';
+import { loadDecoder, prefillStep, textLayout, type WeightFormat } from '@mha2mla/mla-runtime';
+import { expectClose, fixture } from '@mha2mla/testing';
+import { describeModel, weightSizes } from '@mha2mla/vlm-adapters';
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-wasm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { FAMILIES, withModelFolder } from '../../node/open-model';
 import { runInProcess } from '../testing/run-in-process';
 
 const MODEL = fixture('models/llava');
 const DATA = fixture('models/scenes/test.jsonl');
-const GROUP = 32;
+const GROUP = 64;
 let root: string;
 const at = (name: string) => join(root, name);
 const configOf = async (folder: string) =>
@@ -24,21 +31,26 @@ const configOf = async (folder: string) =>
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'mha2mla-packed-'));
-  await cp(MODEL, at('packed'), { recursive: true });
-  await packFolder(at('packed'));
+  for (const [name, dtype] of [
+    ['packed', 'F16'],
+    ['wide', 'F32'],
+  ] as const) {
+    await cp(MODEL, at(name), { recursive: true });
+    await packFolder(at(name), dtype);
+  }
 });
 afterAll(() => rm(root, { recursive: true }));
 
-/** Store its decoder's maps in 8 bits, and say so in its config. */
-async function packFolder(folder: string): Promise<void> {
+/** Store its decoder's matrices in 8 bits, their scales as `dtype`, and say so in its config. */
+async function packFolder(folder: string, dtype: 'F16' | 'F32'): Promise<void> {
   const store = await nodeStore(MODEL);
   const checkpoint = await openCheckpoint(store);
   const entries = new Map<string, { entry: TensorEntry; values: TensorValues }>();
-  for (const { name, shape, dtype } of checkpoint.tensors.values()) {
-    if (!/layers\.\d+\.(mlp|self_attn)\.\w+\.weight$/.test(name) || name.includes('vision')) {
-      const entry = { name, shape, dtype };
+  for (const { name, shape, dtype: own } of checkpoint.tensors.values()) {
+    if (!/(_proj|embed_tokens|lm_head)\.weight$/.test(name) || name.includes('vision')) {
+      const entry = { name, shape, dtype: own };
       entries.set(name, { entry, values: await checkpoint.readBytes(name) });
-    } else await packMatrix(checkpoint, name, entries);
+    } else await packMatrix(checkpoint, name, dtype, entries);
   }
   const pieces: Uint8Array[] = [];
   await writeSafetensors(
@@ -53,10 +65,11 @@ async function packFolder(folder: string): Promise<void> {
   await writeFile(join(folder, 'config.json'), JSON.stringify(config));
 }
 
-/** Symmetric: the zero is 128, stored as 127. */
+/** Symmetric: the zero is 128, stored as 127. Scales are halves, whatever they are stored as. */
 async function packMatrix(
   checkpoint: Checkpoint,
   name: string,
+  dtype: 'F16' | 'F32',
   entries: Map<string, { entry: TensorEntry; values: TensorValues }>,
 ): Promise<void> {
   const [outputs, inputs] = checkpoint.tensors.get(name)!.shape as [number, number];
@@ -65,16 +78,16 @@ async function packMatrix(
   const qweight = new Int32Array((inputs / 4) * outputs);
   const scales = new Float32Array(groups * outputs);
   for (let output = 0; output < outputs; output++) {
-    for (let input = 0; input < inputs; input++) {
-      const group = Math.floor(input / GROUP);
+    for (let group = 0; group < groups; group++) {
       const start = output * inputs + group * GROUP;
-      const most = values
-        .subarray(start, start + GROUP)
-        .reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-      const scale = most / 127;
+      const own = values.subarray(start, start + GROUP);
+      const scale = asHalf(own.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127);
       scales[group * outputs + output] = scale;
-      const integer = Math.round(values[output * inputs + input]! / scale) + 128;
-      qweight[Math.floor(input / 4) * outputs + output]! |= integer << (8 * (input % 4));
+      for (const [i, value] of own.entries()) {
+        const input = group * GROUP + i;
+        const integer = Math.min(Math.round(value / scale) + 128, 255);
+        qweight[Math.floor(input / 4) * outputs + output]! |= integer << (8 * (input % 4));
+      }
     }
   }
   const prefix = name.slice(0, -'weight'.length);
@@ -87,8 +100,60 @@ async function packMatrix(
     'I32',
     new Int32Array(groups * (outputs / 4)).fill(0x7f7f7f7f),
   );
-  put('scales', [groups, outputs], 'F16', scales);
+  put('scales', [groups, outputs], dtype, scales);
 }
+
+const asHalf = (value: number) =>
+  decodeFloat32(encodeTensor(Float32Array.of(value), 'F16'), 'F16')[0]!;
+
+/** Logits of a few tokens. */
+async function logitsOf(folder: string, weights: WeightFormat) {
+  return withModelFolder(folder, {}, async (source) => {
+    await tf.setBackend('wasm');
+    const decoder = await loadDecoder(source.config.decoder, source.weights, { weights });
+    const embeds = decoder.embed(Int32Array.of(1, 2, 3, 4), [1, 4]);
+    const positions = Int32Array.of(0, 1, 2, 3);
+    const step = prefillStep(textLayout(1, 4), positions, source.config.decoder);
+    const hidden = await decoder.prefill(embeds, step);
+    const logits = decoder.logits(hidden);
+    const values = await logits.data();
+    tf.dispose([embeds, hidden, logits]);
+    step.dispose();
+    decoder.dispose();
+    return values;
+  });
+}
+
+test('its integers are taken over: the logits of the floats that they stand for', async () => {
+  // Scales of float32 leave no room for a zero point: those matrices are read as floats.
+  const expected = await logitsOf(at('wide'), 'f32');
+  // f32 sums in another order, through all layers.
+  expectClose(await logitsOf(at('packed'), 'int8'), expected, { abs: 1e-4 });
+});
+
+test('its sizes count scales and zeros, and inspect tells of them', async () => {
+  const sizes = (folder: string) =>
+    withModelFolder(folder, {}, async (source) => ({
+      packed: weightSizes(source, { weights: 'int8' }).packedBytes,
+      told: (await describeModel(source.store, { families: FAMILIES })).storedBytes,
+      values: [...source.checkpoint.tensors.values()]
+        .filter(({ name }) => source.checkpoint.packed!.parts(name))
+        .reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0),
+    }));
+  const { packed, told, values } = await sizes(at('packed'));
+  const wide = await sizes(at('wide'));
+  // A float32 scale for 64 values, or packed anew for 32; 2 bytes of a scale that are stored or 4.
+  expect(wide.packed - packed).toBe(4 * (values / 32 - values / GROUP));
+  expect(wide.told - told).toBe(2 * (values / GROUP));
+  const original = await withModelFolder(MODEL, {}, ({ store }) =>
+    describeModel(store, { families: FAMILIES }),
+  );
+  expect(told).toBe(original.storedBytes - values * (2 - (1 + 2 / GROUP + 1 / GROUP)));
+  const { stdout } = await runInProcess(['inspect', at('packed'), '--json']);
+  expect(JSON.parse(stdout).packed).toEqual({ method: 'gptq', bits: 8, groupSize: GROUP });
+  const text = await runInProcess(['inspect', at('packed')]);
+  expect(text.stdout).toContain('parameters, matrices packed by gptq in 8 bits, groups of 64\n');
+});
 
 const answersOf = async (...argv: string[]) => {
   const run = await runInProcess(['eval', ...argv, DATA, '--limit', '40', '--json']);
