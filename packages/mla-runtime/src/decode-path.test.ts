@@ -80,11 +80,9 @@ async function vectorsOf(decoder: Decoder, cache: DecoderCache): Promise<number[
   const values: number[] = [];
   for (const [i, layer] of cache.layers.entries()) {
     for (const segment of decoder.layers[i]!.attention.segments) {
-      for (const name of ['kvLatent', 'kPe']) {
-        for (const part of layer.part(segment, name).read()) {
-          values.push(...(await part.data()));
-          part.dispose();
-        }
+      for (const part of layer.partsOf(segment).flatMap((own) => own.read())) {
+        values.push(...(await part.data()));
+        part.dispose();
       }
     }
   }
@@ -108,6 +106,12 @@ const SHARED = { groups: 2, numKeyValueHeads: 4, without: ['k_r_proj'] };
 const FORMS: [string, RandomDecoderOptions, CacheOptions?][] = [
   ['a latent a modality, M-RoPE', MROPE],
   ['a shared latent in groups', { groups: 2, numKeyValueHeads: 4 }],
+  ['keys and values, M-RoPE', { form: 'original', mropeSection: [2, 1, 1] }],
+  [
+    'keys, partly turned, and values in codes, and a window',
+    { form: 'none' },
+    { kvBits: 4, groupSize: 5, residualLength: 3 },
+  ],
   ['codes of 4 bits, keys of 8', NO_BIAS, { kvBits: 4, groupSize: 5 }],
   ['codes of 2 bits, and a window', NO_BIAS, { kvBits: 2, residualLength: 3 }],
   ['codes of 3 bits of a shared latent in groups', SHARED, { kvBits: 3, groupSize: 4 }],
@@ -194,6 +198,7 @@ describeWebGpu('a recorded decode path', () => {
 
   test.each<[string, RandomDecoderOptions, CacheOptions?]>([
     ['a shared latent in groups, codes', SHARED, { kvBits: 4 }],
+    ['keys and values', { form: 'original' }],
     [
       'a latent a modality, packed keys with a bias, and a window',
       MROPE,
@@ -320,7 +325,6 @@ describeWebGpu('a recorded decode path', () => {
   });
 
   test.each<[string, RandomDecoderOptions, CacheOptions?]>([
-    ['keys and values', { form: 'original' }],
     ['a fitted zero point', DECOUPLED, { kvBits: 4, kvMethod: 'hqq' }],
     ['scales over tokens', DECOUPLED, { kvBits: 4, kvMethod: 'kivi' }],
   ])('is left where there are no programs: %s', async (_, options, stored) => {

@@ -24,6 +24,11 @@ export class LayerCache {
     return cache;
   }
 
+  /** Those of a segment that were made. */
+  partsOf(segment: Segment): QuantizedCache[] {
+    return [...this.parts].flatMap(([key, part]) => (key.startsWith(`${segment}.`) ? [part] : []));
+  }
+
   fork(): LayerCache {
     const copy = new LayerCache(this.storageOf);
     for (const [key, cache] of this.parts) copy.parts.set(key, cache.fork());
@@ -32,9 +37,7 @@ export class LayerCache {
 
   /** Forget all but the first slots of a segment. */
   rewind(segment: Segment, slots: number): void {
-    for (const [key, blocks] of this.parts) {
-      if (key.startsWith(`${segment}.`)) blocks.rewind(slots);
-    }
+    for (const part of this.partsOf(segment)) part.rewind(slots);
   }
 
   /** Take over what a fork holds; the fork is spent. */

@@ -1,8 +1,15 @@
 /**
- * The query of a token a row of the batch, ready for the cache: per head and segment a = Ukᵀ q_nope and, where the
- * segments' key biases differ, their part of the score; and q_rope, turned. One thread an element.
+ * The query of a token a row of the batch, ready for the cache. Over latents, per head and segment a =
+ * Ukᵀ q_nope and, where the segments' key biases differ, their part of the score; and q_rope, turned,
+ * over values with q_nope behind it. One thread an element.
  */
-import { type HeadWidths, latentKey, projectedSize, queryLayout } from '../webgpu/latent-shape';
+import {
+  type HeadWidths,
+  keyDim,
+  latentKey,
+  projectedSize,
+  queryLayout,
+} from '../webgpu/latent-shape';
 import { ENTRY, GROUP, type WgslProgram } from '../webgpu/wgsl-program';
 
 export interface AbsorbQueryOptions {
@@ -13,18 +20,20 @@ export interface AbsorbQueryOptions {
 }
 
 /**
- * Bindings, the first two and the angles for each row of the batch: query (see `queryLayout`), projected [N * R | N * P | ...], then where there are nope
- * dims each segment's up weight [K, P, width] that has a width, and each key bias [K, P] that there
- * is; then, where there are rope dims, angles [cos of all pairs | sin of all pairs] and pairs [K, R / 2].
+ * Bindings, the first two and the angles for each row of the batch: query (see `queryLayout`),
+ * projected [N * R | N * P | ...], then over latents, where there are nope dims, each segment's up
+ * weight [K, P, width] that has a width, and each key bias [K, P] that there is; then, where there are
+ * rope dims, angles [cos of all pairs | sin of all pairs] and pairs [K, R / 2].
  */
 export function absorbQuery(shape: HeadWidths, options: AbsorbQueryOptions): WgslProgram {
-  const { heads, keyHeads, ropeDim, nopeDim, widths } = shape;
+  const { caches, heads, keyHeads, ropeDim, nopeDim, widths } = shape;
+  const dim = keyDim(shape);
   const { scale, keyBias } = options;
   const layout = queryLayout(shape);
   const perKey = heads / keyHeads;
   const names: string[] = [];
   const absorbed = widths.flatMap((width, m) => {
-    if (width === 0) return [];
+    if (caches === 'values' || width === 0) return [];
     if (nopeDim > 0) names.push(`up${m}`);
     return `
   if (e < ${layout.absorbed[m]! + heads * width}u) {
@@ -71,21 +80,35 @@ fn main(${ENTRY}) {
   projected_at = row * ${projectedSize(shape)}u;
   let query_at = row * ${layout.size}u;
   ${absorbed.join('')}
+  ${ropeDim === 0 ? '_ = projected[0];' : ''}
   ${
-    ropeDim === 0
-      ? '_ = projected[0];'
+    dim === 0
+      ? ''
       : `if (e < ${layout.bias}u) {
-    let at = e - ${layout.rope}u;
-    let h = at / ${ropeDim}u;
-    let r = at % ${half}u; // of the pair (r, r + R / 2)
+    let at = e - ${layout.key}u;
+    let h = at / ${dim}u;
+    let d = at % ${dim}u;
+    ${
+      dim === ropeDim
+        ? ''
+        : `if (d >= ${ropeDim}u) {
+      query[query_at + e] = nope(h, d - ${ropeDim}u) * ${scale};
+      return;
+    }`
+    }
+    ${
+      ropeDim === 0
+        ? ''
+        : `let r = d % ${half}u; // of the pair (r, r + R / 2)
     let pair = row * ${2 * allPairs}u + pairs[h / ${perKey}u * ${half}u + r];
     let first = projected[projected_at + h * ${ropeDim}u + r];
     let second = projected[projected_at + h * ${ropeDim}u + r + ${half}u];
     let c = angles[pair];
     let s = angles[pair + ${allPairs}u];
-    let turned = select(second * c + first * s, first * c - second * s, at % ${ropeDim}u < ${half}u);
+    let turned = select(second * c + first * s, first * c - second * s, d < ${half}u);
     query[query_at + e] = turned * ${scale};
-    return;
+    return;`
+    }
   }`
   }
   let h = (e - ${layout.bias}u) / ${widths.length}u;

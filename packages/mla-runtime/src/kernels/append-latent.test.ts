@@ -10,6 +10,7 @@ import { stepWords } from '../webgpu/wgsl-program';
 import { appendLatent } from './append-latent';
 
 const SHAPE: LatentShape = {
+  caches: 'latents',
   heads: 4,
   keyHeads: 2,
   groups: 2,
@@ -53,7 +54,7 @@ describeWebGpu('appendLatent', () => {
           const pair = pairs[2 * k + r]!;
           const [c, s] = [angles[pair]!, angles[pair + 4]!];
           const [first, second] = [key[4 * k + r]!, key[4 * k + r + 2]!];
-          const to = layout.keys[1]! + (slot * keyHeads + k) * ropeDim + r;
+          const to = layout.keys[1]! + (k * capacities[1]! + slot) * ropeDim + r;
           expected[to] = first * c - second * s;
           expected[to + 2] = second * c + first * s;
         }
@@ -133,6 +134,7 @@ test('its key differs with the forms that the cache stores', () => {
     { ...SHAPE, latentForms: [F32_FORM, half] },
     { ...SHAPE, keyForms: [F32_FORM, half] },
     { ...SHAPE, biasApart: [false, true] },
+    { ...SHAPE, caches: 'values' },
     { ...SHAPE, tail: 'kept' },
     { ...SHAPE, tail: 'window' },
   ];

@@ -14,6 +14,7 @@ import { attendLatents, CHUNK, mostChunks, partialSize } from './attend-latents'
 
 const [HEADS, WIDTH, TOKENS] = [4, 64, 2048];
 const SHAPE: LatentShape = {
+  caches: 'latents',
   heads: HEADS,
   keyHeads: 1,
   groups: 1,

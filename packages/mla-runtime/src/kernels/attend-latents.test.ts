@@ -9,6 +9,8 @@ import { denseProjection } from '../dense-projection';
 import { runWgsl } from '../testing/run-wgsl';
 import { placeWords } from '../webgpu/latent-place';
 import {
+  keyDim,
+  keyVectors,
   type LatentRoom,
   type LatentShape,
   latentLayout,
@@ -21,6 +23,7 @@ import { attendLatents, CHUNK, mostChunks, partialSize } from './attend-latents'
 import { expandValues } from './expand-values';
 
 const SHAPE: LatentShape = {
+  caches: 'latents',
   heads: 4,
   keyHeads: 2,
   groups: 1,
@@ -53,6 +56,9 @@ interface Case {
   spec?: QuantSpec;
 }
 
+/** Keys and values, of heads that turn half of their dims. */
+const VALUES: Partial<LatentShape> = { caches: 'values', groups: 2, widths: [8] };
+
 const CASES: Case[] = [
   { name: 'one token', lengths: [0, 1] },
   { name: 'both segments', lengths: [5, 3] },
@@ -78,6 +84,29 @@ const CASES: Case[] = [
     room: roomOf(4096, 16_384),
     lengths: [4000, 16_000],
   },
+  ...[
+    { name: 'one value', shape: VALUES, lengths: [1] },
+    { name: 'values, of several chunks', shape: VALUES, lengths: [513] },
+    {
+      name: 'wide values of a key head, all pairs turned',
+      shape: {
+        ...VALUES,
+        keyHeads: 1,
+        groups: 1,
+        ropeDim: 70,
+        nopeDim: 0,
+        valueDim: 70,
+        widths: [70],
+      },
+      lengths: [9],
+    },
+    {
+      name: 'values, no pair turned, in codes',
+      shape: { ...VALUES, ropeDim: 0, nopeDim: 8 },
+      spec: { method: 'affine', bits: 4, groupSize: 5 } as const,
+      lengths: [260],
+    },
+  ].map((given) => ({ ...given, room: roomOf(600) })),
   { name: 'halves', spec: { method: 'half' }, lengths: [3, 257] },
   ...([2, 3, 4, 8] as const).map((bits) => ({
     name: `codes of ${bits} bits, of two groups`,
@@ -128,24 +157,30 @@ function randomCase({
   const forms = { latentForms: [form, form], keyForms: [form, form] };
   const shape = { ...SHAPE, ...forms, ...change };
   const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
+  const absorbed = shape.caches === 'latents' ? nopeDim : 0;
   const up = (width: number, size: number, seed: number, hasBias: boolean | undefined) =>
     denseProjection(
       tf.tensor2d(gaussian(width * size, seed), [width, size]),
       hasBias ? tf.tensor1d(gaussian(size, seed + 1)) : undefined,
     );
   const segments = widths.map((width, m) => {
-    const upK = up(width, keyHeads * nopeDim, 10 * m + 1, bias[m]);
-    const upV = up(width, keyHeads * valueDim, 10 * m + 3, bias[m]);
+    const upK = up(width, keyHeads * absorbed, 10 * m + 1, bias[m]);
+    const upV =
+      shape.caches === 'values'
+        ? denseProjection(tf.tile(tf.eye(width), [1, keyHeads]))
+        : up(width, keyHeads * valueDim, 10 * m + 3, bias[m]);
     const length = lengths[m]!;
     const latents = gaussian(groups * length * width, 10 * m + 5);
-    const keys = gaussian(length * keyHeads * ropeDim, 10 * m + 6);
+    const keyShape = keyVectors(shape, m);
+    const keys = gaussian(length * keyHeads * keyDim(shape), 10 * m + 6);
     const latentRows = storeRows(latents, [groups, length, width], spec);
-    const keyRows = storeRows(keys, [1, length, keyHeads * ropeDim], spec);
+    const keyRows = storeRows(keys, [keyShape.count, length, keyShape.width], spec);
     return {
       upK,
       upV,
       latentRows,
       keyRows,
+      keyShape,
       length,
       latents: latentRows.values,
       keys: keyRows.values,
@@ -166,11 +201,11 @@ function randomCase({
       cache.set(words.subarray(g * row, (g + 1) * row), to);
     }
   };
-  for (const [m, { latentRows, keyRows, length }] of segments.entries()) {
+  for (const [m, { latentRows, keyRows, keyShape, length }] of segments.entries()) {
     place(latentRows.codes, groups, length, [m, layout.latents[m]!]);
     place(latentRows.params, groups, length, [m, layout.latentParams[m]!]);
-    place(keyRows.codes, 1, length, [m, layout.keys[m]!]);
-    place(keyRows.params, 1, length, [m, layout.keyParams[m]!]);
+    place(keyRows.codes, keyShape.count, length, [m, layout.keys[m]!]);
+    place(keyRows.params, keyShape.count, length, [m, layout.keyParams[m]!]);
   }
   const projected = gaussian(heads * (ropeDim + nopeDim), 99).map((value) => spread * value);
   const slots = room.capacities.reduce((sum, capacity) => sum + capacity, 0);
@@ -210,7 +245,7 @@ function biasScores(
 }
 
 /** Every pair unturned: cos 1, sin 0. */
-const ANGLES = Float32Array.from([1, 1, 1, 1, 0, 0, 0, 0]);
+const unturned = (dims: number) => new Float32Array(dims).fill(1, 0, dims / 2);
 
 describeWebGpu('absorbed decode', () => {
   test.each(CASES)('equals the composed ops: $name', async (given) => {
@@ -219,6 +254,7 @@ describeWebGpu('absorbed decode', () => {
     const random = randomCase(given);
     const { shape, room, segments, cache, projected, apart } = random;
     const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
+    const expands = shape.caches === 'latents';
     const commonKeyBias = segments.at(-1)!.upK.bias;
     const weights = segments.map(({ upK, upV }) =>
       absorbWeights(upK, upV, {
@@ -226,7 +262,7 @@ describeWebGpu('absorbed decode', () => {
         numKeyValueHeads: keyHeads,
         headDim: 8,
         qkRopeHeadDim: ropeDim,
-        qkNopeHeadDim: nopeDim,
+        qkNopeHeadDim: expands ? nopeDim : 0,
         ropePairs: undefined,
         groups,
         commonKeyBias,
@@ -234,16 +270,23 @@ describeWebGpu('absorbed decode', () => {
     );
     const rope = projected.subarray(0, heads * ropeDim).map((value) => value * SCALE);
     const nope = projected.subarray(heads * ropeDim).map((value) => value * SCALE);
+    const ofHeads = (values: Float32Array) =>
+      tf.tensor4d(values, [1, keyHeads, heads / keyHeads, values.length / heads]);
+    const query = [ofHeads(nope), ofHeads(rope)] as const;
+    // A key of values holds all dims.
+    const [absorbed, direct] = expands
+      ? query
+      : [ofHeads(new Float32Array()), tf.concat([query[1], query[0]], 3)];
     const expected = absorbedAttention(
-      tf.tensor4d(nope, [1, keyHeads, heads / keyHeads, nopeDim]),
-      tf.tensor4d(rope, [1, keyHeads, heads / keyHeads, ropeDim]),
-      segments.flatMap(({ latents, keys, length }, m) =>
+      absorbed,
+      direct,
+      segments.flatMap(({ latents, keys, keyShape, length }, m) =>
         length === 0
           ? []
           : [
               {
                 latents: [tf.tensor4d(latents, [1, groups, length, widths[m]!])],
-                keys: [tf.tensor4d(keys, [1, 1, length, keyHeads * ropeDim])],
+                keys: [tf.tensor4d(keys, [1, keyShape.count, length, keyShape.width])],
                 offset: biasScores(random, m, rope),
                 weights: weights[m]!,
               },
@@ -255,7 +298,7 @@ describeWebGpu('absorbed decode', () => {
     const half = ropeDim / 2;
     const pairs = Uint32Array.from({ length: keyHeads * half }, (_, i) => i % half);
     const keyBias = weights.map((own) => own.keyBias !== undefined);
-    const query = await runWgsl(
+    const ready = await runWgsl(
       device,
       absorbQuery(shape, { scale: SCALE, keyBias }),
       new Float32Array(queryLayout(shape).size),
@@ -263,7 +306,7 @@ describeWebGpu('absorbed decode', () => {
         projected,
         ...weights.flatMap(({ key }) => values(key)),
         ...weights.flatMap((own) => values(own.keyBias)),
-        ...(ropeDim > 0 ? [ANGLES, pairs] : []),
+        ...(ropeDim > 0 ? [unturned(ropeDim + nopeDim), pairs] : []),
       ],
     );
     const chunks = segments.map(({ length }) => Math.ceil(length / CHUNK));
@@ -276,7 +319,7 @@ describeWebGpu('absorbed decode', () => {
       device,
       attendLatents(shape),
       new Float32Array(mostChunks(room) * heads * partialSize(shape)).fill(Number.NaN),
-      [query, cache, ...(shape.biasApart.includes(true) ? Object.values(apart) : [])],
+      [ready, cache, ...(shape.biasApart.includes(true) ? Object.values(apart) : [])],
       { place: placeWords(shape, room), step, groups: count * heads },
     );
     const valueBias = weights.map((own) => own.valueBias !== undefined);
@@ -286,7 +329,7 @@ describeWebGpu('absorbed decode', () => {
       new Float32Array(heads * valueDim),
       [
         partials,
-        ...weights.flatMap(({ value }) => values(value)),
+        ...weights.flatMap(({ value }) => values(expands ? value : undefined)),
         ...weights.flatMap((own) => values(own.valueBias)),
       ],
       { place: placeWords(shape, room), step },
@@ -321,6 +364,7 @@ describeWebGpu('absorbed decode', () => {
 test('the keys of programs differ where a baked size does', () => {
   const changes: Partial<LatentShape>[] = [
     {},
+    { caches: 'values' },
     { heads: 8 },
     { keyHeads: 4 },
     { groups: 2 },

@@ -1,7 +1,7 @@
 /**
- * Absorbed decode attention of a token a row of the batch over the cached latents of all segments (FORMULAS F7), in
- * its first half: a workgroup takes a head of a row and a chunk of a segment's tokens, stored or of the exact
- * window, and gives a partial softmax, z = Σ exp(s − m) c, its mass l = Σ exp(s − m) and its maximum
+ * Decode attention of a token a row of the batch over the cached latents of all segments, absorbed
+ * (FORMULAS F7), or over keys and values, in its first half: a workgroup takes a head of a row and a
+ * chunk of a segment's tokens, stored or of the exact window, and gives a partial softmax, z = Σ exp(s − m) c, its mass l = Σ exp(s − m) and its maximum
  * m. `expandValues` merges them. Long contexts have more chunks, so that the device stays busy; no
  * score leaves a workgroup. Reads each latent twice, in the form that it is stored in, and rows beyond
  * a segment's length never.
@@ -10,6 +10,8 @@ import { AFFINE_WGSL } from '@mha2mla/kv-quant';
 import { placeAt } from '../webgpu/latent-place';
 import {
   type HeadWidths,
+  keyDim,
+  keyVectors,
   type LatentRoom,
   type LatentShape,
   queryLayout,
@@ -120,9 +122,9 @@ fn main(${ENTRY}) {
 
 /** `score<run>(h, t)` and `latent<run>(h, t, c)` of token t of a segment's stored tokens or window. */
 function readRun(shape: LatentShape, m: number, window: boolean): string {
-  const { heads, keyHeads, groups, ropeDim, widths } = shape;
+  const { heads, keyHeads, groups, widths } = shape;
   const query = queryLayout(shape);
-  const [width, keyWidth] = [widths[m]!, keyHeads * ropeDim];
+  const [width, dim, keys] = [widths[m]!, keyDim(shape), keyVectors(shape, m)];
   const form = { latent: shape.latentForms[m]!, key: shape.keyForms[m]! };
   if (window) form.latent = form.key = F32_FORM;
   const run = 2 * m + (window ? 1 : 0);
@@ -131,23 +133,27 @@ function readRun(shape: LatentShape, m: number, window: boolean): string {
   const capacity = window ? `place.tail[${m}]` : `place.capacity[${m}]`;
   const vector = (part: string, words: number, head: string) =>
     words === 0 ? '0u' : `${area(part)} + (${head}${row}) * ${words}u`;
-  const group = `h * ${groups}u / ${heads}u * ${capacity} + `;
+  const vectorOf = (count: number) => `h * ${count}u / ${heads}u * ${capacity} + `;
   const latent = [
-    vector('latents', storedWords(form.latent, width), group),
-    vector('latent_params', paramWords(form.latent, width), group),
+    vector('latents', storedWords(form.latent, width), vectorOf(groups)),
+    vector('latent_params', paramWords(form.latent, width), vectorOf(groups)),
   ].join(', ');
   const key = [
-    vector('keys', storedWords(form.key, keyWidth), ''),
-    vector('key_params', paramWords(form.key, keyWidth), ''),
+    vector('keys', storedWords(form.key, keys.width), vectorOf(keys.count)),
+    vector('key_params', paramWords(form.key, keys.width), vectorOf(keys.count)),
   ].join(', ');
   const before = m === 0 ? '' : 'place.capacity[0] + place.tail[0] + '; // slots of the other segment
   const slot = `${before}t${window ? ` + step.stored[${m}]` : ''}`;
-  const ofKey = `h * ${keyHeads}u / ${heads}u * ${ropeDim}u`;
+  const ofKey = `h * ${keyHeads}u / ${heads}u % ${keyHeads / keys.count}u * ${dim}u`; // in its vector
   return /* wgsl */ `${readStored(`latents${run}`, form.latent)}${readStored(`keys${run}`, form.key)}
 fn latent${run}(h : u32, t : u32, c : u32) -> f32 { return latents${run}_at(${latent}, c); }
 fn score${run}(h : u32, t : u32) -> f32 {
-  return latents${run}_dot(${latent}, query_at + ${query.absorbed[m]}u + h * ${width}u, 0u, ${width}u)
-    + keys${run}_dot(${key}, query_at + ${query.rope}u + h * ${ropeDim}u, ${ofKey}, ${ropeDim}u)
+  return keys${run}_dot(${key}, query_at + ${query.key}u + h * ${dim}u, ${ofKey}, ${dim}u)
+    ${
+      shape.caches === 'latents'
+        ? `+ latents${run}_dot(${latent}, query_at + ${query.absorbed[m]}u + h * ${width}u, 0u, ${width}u)`
+        : ''
+    }
     ${shape.biasApart[m] ? `+ key_bias_score(h, ${slot})` : ''};
 }
 `;
@@ -163,7 +169,7 @@ function keyBias(shape: LatentShape): string {
 @group(0) @binding(5) var<storage, read> slot_angles : array<f32>; // [cos | sin] of each slot
 fn key_bias_score(h : u32, slot : u32) -> f32 {
   let k = h * ${keyHeads}u / ${heads}u;
-  let at = query_at + ${queryLayout(shape).rope}u + h * ${ropeDim}u;
+  let at = query_at + ${queryLayout(shape).key}u + h * ${ropeDim}u;
   var sum = 0.0;
   for (var r = 0u; r < ${half}u; r++) {
     let pair = (slots_at + slot) * ${2 * pairs}u + pairs[k * ${half}u + r];

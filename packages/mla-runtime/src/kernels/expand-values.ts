@@ -1,8 +1,7 @@
 /**
  * The second half of absorbed decode attention: merge the partial softmaxes of all chunks by
- * log-sum-exp and apply the value projections, o = Σ_m (Uv_m z_m + bv_m w_m). A workgroup a head
- * of a row;
- * latents are merged 64 at a time in shared memory, so any width does.
+ * log-sum-exp and apply the value projections of latents, o = Σ_m (Uv_m z_m + bv_m w_m); values stay
+ * as they are. A workgroup a head of a row; latents are merged 64 at a time in shared memory, so any width does.
  */
 import { placeAt } from '../webgpu/latent-place';
 import { type HeadWidths, latentKey } from '../webgpu/latent-shape';
@@ -12,18 +11,19 @@ import { partialSize } from './attend-latents';
 const THREADS = 64;
 
 /**
- * Bindings: output [B, N * V], of each row partials [chunks, N, partialSize], each segment's up weight [K, width, V]
- * that has a width, each value bias [N, V] that there is, the place, the steps. Zeros where nothing is cached.
+ * Bindings: output [B, N * V], of each row partials [chunks, N, partialSize], of latents each segment's
+ * up weight [K, width, V] that has a width, each value bias [N, V] that there is, the place, the steps.
+ * Zeros where nothing is cached.
  * @param valueBias whether each segment has one.
  */
 export function expandValues(shape: HeadWidths, valueBias: readonly boolean[]): WgslProgram {
-  const { heads, keyHeads, valueDim, widths } = shape;
+  const { caches, heads, keyHeads, valueDim, widths } = shape;
   const perKey = heads / keyHeads;
   const size = partialSize(shape);
   const widest = Math.max(...widths);
   const rounds = Math.ceil(valueDim / THREADS);
   const names = [
-    ...widths.flatMap((width, m) => (width > 0 ? [`up${m}`] : [])),
+    ...widths.flatMap((width, m) => (caches === 'latents' && width > 0 ? [`up${m}`] : [])),
     ...valueBias.flatMap((has, m) => (has ? [`bias${m}`] : [])),
   ];
   const declared = names.map(
@@ -38,7 +38,10 @@ export function expandValues(shape: HeadWidths, valueBias: readonly boolean[]): 
     if (c < ${width}u) {
       for (var s = ${from}; s < ${to}; s++) { z += factor(s, h, most) * partials[partial_at(s, h) + c]; }
     }
-    workgroupBarrier(); // the last 64 have been used
+    ${
+      caches === 'values'
+        ? `out[base / ${THREADS}u] = z / total;`
+        : `workgroupBarrier(); // the last 64 have been used
     merged[thread] = z / total;
     workgroupBarrier();
     for (var j = 0u; j < ${rounds}u; j++) {
@@ -47,6 +50,7 @@ export function expandValues(shape: HeadWidths, valueBias: readonly boolean[]): 
       for (var i = 0u; i < min(${THREADS}u, ${width}u - base); i++) {
         out[j] += merged[i] * ${width > 0 ? `up${m}[(k * ${width}u + base + i) * ${valueDim}u + v]` : '0.0'};
       }
+    }`
     }
   }
   ${

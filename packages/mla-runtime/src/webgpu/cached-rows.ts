@@ -61,10 +61,8 @@ export function roomFor(
 
 /** Slots of a segment that are codes, in all layers alike; `undefined` where no part has codes. */
 function storedTokens(cache: DecoderCache, segment: Segment): number | undefined {
-  const parts = cache.layers.flatMap((layer) =>
-    ['kvLatent', 'kPe'].map((name) => layer.part(segment, name)),
-  );
-  const coded = parts
+  const coded = cache.layers
+    .flatMap((layer) => layer.partsOf(segment))
     .filter(({ exact }) => !exact)
     .map(({ parts }) =>
       parts.reduce((sum, part) => sum + (part instanceof PackedTensor ? part.shape.at(-2)! : 0), 0),

@@ -3,18 +3,17 @@
  * back of the tokens that it has decoded.
  */
 import { type CachePart, PackedTensor } from '@mha2mla/kv-quant';
-import * as tf from '@tensorflow/tfjs-core';
 import type { Segment } from '../attention/attention';
 import type { DecoderCache } from '../cache/decoder-cache';
 import type { Decoder } from '../decoder';
 import { mostChunks, partialSize } from '../kernels/attend-latents';
+import { type AttentionForm, attentionForm, commonSegments } from './attention-form';
 import { type Areas, areasOf } from './cache-areas';
 import { type CachedRow, cachedRows, roomFor } from './cached-rows';
 import { copyTokens, tensorOfTokens } from './copy-tokens';
 import type { DeviceBuffers } from './device-buffers';
 import { submitPending } from './device-failure';
 import { placeWords } from './latent-place';
-import { latentSegments } from './latent-segments';
 import { type LatentRoom, type LatentShape, latentLayout } from './latent-shape';
 import type { LayerCacheBuffers } from './record-layer';
 import { slotAngles } from './slot-angles';
@@ -25,6 +24,8 @@ interface Parts {
   buffers: DeviceBuffers;
   segments: readonly Segment[];
   shapes: readonly LatentShape[];
+  /** In the cache, of each layer. */
+  names: readonly AttentionForm['names'][];
   room: LatentRoom;
   layers: readonly LayerCacheBuffers[];
   rows: readonly CachedRow[];
@@ -34,6 +35,8 @@ interface Parts {
   /** Slots of the exact window, at least. */
   residualLength: number;
 }
+
+const PARTS = ['latents', 'keys'] as const;
 
 export class DeviceCache {
   private constructor(readonly parts: Parts) {}
@@ -50,7 +53,7 @@ export class DeviceCache {
     maxTokens: number,
     buffers: DeviceBuffers,
   ): DeviceCache {
-    const segments = latentSegments(decoder.layers);
+    const segments = commonSegments(decoder.layers);
     const { shapes, residualLength } = storedShapes(decoder, cache, segments);
     const { rows, runs, slots, storedSlots } = cachedRows(cache, segments);
     const hasTail = shapes[0]!.tail !== 'none';
@@ -68,8 +71,9 @@ export class DeviceCache {
       partials,
       angles,
     }));
+    const names = decoder.layers.map((layer) => attentionForm(layer).names);
     const own = new DeviceCache({
-      ...{ buffers, segments, shapes, room, layers, rows, residualLength },
+      ...{ buffers, segments, shapes, names, room, layers, rows, residualLength },
       ...{ slots, storedSlots: storedSlots.at(-1)! },
     });
     for (const layer of layers.keys()) own.copyLayer(cache, layer, runs, storedSlots);
@@ -81,7 +85,7 @@ export class DeviceCache {
    * @param firsts [B], the first of each row, which the cache lacks.
    */
   giveBack(cache: DecoderCache, firsts: readonly number[], count: number): void {
-    const { segments, shapes, room, layers, rows, buffers } = this.parts;
+    const { segments, shapes, names, room, layers, rows, buffers } = this.parts;
     const { device } = buffers;
     const m = segments.length - 1;
     const scratch: GPUBuffer[] = [];
@@ -89,15 +93,12 @@ export class DeviceCache {
       const areas = areasOf(shape, room, m);
       const inTail = shape.tail !== 'none';
       const own = inTail ? firsts.map((first, row) => first - rows[row]!.stored[m]!) : firsts;
-      for (const name of ['kvLatent', 'kPe'] as const) {
-        const area = inTail ? areas[name].tail : areas[name].stored;
-        const heads = name === 'kPe' ? 1 : shape.groups;
+      for (const part of PARTS) {
+        const { vectors, tail, stored } = areas[part];
+        const area = inTail ? tail : stored;
         const { cache: buffer } = layers[i]!;
-        const tokens = tensorOfTokens(buffer, area, heads, own, count, device, scratch);
-        const part = cache.layers[i]!.part(segments[m]!, name);
-        const kept = name === 'kPe' && part.exact ? keysByHead(tokens, shape.keyHeads) : tokens;
-        part.append(kept);
-        if (kept !== tokens) kept.dispose();
+        const tokens = tensorOfTokens(buffer, area, vectors, own, count, device, scratch);
+        cache.layers[i]!.part(segments[m]!, names[i]![part]).append(tokens);
         tokens.dispose();
       }
     }
@@ -111,20 +112,13 @@ export class DeviceCache {
     runs: readonly (readonly SlotRun[])[],
     storedSlots: readonly number[],
   ): void {
-    const { segments, shapes, room } = this.parts;
-    const shape = shapes[layer]!;
+    const { segments, shapes, names, room } = this.parts;
     for (const [m, segment] of segments.entries()) {
-      const areas = areasOf(shape, room, m);
-      for (const name of ['kvLatent', 'kPe'] as const) {
-        const heads = name === 'kPe' ? 1 : shape.groups;
-        const { parts } = cache.layers[layer]!.part(segment, name);
-        this.copyParts(
-          parts,
-          areas[name],
-          layer,
-          { runs: runs[m]!, m, end: storedSlots[m]! },
-          heads,
-        );
+      const areas = areasOf(shapes[layer]!, room, m);
+      for (const part of PARTS) {
+        const { parts } = cache.layers[layer]!.part(segment, names[layer]![part]);
+        const slots = { runs: runs[m]!, m, end: storedSlots[m]! };
+        this.copyParts(parts, areas[part], layer, slots);
       }
     }
   }
@@ -135,7 +129,6 @@ export class DeviceCache {
     areas: Areas,
     layer: number,
     { runs, m, end }: { runs: readonly SlotRun[]; m: number; end: number },
-    heads: number,
   ): void {
     const buffer = this.parts.layers[layer]!.cache;
     const { device } = this.parts.buffers;
@@ -148,32 +141,15 @@ export class DeviceCache {
         if (part.params) copyTokens(part.params, own, buffer, areas.params, device);
       } else if (part.size > 0) {
         const isTail = ({ from }: SlotRun) => from + slot >= end;
-        const rows = part.shape[1] === heads ? part : keysSideBySide(part as tf.Tensor4D);
         const stored = own.filter((run) => !isTail(run));
-        copyTokens(rows, stored, buffer, areas.stored, device);
+        copyTokens(part, stored, buffer, areas.stored, device);
         const inTail = own.filter(isTail).map((run) => ({
           ...run,
           to: run.to - this.parts.rows[run.row]!.stored[m]!,
         }));
-        copyTokens(rows, inTail, buffer, areas.tail, device);
-        if (rows !== part) rows.dispose();
+        copyTokens(part, inTail, buffer, areas.tail, device);
       }
       slot += count;
     }
   }
-}
-
-/** Rotated keys [B, K, t, R] as [B, 1, t, K * R]; the caller disposes the result. */
-function keysSideBySide(keys: tf.Tensor4D): tf.Tensor4D {
-  const [batch, heads, tokens, width] = keys.shape;
-  const shape: [number, number, number, number] = [batch, 1, tokens, heads * width];
-  return tf.tidy(() => tf.reshape(tf.transpose(keys, [0, 2, 1, 3]), shape));
-}
-
-/** The way back, which is how an exact cache keeps them. */
-function keysByHead(keys: tf.Tensor4D, heads: number): tf.Tensor4D {
-  const [batch, , tokens, width] = keys.shape;
-  const shape: [number, number, number, number] = [batch, tokens, heads, width / heads];
-  if (width === 0) return tf.zeros([batch, heads, tokens, 0]);
-  return tf.tidy(() => tf.transpose(tf.reshape(keys, shape), [0, 2, 1, 3]));
 }

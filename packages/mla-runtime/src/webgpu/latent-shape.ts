@@ -1,13 +1,16 @@
 /**
- * Widths of one layer's latent attention on the device, and where its cache lies: one flat buffer of
- * 32-bit words, of one row. Each segment stores latents [groups, capacity, words] and rotated keys
- * [capacity, words] as the cache does, with the words of their params apart, and has a tail of the
- * newest tokens in f32, latents [groups, tail, width] and keys [tail, K * R].
+ * Widths of one layer's attention on the device, and where its cache lies: one flat buffer of 32-bit
+ * words, of one row. Each segment stores latents [groups, capacity, words] and keys [vectors,
+ * capacity, words] as the cache does, with the words of their params apart, and has a tail of the
+ * newest tokens in f32, latents [groups, tail, width] and keys [vectors, tail, width]. Values are
+ * latents of a group a KV head that no projection expands.
  */
+import type { AttentionForm } from './attention-form';
 import { formKey, paramWords, storedWords, type VectorForm } from './vector-form';
 
 /** Widths of the heads and of what they share. */
 export interface HeadWidths {
+  caches: AttentionForm['caches'];
   heads: number;
   keyHeads: number;
   groups: number;
@@ -19,7 +22,7 @@ export interface HeadWidths {
 }
 
 export interface LatentShape extends HeadWidths {
-  /** How a group's latent and the keys of all heads are stored, per segment. */
+  /** How a group's latent and a vector of keys are stored, per segment. */
   latentForms: readonly VectorForm[];
   keyForms: readonly VectorForm[];
   /** Whether keys are stored without their bias, which then counts by the slot, per segment. */
@@ -52,8 +55,7 @@ export interface LatentLayout {
 }
 
 export function latentLayout(shape: LatentShape, room: LatentRoom): LatentLayout {
-  const { groups, keyHeads, ropeDim, widths, latentForms, keyForms } = shape;
-  const keyWidth = keyHeads * ropeDim;
+  const { groups, widths, latentForms, keyForms } = shape;
   let size = 0;
   const place = (tokens: readonly number[], words: (m: number) => number) =>
     tokens.map((count, m) => {
@@ -61,22 +63,42 @@ export function latentLayout(shape: LatentShape, room: LatentRoom): LatentLayout
       size += count * words(m);
       return start;
     });
+  const ofKeys = (m: number, words: (form: VectorForm, width: number) => number) => {
+    const { count, width } = keyVectors(shape, m);
+    return count * words(keyForms[m]!, width);
+  };
   const { capacities, tails } = room;
   const layout = {
     latents: place(capacities, (m) => groups * storedWords(latentForms[m]!, widths[m]!)),
     latentParams: place(capacities, (m) => groups * paramWords(latentForms[m]!, widths[m]!)),
-    keys: place(capacities, (m) => storedWords(keyForms[m]!, keyWidth)),
-    keyParams: place(capacities, (m) => paramWords(keyForms[m]!, keyWidth)),
+    keys: place(capacities, (m) => ofKeys(m, storedWords)),
+    keyParams: place(capacities, (m) => ofKeys(m, paramWords)),
     tailLatents: place(tails, (m) => groups * widths[m]!),
-    tailKeys: place(tails, () => keyWidth),
+    tailKeys: place(tails, () => shape.keyHeads * keyDim(shape)),
   };
   return { ...layout, size };
 }
 
-/** What a token's projections give, [N * (R + P) | K * R | groups * width of the last segment]. */
+/** Dims of a head's key beside its latent, which holds those that are not turned. */
+export function keyDim({ caches, ropeDim, nopeDim }: HeadWidths): number {
+  return caches === 'latents' ? ropeDim : ropeDim + nopeDim;
+}
+
+/** Vectors of a token's keys in a segment: one a head, or side by side as packed ones of latents. */
+export function keyVectors(shape: LatentShape, m: number): { count: number; width: number } {
+  const { caches, keyHeads, keyForms } = shape;
+  const byHead = caches === 'values' || keyForms[m]!.method === 'f32';
+  const count = byHead ? keyHeads : 1;
+  return { count, width: (keyHeads * keyDim(shape)) / count };
+}
+
+/**
+ * What a token's projections give, [N * R | N * P | K * R | of values K * P | groups * width of the
+ * last segment].
+ */
 export function projectedSize(shape: HeadWidths): number {
   const { heads, keyHeads, groups, ropeDim, nopeDim, widths } = shape;
-  return heads * (ropeDim + nopeDim) + keyHeads * ropeDim + groups * widths.at(-1)!;
+  return heads * (ropeDim + nopeDim) + keyHeads * keyDim(shape) + groups * widths.at(-1)!;
 }
 
 /** The row of a segment's first slot among those of all segments. */
@@ -91,25 +113,26 @@ export function slotCount(room: LatentRoom): number {
 }
 
 /**
- * Elements of the absorbed query, [a of each segment: N, width | rope: N, R | bias: N, segments], all
- * of them scaled.
+ * Elements of the query, [a of each segment, of latents: N, width | against keys: N, keyDim | bias: N,
+ * segments], all of them scaled.
  */
-export function queryLayout({ heads, ropeDim, widths }: HeadWidths) {
+export function queryLayout(shape: HeadWidths) {
+  const { caches, heads, widths } = shape;
   let size = 0;
   const place = (count: number) => {
     size += count;
     return size - count;
   };
-  const absorbed = widths.map((width) => place(heads * width));
-  const rope = place(heads * ropeDim);
+  const absorbed = widths.map((width) => place(caches === 'latents' ? heads * width : 0));
+  const key = place(heads * keyDim(shape));
   const bias = place(heads * widths.length);
-  return { absorbed, rope, bias, size };
+  return { absorbed, key, bias, size };
 }
 
 /** The sizes that a source depends on, as a part of its key. */
 export function latentKey(shape: HeadWidths): string {
-  const { heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
-  return [heads, keyHeads, groups, ropeDim, nopeDim, valueDim, ...widths].join(' ');
+  const { caches, heads, keyHeads, groups, ropeDim, nopeDim, valueDim, widths } = shape;
+  return [caches, heads, keyHeads, groups, ropeDim, nopeDim, valueDim, ...widths].join(' ');
 }
 
 /** The same of a source that reads or writes the cache. */

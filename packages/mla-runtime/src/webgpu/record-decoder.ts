@@ -6,11 +6,11 @@ import type { Decoder } from '../decoder';
 import { lookupRow } from '../kernels/lookup-row';
 import { type EmbeddingTable, isTensor } from '../lookup-embeddings';
 import type { DeviceMatrix } from '../packed/device-matrix';
+import { commonSegments } from './attention-form';
 import { DeviceBuffers } from './device-buffers';
 import { throwFailure } from './device-failure';
 import { type Dispatch, dispatchOfProgram } from './dispatch';
 import { floats } from './floats';
-import { latentSegments } from './latent-segments';
 import { headWidths, type LayerRecording, recordLayer } from './record-layer';
 import { recordLinear, type WeightOptions } from './record-linear';
 import { type StepBuffers, stepBuffers } from './step-buffers';
@@ -41,7 +41,7 @@ export async function recordDecoder(
   options: WeightOptions,
   rows = 1,
 ): Promise<DecoderRecording> {
-  latentSegments(decoder.layers); // throws before any work
+  commonSegments(decoder.layers); // throws before any work
   const buffers = new DeviceBuffers(device);
   device.pushErrorScope('out-of-memory');
   let recording: DecoderRecording | undefined;

@@ -1,8 +1,8 @@
 /**
- * One layer of a decoder as eight dispatches a token: norm with the projections of query, rotary key
- * and latent; the absorbed query; the append; attention by chunks; their merge with the values'
- * projection; the output projection with its residual; norm with the gated MLP; its down projection
- * with its residual. The middle three are bound to a conversation's cache, the others to the model.
+ * One layer of a decoder as eight dispatches a token: norm with the projections of query, key and
+ * latent, or values; the query, turned and absorbed; the append; attention by chunks; their merge with
+ * the values' projection; the output projection with its residual; norm with the gated MLP; its down
+ * projection with its residual. The middle three are bound to a conversation's cache, the others to the model.
  */
 import {
   type AbsorbedWeights,
@@ -18,10 +18,10 @@ import { attendLatents } from '../kernels/attend-latents';
 import { expandValues } from '../kernels/expand-values';
 import type { MatVecShape } from '../kernels/mat-vec';
 import { type Projection, projectionOf } from '../projection';
+import { attentionForm } from './attention-form';
 import type { DeviceBuffers } from './device-buffers';
 import { type Dispatch, dispatchOfProgram } from './dispatch';
 import { floats } from './floats';
-import { latentFolders } from './latent-segments';
 import type { HeadWidths, LatentShape } from './latent-shape';
 import { recordGated, recordLinear, type WeightOptions } from './record-linear';
 import type { StepBuffers } from './step-buffers';
@@ -46,16 +46,18 @@ export interface LayerRecording {
 /** Widths of a layer's attention. */
 export function headWidths(config: DecoderConfig, layer: DecoderLayer, index: number): HeadWidths {
   const shape = headShape(config, index);
+  const { caches, folders } = attentionForm(layer);
+  const widthOf = (folder: string) =>
+    projectionOf(layer.attention.projections, `${folder}.up_v`).inFeatures;
   return {
+    caches,
     heads: shape.numAttentionHeads,
     keyHeads: shape.numKeyValueHeads,
-    groups: config.mla!.groups,
+    groups: caches === 'latents' ? config.mla!.groups : shape.numKeyValueHeads,
     ropeDim: shape.qkRopeHeadDim,
     nopeDim: shape.qkNopeHeadDim,
     valueDim: shape.headDim,
-    widths: latentFolders(layer).map(
-      (folder) => projectionOf(layer.attention.projections, `${folder}.up_v`).inFeatures,
-    ),
+    widths: caches === 'latents' ? folders.map(widthOf) : [shape.headDim],
   };
 }
 
@@ -79,8 +81,7 @@ export async function recordLayer(
   ) => recordLinear(buffers, from, options, part, y, x, rest);
 
   const inputNorm = buffers.upload(await floats(layer.norms.input_layernorm));
-  const own = ['q_proj', 'k_r_proj', `${latentFolders(layer).at(-1)}.down_kv`];
-  const joined = own.map((name) => projectionOf(projections, name));
+  const joined = attentionForm(layer).inputs.map((name) => projectionOf(projections, name));
   const before = await linear(joined, { normEps }, step.projected, step.hidden, [inputNorm]);
   const attention = await recordAttention(config, layer, index, step, buffers);
   before.push(attention.query);
@@ -102,7 +103,7 @@ export async function recordLayer(
   return { before, attend: attention.attend, after };
 }
 
-/** The absorbed query, and what follows over a cache. */
+/** The query, turned and absorbed, and what follows over a cache. */
 async function recordAttention(
   config: DecoderConfig,
   layer: DecoderLayer,
@@ -118,7 +119,7 @@ async function recordAttention(
   for (const part of absorbed) disposeAbsorbed(part);
   const turned = buffers.upload(Uint32Array.from(turnedPairs(heads)));
   const rotary = widths.ropeDim > 0 ? [step.angles, turned] : [];
-  const ownBias = projectionOf(layer.attention.projections, 'k_r_proj').bias;
+  const ownBias = layer.attention.projections.get('k_r_proj')?.bias;
   const bias = ownBias && [buffers.upload(await floats(ownBias))];
   const has = (list: readonly unknown[]) => list.map((item) => item !== undefined);
   const keyBias = has(weights.keyBias);
@@ -144,7 +145,8 @@ async function recordAttention(
 }
 
 function absorbedOf(config: DecoderConfig, layer: DecoderLayer, index: number): AbsorbedWeights[] {
-  const folders = latentFolders(layer);
+  const { folders } = attentionForm(layer);
+  if (folders.length === 0) return [];
   const up = (folder: string, side: 'k' | 'v') =>
     projectionOf(layer.attention.projections, `${folder}.up_${side}`);
   const options = {

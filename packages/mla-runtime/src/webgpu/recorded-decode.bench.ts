@@ -6,14 +6,22 @@ import { gaussian, openWebGpu } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { bench, describe } from 'vitest';
 import { loadDecoder } from '../load-decoder';
-import { randomConfig, randomWeights, readerOf } from '../random-weights.reference';
+import {
+  type RandomDecoderOptions,
+  randomConfig,
+  randomWeights,
+  readerOf,
+} from '../random-weights.reference';
 import { RecordedDecode } from './recorded-decode';
 
 const LAYERS = 8;
-const options = { decoupled: true, numHiddenLayers: LAYERS };
+const FORMS: [string, RandomDecoderOptions][] = [
+  ['over latents of each modality', { decoupled: true, numHiddenLayers: LAYERS }],
+  ['over keys and values', { form: 'original', numHiddenLayers: LAYERS }],
+];
 
 /** Both ways to start a step over a few tokens, and how to wait until the device has done so. */
-async function prepare() {
+async function prepare(options: RandomDecoderOptions) {
   const { device } = await openWebGpu();
   await tf.setBackend('webgpu');
   const config = randomConfig(options);
@@ -29,7 +37,8 @@ async function prepare() {
   const recorded = async () => {
     await decode.step(Int32Array.of(position));
   };
-  return { opByOp, recorded, idle: () => device.queue.onSubmittedWorkDone() };
+  const { sizeBytes } = decode;
+  return { opByOp, recorded, sizeBytes, idle: () => device.queue.onSubmittedWorkDone() };
 }
 
 /** Milliseconds of a step before its first wait. */
@@ -42,8 +51,8 @@ async function hostTime(start: () => Promise<unknown>, idle: () => Promise<unkno
   return time;
 }
 
-describe(`a step of ${LAYERS} layers`, async () => {
-  const { opByOp, recorded, idle } = await prepare();
+describe.each(FORMS)(`a step of ${LAYERS} layers %s`, async (form, options) => {
+  const { opByOp, recorded, sizeBytes, idle } = await prepare(options);
   const dispatch = GPUComputePassEncoder.prototype.dispatchWorkgroups;
   let dispatches = 0;
   GPUComputePassEncoder.prototype.dispatchWorkgroups = function (...groups) {
@@ -63,9 +72,9 @@ describe(`a step of ${LAYERS} layers`, async () => {
   const median = (list: number[]) => list.slice(20).sort((a, b) => a - b)[20]!; // the rest warms up
   const [own, other] = [median(times.recorded), median(times.opByOp)];
   const layer = (ms: number) => `${((1e3 * ms) / LAYERS).toFixed(0)} us a layer`;
-  console.log(`op by op: ${layer(other)}, ${counts[0]} dispatches a step`);
+  console.log(`${form}, op by op: ${layer(other)}, ${counts[0]} dispatches a step`);
   console.log(
-    `recorded: ${layer(own)}, ${counts[1]} dispatches, ${(other / own).toFixed(0)} times less`,
+    `${form}, recorded: ${layer(own)}, ${counts[1]} dispatches, ${(other / own).toFixed(0)} times less; ${sizeBytes} bytes on the device`,
   );
   bench('recorded, with the device', recorded, { time: 500 });
 });

@@ -45,7 +45,7 @@ export class RecordedDecode {
   /**
    * Record the decode step of a decoder over what a cache holds, which is copied.
    * @param cache of one row, filled by a prefill.
-   * @throws TypeError when webgpu is not the current backend, or a layer caches no latents;
+   * @throws TypeError when webgpu is not the current backend, or layers cache in different segments;
    * RangeError for a cache of several rows or in a form that is not read, or bad options.
    */
   static async record(

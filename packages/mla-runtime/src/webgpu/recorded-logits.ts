@@ -5,8 +5,8 @@
 import type { CacheBorrower, DecoderCache } from '../cache/decoder-cache';
 import type { Decoder } from '../decoder';
 import { type TokenLayout, textLayout } from '../token-layout';
+import { commonSegments } from './attention-form';
 import { currentDevice, watchDevice } from './device-failure';
-import { latentSegments } from './latent-segments';
 import type { DecoderRecording } from './record-decoder';
 import { RecordedStep } from './recorded-step';
 import { sharedRecording } from './shared-recording';
@@ -41,7 +41,7 @@ export class RecordedLogits implements CacheBorrower {
   ): Promise<RecordedLogits> {
     const device = currentDevice();
     if (!device) throw new TypeError('RecordedLogits: the backend must be webgpu.');
-    storedShapes(decoder, cache, latentSegments(decoder.layers));
+    storedShapes(decoder, cache, commonSegments(decoder.layers));
     watchDevice(device);
     const recording = await sharedRecording(decoder, device, cache.batch);
     const readBytes = 4 * cache.batch * decoder.config.vocabSize;
