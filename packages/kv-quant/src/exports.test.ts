@@ -3,7 +3,7 @@ import * as api from './index';
 
 test('the package exports these names and no others', () => {
   expect(Object.keys(api).sort()).toEqual([
-    'AFFINE_WGSL',
+    'CODES_WGSL',
     'PackedTensor',
     'QuantizedCache',
     'bytesPerToken',
@@ -13,6 +13,7 @@ test('the package exports these names and no others', () => {
     'hadamardBlocks',
     'halfValues',
     'nearestHalf',
+    'paramWgsl',
     'quantize',
     'registerHostKernel',
     'slicePacked',

@@ -24,4 +24,5 @@ export {
 } from './quantized-cache';
 export { slicePacked } from './slice-packed';
 export type { ChannelBand, StaticSpec } from './static-spec';
-export { AFFINE_WGSL } from './webgpu/affine-wgsl';
+export { CODES_WGSL } from './webgpu/codes-wgsl';
+export { paramWgsl } from './webgpu/param-wgsl';

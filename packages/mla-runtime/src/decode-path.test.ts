@@ -115,6 +115,12 @@ const FORMS: [string, RandomDecoderOptions, CacheOptions?][] = [
   ['codes of 4 bits, keys of 8', NO_BIAS, { kvBits: 4, groupSize: 5 }],
   ['codes of 2 bits, and a window', NO_BIAS, { kvBits: 2, residualLength: 3 }],
   ['codes of 3 bits of a shared latent in groups', SHARED, { kvBits: 3, groupSize: 4 }],
+  [
+    'fitted zero points of codes of 4 bits, and a window',
+    NO_BIAS,
+    { kvBits: 4, kvMethod: 'hqq', groupSize: 5, residualLength: 3 },
+  ],
+  ['keys and values in 8 bits about zero', { form: 'original' }, { kvBits: 8, kvMethod: 'int8' }],
   ['halves, and a window longer than the text', NO_BIAS, { kvBits: 16, residualLength: 20 }],
   [
     'a bias of keys that are packed of pictures alone, and a window',
@@ -325,7 +331,6 @@ describeWebGpu('a recorded decode path', () => {
   });
 
   test.each<[string, RandomDecoderOptions, CacheOptions?]>([
-    ['a fitted zero point', DECOUPLED, { kvBits: 4, kvMethod: 'hqq' }],
     ['scales over tokens', DECOUPLED, { kvBits: 4, kvMethod: 'kivi' }],
   ])('is left where there are no programs: %s', async (_, options, stored) => {
     const decoder = await load(options);

@@ -1,15 +1,21 @@
 /** Where a group's values and a value's parameters lie, in WGSL, by the axis that groups run along. */
 import type { PackedLayout } from '../packed-layout';
 
-/** `group_of(i)`: first value of group i, their number, and the distance from one to the next. */
+const VALUE_IN = /* wgsl */ `
+fn value_in(group : vec3<i32>, j : i32) -> f32 { return x[group.x + j * group.z]; }`;
+
+/**
+ * `group_of(i)`: first value of group i, their number, and the distance from one to the next;
+ * `value_in(group, j)`: one of them.
+ */
 export const GROUP_OF = {
-  token: /* wgsl */ `
+  token: /* wgsl */ `${VALUE_IN}
 fn group_of(i : i32) -> vec3<i32> {
   let start = i % uniforms.groups * uniforms.groupSize;
   let row = i / uniforms.groups * uniforms.channels;
   return vec3(row + start, min(uniforms.groupSize, uniforms.channels - start), 1);
 }`,
-  channel: /* wgsl */ `
+  channel: /* wgsl */ `${VALUE_IN}
 fn group_of(i : i32) -> vec3<i32> {
   let group = i / uniforms.channels;
   let start = group % uniforms.groups * uniforms.groupSize;
@@ -29,16 +35,6 @@ fn param_at(row : i32, c : i32) -> i32 {
   return group * uniforms.channels + c;
 }`,
 };
-
-/** `largest_of(group)`: bits of the largest magnitude; those of infinity or NaN if one is not finite. */
-export const LARGEST = /* wgsl */ `
-fn largest_of(group : vec3<i32>) -> u32 {
-  var largest = 0u;
-  for (var j = 0; j < group.y; j++) {
-    largest = max(largest, bitcast<u32>(x[group.x + j * group.z]) & 0x7fffffffu);
-  }
-  return largest;
-}`;
 
 /** `code_in(first, place, bits)`: one of the codes that begin at word `first`. */
 export const CODE_IN = /* wgsl */ `

@@ -5,7 +5,8 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { lloydMaxBorders, lloydMaxCentroids } from '../kernels/lloyd-max-codebook';
 import { type PackedLayout, packedShapes } from '../packed-layout';
-import { CODE_AT, CODE_WORDS, describeLayout, GROUP_OF, LARGEST } from './group-places';
+import { CODE_AT, CODE_WORDS, describeLayout, GROUP_OF } from './group-places';
+import { largestOf } from './param-wgsl';
 import { SMALL_FLOAT } from './small-float';
 import { runElements, type WebGpuBackend } from './webgpu-kernel';
 
@@ -178,6 +179,6 @@ function describe(layout: PackedLayout) {
       list('CENTROIDS', centroids),
       list('BORDERS', lloydMaxBorders(bits)),
     ].join(''),
-    groups: SMALL_FLOAT + GROUP_OF.token + LARGEST + RMS,
+    groups: SMALL_FLOAT + GROUP_OF.token + largestOf() + RMS,
   };
 }

@@ -2,7 +2,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { PackedLayout } from '../packed-layout';
 import { packAffine, unpackAffine } from './affine-programs';
-import { packHqq } from './hqq-programs';
 import { packInt8, unpackInt8 } from './int8-programs';
 import { packLloydMax, unpackLloydMax } from './lloyd-max-programs';
 import { packStatic, unpackStatic } from './static-programs';
@@ -20,7 +19,7 @@ const KERNELS: Record<string, Kernel> = {
   PackAffine: (backend, { x }, attrs) => packAffine(backend, x!, attrs as PackedLayout),
   UnpackAffine: (backend, { codes, params }, attrs) =>
     unpackAffine(backend, codes!, params!, attrs as PackedLayout),
-  PackHqq: (backend, { x }, attrs) => packHqq(backend, x!, attrs as PackedLayout),
+  PackHqq: (backend, { x }, attrs) => packAffine(backend, x!, attrs as PackedLayout),
   PackInt8: (backend, { x }, attrs) => packInt8(backend, x!, attrs as PackedLayout),
   UnpackInt8: (backend, { codes, params }, attrs) =>
     unpackInt8(backend, codes!, params!, attrs as PackedLayout),

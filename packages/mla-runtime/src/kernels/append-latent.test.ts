@@ -1,4 +1,4 @@
-import { type AffineSpec, type QuantSpec, quantize } from '@mha2mla/kv-quant';
+import { type QuantSpec, quantize } from '@mha2mla/kv-quant';
 import { describeWebGpu, expectClose, gaussian, openWebGpu } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
@@ -76,14 +76,18 @@ describeWebGpu('appendLatent', () => {
 
 /** Where codes of a token lie: in one word, and the odd end of the next; of one group each. */
 const PACKED: LatentShape = { ...SHAPE, widths: [3, 37], groups: 1 };
-const AFFINE = [2, 3, 4, 8].map(
-  (bits) => ({ method: 'affine', bits, groupSize: 10 }) as AffineSpec,
-);
+const SPECS: { spec: QuantSpec }[] = [
+  ...([2, 3, 4, 8] as const).map((bits) => ({
+    spec: { method: 'affine', bits, groupSize: 10 } as const,
+  })),
+  { spec: { method: 'half' } },
+  { spec: { method: 'hqq', bits: 3, groupSize: 10 } },
+  { spec: { method: 'int8' } },
+  { spec: { method: 'int8', groupSize: 10 } },
+];
 
 describeWebGpu('appendLatent into packed vectors', () => {
-  test.each<{ spec: QuantSpec }>(
-    [...AFFINE, { method: 'half' } as const].map((spec) => ({ spec })),
-  )('gives the words of kv-quant: $spec', async ({ spec }) => {
+  test.each(SPECS)('gives the words of kv-quant: $spec', async ({ spec }) => {
     const { device } = await openWebGpu();
     const form = vectorForm(spec)!;
     const shape = { ...PACKED, latentForms: [F32_FORM, form], tail: 'window' as const };

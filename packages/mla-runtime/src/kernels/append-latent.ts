@@ -3,7 +3,7 @@
  * there is one, and the token that leaves the window (or this one) in the form of the cache, with the codes
  * that kv-quant would give. The cache is never copied. One thread a word.
  */
-import { AFFINE_WGSL } from '@mha2mla/kv-quant';
+import { CODES_WGSL } from '@mha2mla/kv-quant';
 import { placeAt } from '../webgpu/latent-place';
 import {
   keyDim,
@@ -47,7 +47,7 @@ export function appendLatent(shape: LatentShape): WgslProgram {
   const biasApart = shape.biasApart[last]!;
   const bound = 2 + (turns ? 2 : 0) + (biasApart ? 1 : 0);
   const code = /* wgsl */ `
-${AFFINE_WGSL}
+${CODES_WGSL}
 @group(0) @binding(0) var<storage, read_write> cache : array<u32>;
 @group(0) @binding(1) var<storage, read> projected : array<f32>;
 ${

@@ -107,6 +107,7 @@ const CASES: Case[] = [
       lengths: [260],
     },
   ].map((given) => ({ ...given, room: roomOf(600) })),
+  { name: 'codes about zero', spec: { method: 'int8' }, lengths: [3, 257] },
   { name: 'halves', spec: { method: 'half' }, lengths: [3, 257] },
   ...([2, 3, 4, 8] as const).map((bits) => ({
     name: `codes of ${bits} bits, of two groups`,

@@ -6,7 +6,7 @@
  * score leaves a workgroup. Reads each latent twice, in the form that it is stored in, and rows beyond
  * a segment's length never.
  */
-import { AFFINE_WGSL } from '@mha2mla/kv-quant';
+import { CODES_WGSL } from '@mha2mla/kv-quant';
 import { placeAt } from '../webgpu/latent-place';
 import {
   type HeadWidths,
@@ -53,7 +53,7 @@ export function attendLatents(shape: LatentShape): WgslProgram {
   const perRun = (call: string) =>
     runs.map(({ run }) => `case ${run}u: { return ${call.replaceAll('#', `${run}`)}; }`).join(' ');
   const code = /* wgsl */ `
-${AFFINE_WGSL}
+${CODES_WGSL}
 @group(0) @binding(0) var<storage, read_write> partials : array<f32>;
 @group(0) @binding(1) var<storage, read> query : array<f32>;
 @group(0) @binding(2) var<storage, read> cache : array<u32>;

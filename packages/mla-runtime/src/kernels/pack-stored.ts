@@ -1,9 +1,10 @@
 /** Packing of a vector in WGSL, word by word, as kv-quant packs it. */
+import { paramWgsl } from '@mha2mla/kv-quant';
 import type { VectorForm } from '../webgpu/vector-form';
 
 /**
- * `name_word(g, j)`: word j of the codes of vector g, and of affine `name_param(g, i)`: the params
- * of its group i; by `name_value(g, c)`. A word computes the params of its groups anew, which is
+ * `name_word(g, j)`: word j of the codes of vector g, and `name_param(g, i)`: the params of its group
+ * i, where it has some; by `name_value(g, c)`. A word computes the params of its groups anew, which is
  * cheaper than to wait for another thread.
  */
 export function packStored(
@@ -23,18 +24,14 @@ fn ${name}_half(g : u32, c : u32) -> u32 {
 }
 ${word} { return ${name}_half(g, 2u * j) | (${name}_half(g, 2u * j + 1u) << 16u); }`;
   }
-  const levels = `${2 ** bits - 1}.0`;
+  const codeOf =
+    method === 'int8' ? 'int8_code(value, param)' : `affine_code(value, param, ${2 ** bits - 1}.0)`;
   return /* wgsl */ `
+fn ${name}_value_in(group : vec3<i32>, j : i32) -> f32 { return ${name}_value(u32(group.z), u32(group.x + j)); }
+${paramWgsl({ method, bits }, `${name}_`)}
 fn ${name}_param(g : u32, i : u32) -> u32 {
-  var least = 0xffffffffu;
-  var most = 0u;
-  for (var c = i * ${groupSize}u; c < min((i + 1u) * ${groupSize}u, ${width}u); c++) {
-    let bits = bitcast<u32>(${name}_value(g, c));
-    if (!is_finite(bits)) { return NAN_PARAM; }
-    least = min(least, sortable(bits));
-    most = max(most, sortable(bits));
-  }
-  return affine_param(least, most, ${levels});
+  let first = i * ${groupSize}u;
+  return ${name}_param_of(vec3<i32>(vec3(first, min(${groupSize}u, ${width}u - first), g)));
 }
 ${word} {
   let bit = j * 32u;
@@ -44,7 +41,8 @@ ${word} {
   var param = 0u;
   for (var c = first; c < end; c++) {
     if (c == first || c % ${groupSize}u == 0u) { param = ${name}_param(g, c / ${groupSize}u); }
-    let code = affine_code(${name}_value(g, c), param, ${levels});
+    let value = ${name}_value(g, c);
+    let code = ${codeOf};
     if (c * ${bits}u >= bit) { word |= code << (c * ${bits}u - bit); }
     else { word |= code >> (bit - c * ${bits}u); }
   }

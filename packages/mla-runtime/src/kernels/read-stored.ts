@@ -23,14 +23,16 @@ ${at} { return bitcast<f32>(cache[codes + c]); }${plainDot}`;
     return /* wgsl */ `
 ${at} { return half_value((cache[codes + c / 2u] >> (c % 2u * 16u)) & 0xffffu); }${plainDot}`;
   }
-  const mask = `${2 ** bits - 1}u`;
+  const { mask, code, scale, zero } = method === 'int8' ? INT8 : affine(bits);
   const anyAt = /* wgsl */ `
 ${at} {
   let bit = c * ${bits}u;
   let shift = bit % 32u;
   var code = cache[codes + bit / 32u] >> shift;
   ${32 % bits === 0 ? '' : `if (shift > ${32 - bits}u) { code |= cache[codes + bit / 32u + 1u] << (32u - shift); }`}
-  return affine_value(code & ${mask}, cache[params + c / ${groupSize}u]);
+  code &= ${mask};
+  let param = cache[params + c / ${groupSize}u];
+  return ${code} * ${scale} + ${zero};
 }`;
   if (32 % bits !== 0) return anyAt + plainDot;
   const perWord = 32 / bits;
@@ -47,12 +49,31 @@ ${dot} {
     }
     if (i == 0u || c % ${groupSize}u == 0u) {
       let param = cache[params + c / ${groupSize}u];
-      scale = half_value(param & 0xffffu);
-      zero = half_value(param >> 16u);
+      scale = ${scale};
+      zero = ${zero};
     }
-    sum += query[q + i] * (f32(word & ${mask}) * scale + zero);
+    let code = word & ${mask};
+    sum += query[q + i] * (${code} * scale + zero);
     word >>= ${bits}u;
   }
   return sum;
 }`;
 }
+
+/** Of `code` and `param`: value = code * scale + zero. */
+function affine(bits: number) {
+  return {
+    mask: `${2 ** bits - 1}u`,
+    code: 'f32(code)',
+    scale: 'half_value(param & 0xffffu)',
+    zero: 'half_value(param >> 16u)',
+  };
+}
+
+/** In two's complement. */
+const INT8 = {
+  mask: '255u',
+  code: 'f32(bitcast<i32>(code << 24u) >> 24u)',
+  scale: 'bitcast<f32>(param)',
+  zero: '0.0',
+};

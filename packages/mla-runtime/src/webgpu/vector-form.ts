@@ -1,16 +1,19 @@
 /**
  * How a recorded step stores a vector: as f32, or in the packed form of kv-quant
- * (docs/packed-form.md), of which it takes halves and affine codes of a token's channels.
+ * (docs/packed-form.md), of which it takes halves and codes whose scales are of a token's channels.
  */
 import type { QuantSpec } from '@mha2mla/kv-quant';
 
 export interface VectorForm {
-  method: 'f32' | 'half' | 'affine';
+  method: 'f32' | 'half' | 'affine' | 'hqq' | 'int8';
   /** Of a value. */
   bits: 2 | 3 | 4 | 8 | 16 | 32;
-  /** Channels that share a scale and a zero point, of affine. */
+  /** Channels that share a word of params; 0 where there are none. */
   groupSize: number;
 }
+
+/** Channels of a group that is the whole vector, or more. */
+const WHOLE = 2 ** 31;
 
 export const F32_FORM: VectorForm = { method: 'f32', bits: 32, groupSize: 0 };
 
@@ -18,8 +21,11 @@ export const F32_FORM: VectorForm = { method: 'f32', bits: 32, groupSize: 0 };
 export function vectorForm(spec: QuantSpec | undefined): VectorForm | undefined {
   if (!spec) return F32_FORM;
   if (spec.method === 'half') return { method: 'half', bits: 16, groupSize: 0 };
-  if (spec.method !== 'affine' || spec.axis === 'channel') return undefined;
-  return { method: 'affine', bits: spec.bits, groupSize: spec.groupSize ?? 32 };
+  if (spec.method === 'int8')
+    return { method: 'int8', bits: 8, groupSize: spec.groupSize ?? WHOLE };
+  if (spec.method !== 'affine' && spec.method !== 'hqq') return undefined;
+  if (spec.axis === 'channel') return undefined;
+  return { method: spec.method, bits: spec.bits, groupSize: spec.groupSize ?? 32 };
 }
 
 /** Words of a vector's codes, or of its values. */
@@ -27,9 +33,9 @@ export function storedWords({ bits }: VectorForm, width: number): number {
   return Math.ceil((width * bits) / 32);
 }
 
-/** Words of a vector's scales and zero points. */
-export function paramWords({ method, groupSize }: VectorForm, width: number): number {
-  return method === 'affine' ? Math.ceil(width / groupSize) : 0;
+/** Words of a vector's params. */
+export function paramWords({ groupSize }: VectorForm, width: number): number {
+  return groupSize === 0 ? 0 : Math.ceil(width / groupSize);
 }
 
 export function formKey({ method, bits, groupSize }: VectorForm): string {

@@ -4,6 +4,7 @@
  * by 2.5 units in the last place.
  */
 import { HALF_FLOAT } from './half-float';
+import { INT8_WGSL } from './int8-wgsl';
 
 /** Scale and zero point of a group, by the bits of its values. */
 const SPAN = /* wgsl */ `
@@ -63,9 +64,11 @@ fn affine_value(code : u32, param : u32) -> f32 {
   return f32(code) * half_value(param & 0xffffu) + half_value(param >> 16u);
 }`;
 
-/**
- * Functions for kernels that pack or unpack in place: `half_nearest(bits)`, `half_value(half)`,
- * `sortable(bits)`, `is_finite(bits)`, `affine_param(least, most, levels)`,
- * `affine_code(value, param, levels)`, `affine_value(code, param)`; levels are 2^bits - 1.
- */
 export const AFFINE_WGSL = HALF_FLOAT + SPAN + CODES;
+
+/**
+ * Functions for kernels that pack in place: `half_nearest(bits)`, `half_value(half)`;
+ * `affine_code(value, param, levels)`, of hqq, too, where levels are 2^bits - 1; `int8_code(value,
+ * param)`. Params are those of `paramWgsl`.
+ */
+export const CODES_WGSL = AFFINE_WGSL + INT8_WGSL;
