@@ -6,6 +6,7 @@
 import type { ByteSource, FileStore } from './byte-source';
 import { type Checkpoint, checkpointOf } from './checkpoint';
 import { CheckpointError } from './checkpoint-error';
+import { openOnce } from './open-once';
 import { openSafetensors } from './open-safetensors';
 import { assertPlainName } from './plain-name';
 import { quoteName } from './quote-name';
@@ -49,9 +50,10 @@ export async function weightFiles(store: FileStore, signal?: AbortSignal): Promi
 }
 
 async function readWeightMap(
-  store: FileStore,
+  given: FileStore,
   signal: AbortSignal | undefined,
 ): Promise<Map<string, string>> {
+  const store = openOnce(given, signal);
   if ((await store.open(INDEX)) === undefined) {
     throw new CheckpointError(
       'missing-file',

@@ -43,7 +43,9 @@ afterEach(() => {
 function source(files: Files = FILES, version: string | null = 'v1') {
   const store = memoryStore(files);
   const read = { bytes: 0 };
+  const asked: string[] = [];
   const open: FileStore['open'] = async (path) => {
+    asked.push(path);
     const file = await store.open(path);
     return (
       file && {
@@ -57,7 +59,7 @@ function source(files: Files = FILES, version: string | null = 'v1') {
       }
     );
   };
-  return { store: { name: 'https://models.example/tiny/', open }, read };
+  return { store: { name: 'https://models.example/tiny/', open }, read, asked };
 }
 
 /** Bytes that planning reads: the config. */
@@ -73,6 +75,17 @@ async function expectKept(files: Files = FILES) {
   }
   expect(kept.files.map(({ name }) => name).sort()).toEqual(Object.keys(files).sort());
 }
+
+test('the server is asked once for each file, and the files of weights are among them', async () => {
+  const index = JSON.stringify({ weight_map: { a: 'one.safetensors', b: 'two.safetensors' } });
+  const shards = { 'one.safetensors': weights(10, 3), 'two.safetensors': weights(20, 5) };
+  const files = { 'config.json': CONFIG, 'model.safetensors.index.json': index, ...shards };
+  const { store, asked } = source(files);
+  await keepModel(store, options);
+  expect(asked).toEqual([...new Set(asked)]);
+  expect(asked).toEqual(expect.arrayContaining(['model.safetensors', ...Object.keys(files)]));
+  await expectKept(files);
+});
 
 describe.each(['sync', 'stream'] as const)('by %s writes', (way) => {
   beforeEach(() => {

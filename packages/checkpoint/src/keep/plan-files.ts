@@ -2,6 +2,7 @@
 import type { ByteSource, FileStore } from '../byte-source';
 import { CheckpointError } from '../checkpoint-error';
 import { modelFiles } from '../model-files';
+import { openOnce } from '../open-once';
 import { assertPlainName } from '../plain-name';
 import { quoteName } from '../quote-name';
 import type { KeptRecord } from './kept-record';
@@ -23,7 +24,7 @@ export async function planFiles(
   pieceBytes: number,
   signal: AbortSignal | undefined,
 ): Promise<KeepPlan> {
-  const store: FileStore = { name: given.name, open: (path) => given.open(path, signal) };
+  const store = openOnce(given, signal);
   const { required, optional } = await modelFiles(store, signal);
   const needed = new Set([...required, ...further.map(assertPlainName)]);
   const names = [...new Set([...needed, ...optional])];
