@@ -30,15 +30,9 @@ const ARROWS = {
 };
 
 /** What a file that runs in a page may import from outside: no image codec, no command-line library. */
-const PAGE_LIBRARIES = [
-  '@huggingface/jinja',
-  '@huggingface/tokenizers',
-  '@tensorflow/tfjs-backend-cpu',
-  '@tensorflow/tfjs-backend-wasm',
-  '@tensorflow/tfjs-backend-webgpu',
-  '@tensorflow/tfjs-core',
-  'image-dimensions',
-];
+const PAGE_LIBRARIES = JSON.parse(
+  readFileSync(new URL('./page-libraries.json', import.meta.url), 'utf8'),
+);
 
 const TESTING = 'testing';
 const DEPENDENCY_KINDS = [

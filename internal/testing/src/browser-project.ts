@@ -1,7 +1,12 @@
+import { readFileSync } from 'node:fs';
 import { playwright } from '@vitest/browser-playwright';
 import type { ViteUserConfig } from 'vitest/config';
 import { chromiumLaunch } from './chromium-launch';
 import { fixture } from './fixture';
+
+const libraries: string[] = JSON.parse(
+  readFileSync(fixture('scripts/page-libraries.json'), 'utf8'),
+);
 
 /** A project of vitest that runs test files in a headless Chromium, on the sources. */
 export function browserProject(include: string[], groupOrder = 0): ViteUserConfig {
@@ -22,17 +27,7 @@ export function browserProject(include: string[], groupOrder = 0): ViteUserConfi
     },
     // Found late, one of them would have the page loaded anew, in the midst of its tests.
     optimizeDeps: {
-      include: [
-        '@huggingface/jinja',
-        '@huggingface/tokenizers',
-        '@tensorflow/tfjs-backend-cpu',
-        '@tensorflow/tfjs-backend-wasm',
-        '@tensorflow/tfjs-backend-webgpu',
-        '@tensorflow/tfjs-core',
-        '@tensorflow/tfjs-core/dist/register_all_gradients',
-        'fast-check',
-        'image-dimensions',
-      ],
+      include: [...libraries, '@tensorflow/tfjs-core/dist/register_all_gradients', 'fast-check'],
     },
     test: {
       name: 'browser',

@@ -1,12 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { bindingBytes } from './packed/device-matrix';
+import { WASM_HEAP_BYTES } from './wasm-heap-bytes';
 import { currentDevice } from './webgpu/device-failure';
-
-/**
- * Where the memory of tfjs's wasm ends: "offset is out of bounds" of an address space of 4 GiB, less
- * what fragments. Packed matrices lie outside of it.
- */
-const WASM_HEAP = 3.8e9;
 
 /** Limits of a backend's memory. */
 export interface BackendRoom {
@@ -20,7 +15,7 @@ export interface BackendRoom {
 export function backendRoom(): BackendRoom {
   const device = currentDevice();
   return {
-    heapBytes: tf.getBackend() === 'wasm' ? WASM_HEAP : Number.POSITIVE_INFINITY,
+    heapBytes: tf.getBackend() === 'wasm' ? WASM_HEAP_BYTES : Number.POSITIVE_INFINITY,
     bufferBytes: device ? bindingBytes(device) : Number.POSITIVE_INFINITY,
   };
 }

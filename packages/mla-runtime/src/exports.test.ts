@@ -15,6 +15,7 @@ test('the package exports these names and no others', () => {
     'RecordedDecode',
     'TEXT',
     'VISION',
+    'WASM_HEAP_BYTES',
     'WEIGHT_FORMATS',
     'applyRotary',
     'argMax',

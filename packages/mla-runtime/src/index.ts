@@ -47,6 +47,7 @@ export { argMax, type SamplingOptions, sampleToken } from './sample';
 export { seededRandom } from './seeded-random';
 export { type PrefillStep, type PrefillStepOptions, prefillStep } from './step';
 export { PADDING, TEXT, type TokenLayout, textLayout, tokenLayout, VISION } from './token-layout';
+export { WASM_HEAP_BYTES } from './wasm-heap-bytes';
 export { DeviceFailedError } from './webgpu/device-failed-error';
 export { readValues } from './webgpu/device-failure';
 export { RecordedDecode, type RecordOptions } from './webgpu/recorded-decode';

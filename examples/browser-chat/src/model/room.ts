@@ -1,5 +1,5 @@
 /** Whether models fit here, said before anything is loaded. */
-import type { BackendName } from '@mha2mla/mla-runtime';
+import { type BackendName, WASM_HEAP_BYTES } from '@mha2mla/mla-runtime';
 import type { ModelDescription } from '@mha2mla/vlm-adapters';
 import { showBytes } from '../words/amounts';
 
@@ -8,8 +8,6 @@ export interface Room {
   words: string;
 }
 
-/** Of wasm's address space, less what fragments, as the runtime has it. */
-const WASM_BYTES = 3.8e9;
 /** Browsers tell no more than this. */
 const MOST_TOLD_GIB = 8;
 /** A cache, what is computed with, and the page itself come on top of the weights. */
@@ -37,10 +35,10 @@ export function roomFor(
   const need = OVERHEAD * models.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
   const isTwo = models.length > 1;
   const takes = `${isTwo ? 'Both take' : 'It takes'} about ${showBytes(need)} of memory`;
-  if ((backend === 'wasm' || !hasGpu) && need > WASM_BYTES) {
+  if ((backend === 'wasm' || !hasGpu) && need > WASM_HEAP_BYTES) {
     const ways = [isTwo && 'load one of them', 'store the weights smaller', hasGpu && 'use WebGPU'];
     const advice = ways.filter(Boolean).join(', or ');
-    const words = `${takes}; WebAssembly holds ${showBytes(WASM_BYTES)}. To load it, ${advice}.`;
+    const words = `${takes}; WebAssembly holds ${showBytes(WASM_HEAP_BYTES)}. To load it, ${advice}.`;
     return { verdict: 'no', words };
   }
   const has = memoryGib === undefined ? Number.POSITIVE_INFINITY : memoryGib * 2 ** 30;
