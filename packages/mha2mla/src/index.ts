@@ -5,12 +5,9 @@ export { type ModelAdapter, ModelAdapters } from './adapter/model-adapters';
 export { type SaveAdapterOptions, saveAdapter } from './adapter/save-adapter';
 export type { ConversionReport, LayerReport } from './convert/conversion-report';
 export { type ConvertRunOptions, convertModel } from './convert/convert-model';
-export {
-  type ConversionPlan,
-  type ConvertOptions,
-  planConversion,
-} from './convert/convert-options';
+export type { ConversionPlan, ConvertOptions } from './convert/convert-options';
 export { type FitCacheOptions, fitCache } from './convert/fit-cache';
+export { planConversion } from './convert/plan-conversion';
 export type { FactorJob, FactorResult, FactorRunner } from './convert/run-factor-job';
 export {
   type CalibrationOptions,

@@ -10,13 +10,13 @@ import type { AttentionWeights } from './attention-weights';
 import { disposeBatch } from './calibration-batch';
 import { choosePairs } from './choose-pairs';
 import { type ConvertRunOptions, convertModel } from './convert-model';
-import { planConversion } from './convert-options';
 import { embedCalibration } from './embed-calibration';
 import { factorAttention } from './factor-attention';
 import { inlineRunner } from './inline-runner';
 import { readAttention, storedLayer } from './layer-source';
 import type { LayerTensor } from './layer-weights';
 import { type Modality, modalityMask } from './modality-mask';
+import { planConversion } from './plan-conversion';
 import { splitAttention } from './split-attention';
 import { openTinyLlava, tinyInputs } from './tiny-llava';
 

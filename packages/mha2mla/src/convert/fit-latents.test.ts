@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import { prefillPrompts } from '../evaluate/prompt-context';
 import { memoryOutput } from '../output/result-output';
 import { type ConvertRunOptions, convertModel } from './convert-model';
-import { planConversion } from './convert-options';
+import { planConversion } from './plan-conversion';
 import { openTinyLlava, tinyInputs } from './tiny-llava';
 
 const calibration = [tinyInputs(1), tinyInputs(2)];

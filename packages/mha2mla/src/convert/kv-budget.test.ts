@@ -7,7 +7,8 @@ import { describe, expect, test } from 'vitest';
 import { memoryOutput } from '../output/result-output';
 import { traceModel } from '../trace/trace-model';
 import { type ConvertRunOptions, convertModel } from './convert-model';
-import { type ConvertOptions, planConversion } from './convert-options';
+import type { ConvertOptions } from './convert-options';
+import { planConversion } from './plan-conversion';
 import { openTinyLlava, tinyInputs } from './tiny-llava';
 
 const calibration = [tinyInputs(1), tinyInputs(2)];

@@ -7,10 +7,10 @@ import { allocateLatents } from './allocate-latents';
 import { attentionSamples } from './attention-samples';
 import { attentionShares } from './attention-shares';
 import { disposeBatch } from './calibration-batch';
-import { planConversion } from './convert-options';
 import { embedCalibration } from './embed-calibration';
 import { inlineRunner } from './inline-runner';
 import { type MeasuredLayer, measureLayers } from './measure-layers';
+import { planConversion } from './plan-conversion';
 import { residualScale } from './residual-scale';
 import { openTinyLlava, tinyInputs } from './tiny-llava';
 

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { useBackend } from '../node/register-backends';
 import { memoryOutput } from '../output/result-output';
 import { type ConvertRunOptions, convertModel } from './convert-model';
-import { planConversion } from './convert-options';
+import { planConversion } from './plan-conversion';
 import { plannedBytes } from './planned-bytes';
 import { openTinyLlava, tinyInputs } from './tiny-llava';
 

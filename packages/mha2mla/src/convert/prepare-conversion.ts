@@ -5,7 +5,8 @@ import {
   videoAsText,
 } from '@mha2mla/vlm-adapters';
 import { assertUnfactored } from './assert-unfactored';
-import { type ConversionPlan, type ConvertOptions, planConversion } from './convert-options';
+import type { ConversionPlan, ConvertOptions } from './convert-options';
+import { planConversion } from './plan-conversion';
 
 /**
  * Check options, weights and samples, before any work.

@@ -6,8 +6,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
 import { memoryOutput } from '../output/result-output';
 import { type ConvertRunOptions, convertModel } from './convert-model';
-import { planConversion } from './convert-options';
 import type { LayerTensor } from './layer-weights';
+import { planConversion } from './plan-conversion';
 import { rotateLatents } from './rotate-latents';
 import { openTinyLlava } from './tiny-llava';
 

@@ -6,7 +6,8 @@ import { llava, openVlm } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type ConvertRunOptions, convertModel } from '../convert/convert-model';
-import { type ConvertOptions, planConversion } from '../convert/convert-options';
+import type { ConvertOptions } from '../convert/convert-options';
+import { planConversion } from '../convert/plan-conversion';
 import { openTinyLlava, tinyInputs } from '../convert/tiny-llava';
 import { memoryOutput } from '../output/result-output';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { planConversion } from '../convert/convert-options';
+import { planConversion } from '../convert/plan-conversion';
 import { budgetBytes, bytesOfRank } from '../convert/plan-kv-budget';
 import { openTinyLlava } from '../convert/tiny-llava';
 import { ranksToMeasure } from './error-curve';

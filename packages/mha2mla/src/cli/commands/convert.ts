@@ -3,7 +3,7 @@ import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { assertUnfactored } from '../../convert/assert-unfactored';
 import type { ConversionReport } from '../../convert/conversion-report';
 import { convertModel } from '../../convert/convert-model';
-import { planConversion } from '../../convert/convert-options';
+import { planConversion } from '../../convert/plan-conversion';
 import { sharesOut } from '../../convert/plan-ranks';
 import { rankFileOf } from '../../convert/rank-file-of';
 import { spreadConversion } from '../../jobs/spread-conversion';

@@ -1,7 +1,8 @@
 /** `inspect --deep`: what a conversion would cost, by layer, with alarms in words. */
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { Command } from 'commander';
-import { type ConvertOptions, planConversion } from '../../convert/convert-options';
+import type { ConvertOptions } from '../../convert/convert-options';
+import { planConversion } from '../../convert/plan-conversion';
 import { assertOriginal } from '../../diagnose/assert-original';
 import { diagnoseModel } from '../../diagnose/diagnose-model';
 import type { Diagnosis, LayerDiagnosis, ModalityDiagnosis } from '../../diagnose/diagnosis';

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { choosePairs } from './choose-pairs';
-import { type ConversionPlan, type ConvertOptions, planConversion } from './convert-options';
+import type { ConversionPlan, ConvertOptions } from './convert-options';
+import { planConversion } from './plan-conversion';
 import { openTinyLlava } from './tiny-llava';
 
 const { decoder: config } = (await openTinyLlava()).config; // D 32, 4 heads, 2 KV heads of 8 dims
