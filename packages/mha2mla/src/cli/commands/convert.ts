@@ -1,5 +1,6 @@
 import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { Command } from 'commander';
 import { assertUnfactored } from '../../convert/assert-unfactored';
 import type { ConversionReport } from '../../convert/conversion-report';
 import { convertModel } from '../../convert/convert-model';
@@ -15,6 +16,7 @@ import { spillHidden } from '../../node/spill-hidden';
 import { type CandidateCheck, candidateCheck } from '../candidate-check';
 import type { Context } from '../context';
 import { describeSpending } from '../describe-spending';
+import { engineOf } from '../engine-options';
 import { loadCalibration } from '../load-calibration';
 import type { AddCommand } from '../program';
 import { assertRanksPlace, saveRanks } from '../save-ranks';
@@ -36,7 +38,7 @@ export const addConvert: AddCommand = (program, contextOf) => {
       'after',
       '\nExample:\n  mha2mla convert MODEL OUT --rank 64 --calibration calibration.jsonl\n\nMODEL may be what --factor none has made, healed or not; it keeps its rotary pairs.',
     )
-    .action(async (folder: string, out: string, flags: ConvertFlags) => {
+    .action(async (folder: string, out: string, flags: ConvertFlags, command: Command) => {
       const began = performance.now();
       const context = contextOf(flags);
       const { resume = false } = flags;
@@ -48,11 +50,9 @@ export const addConvert: AddCommand = (program, contextOf) => {
         asUsage(() => assertUnfactored(source));
         const plan = asUsage(() => planConversion(source.config.decoder, chosen));
         const searches = chosen.spend === 'auto';
-        if (flags.engine !== undefined && (searches || flags.dryRun)) {
-          throw new UsageError(
-            `convert: ${searches ? '--spend auto' : '--dry-run'} works on one machine, got --engine. Leave it out, and give what is found.`,
-          );
-        }
+        const alone = searches ? '--spend auto' : flags.dryRun ? '--dry-run' : undefined;
+        const hint = 'Leave it out, and give what is found.';
+        const engine = engineOf(command, flags, { alone, hint }, context);
         if (flags.dryRun && searches) {
           throw new UsageError(
             'convert: --dry-run needs bits that are known, got --spend auto. Give --kv-bits and --rope-bits.',
@@ -83,9 +83,8 @@ export const addConvert: AddCommand = (program, contextOf) => {
         try {
           context.resumable();
           const phase = searches ? 'search' : sharesOut(plan) ? 'measure' : 'convert';
-          if (flags.engine === undefined) showStart(context, source, phase);
+          if (engine === undefined) showStart(context, source, phase);
           const { progress: onProgress } = context.terminal;
-          const { engine } = flags;
           const setting = { folder, beside: out, backend, fingerprint };
           const report = engine
             ? await withSpread(

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
-import { Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Question } from '../../data/question';
 import { type EvaluateOptions, type Evaluation, evaluate } from '../../evaluate/evaluate';
 import { spreadEvaluation } from '../../jobs/spread-evaluation';
@@ -10,7 +10,7 @@ import { withModelFolder } from '../../node/open-model';
 import { useBackend } from '../../node/register-backends';
 import { type CacheReport, cacheSetting } from '../cache-setting';
 import type { CommonFlags, Context } from '../context';
-import { addEngineOptions, type EngineFlags } from '../engine-options';
+import { addEngineOptions, type EngineFlags, engineOf } from '../engine-options';
 import { integer } from '../option-values';
 import { printableLine } from '../printable';
 import type { AddCommand } from '../program';
@@ -26,7 +26,6 @@ import {
   type RunFlags,
   type WeightFlags,
 } from '../shared-options';
-import { UsageError } from '../usage-error';
 import { withModel } from '../with-model';
 import { withSpread } from '../with-spread';
 
@@ -56,14 +55,19 @@ export const addEval: AddCommand = (program, contextOf) => {
     .option('--batch <n>', 'questions that run together', integer(1), 40)
     .option('--max-tokens <n>', 'most tokens of an answer', integer(1), 32)
     .addHelpText('after', '\nExample:\n  mha2mla eval MODEL test.jsonl --kv-bits 4')
-    .action((folder: string, data: string, flags: Flags) => {
+    .action((folder: string, data: string, flags: Flags, command: Command) => {
       const context = contextOf(flags);
       const { result } = context;
       return withModelFolder(folder, flags, async (source) => {
         const { cache, report } = cacheSetting(source, flags);
         const questions = await loadQuestions(data, flags.limit);
         const options = { cache, batchSize: flags.batch, maxTokens: flags.maxTokens };
-        const { engine } = flags;
+        const alone =
+          flags.adapterFolder !== undefined
+            ? '--adapter-folder'
+            : flags.videoPositions && '--video-positions';
+        const hint = 'Leave it out, or merge the adapter first.';
+        const engine = engineOf(command, flags, { alone, hint }, context);
         const { answers, ...figures } = engine
           ? await evaluateSpread(
               { folder, data, source, questions, options },
@@ -100,12 +104,7 @@ async function evaluateSpread(
   flags: Flags & { engine: string },
   context: Context,
 ): Promise<Evaluation> {
-  const { weights, adapterFolder, videoPositions } = flags;
-  if (adapterFolder !== undefined || videoPositions !== undefined) {
-    throw new UsageError(
-      'eval: --engine asks a model as it is stored, got --adapter-folder or --video-positions. Merge an adapter first.',
-    );
-  }
+  const { weights } = flags;
   const backend = await useBackend(flags.backend);
   const { cache, ...sizes } = options;
   const fingerprint = { command: 'eval', DATA: await fileDigest(data), weights, ...sizes };

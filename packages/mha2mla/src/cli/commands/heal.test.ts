@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fixture } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { openModelFolder } from '../../node/open-model';
 import { folderBytes } from '../testing/folder-bytes';
 import { runInProcess } from '../testing/run-in-process';
@@ -115,7 +115,18 @@ test('--recipe layerwise heals a layer after another', async () => {
   expect(await readFile(join(at('layered'), 'README.md'), 'utf8')).toContain('layer by layer');
   const other = await heal('never', '--engine', 'threads');
   expect([other.status, other.stderr]).toEqual([
-    ...[2, expect.stringContaining('--engine goes with --recipe layerwise, got one-stage')],
+    ...[2, expect.stringContaining('--recipe one-stage works on one machine, got --engine')],
+  ]);
+  vi.stubEnv('MHA2MLA_ENGINE', 'threads');
+  const alone = await heal('never', '--recipe', 'progressive', '--rank', '4', '--no-merge');
+  vi.unstubAllEnvs();
+  expect([alone.status, alone.stderr.split('\n')]).toEqual([
+    2,
+    [
+      'MHA2MLA_ENGINE is not used: --recipe progressive works on one machine.',
+      expect.stringContaining('merges what it trains, got --no-merge'),
+      '',
+    ],
   ]);
   const idle = await heal('idle', '--recipe', 'layerwise', '--kd', '1');
   expect([idle.status, idle.stderr]).toEqual([2, expect.stringContaining('no use for kd')]);

@@ -1,5 +1,6 @@
 import { assertWritableTarget } from '@mha2mla/checkpoint/node';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
+import type { Command } from 'commander';
 import { HealingDiverged } from '../../heal/divergence';
 import type { HealReport } from '../../heal/heal-model';
 import { planHealing } from '../../heal/heal-options';
@@ -11,11 +12,12 @@ import { loadQuestions } from '../../node/load-data';
 import { withModelFolder } from '../../node/open-model';
 import { writeJson } from '../../output/result-output';
 import { assertPair } from '../assert-pair';
+import { engineOf } from '../engine-options';
 import type { AddCommand } from '../program';
 import { asUsage, UsageError } from '../usage-error';
 import { describeHealDryRun, healDryRun } from './heal-dry-run';
 import { addHealOptions, type HealFlags, healFingerprint, healOptions } from './heal-flags';
-import { assertSpreads, healBySpread } from './heal-spread';
+import { healBySpread } from './heal-spread';
 import {
   type HealedWeights,
   scratchPieces,
@@ -32,14 +34,16 @@ export const addHeal: AddCommand = (program, contextOf) => {
       'after',
       '\nExample:\n  mha2mla heal CONVERTED OUT --data heal.jsonl --teacher MODEL',
     )
-    .action(async (folder: string, out: string, flags: HealFlags) => {
+    .action(async (folder: string, out: string, given: HealFlags, command: Command) => {
       const began = performance.now();
-      const context = contextOf(flags);
-      const { resume = false } = flags;
+      const context = contextOf(given);
+      const { resume = false } = given;
       await assertWritableTarget(out, { resume });
-      const plan = asUsage(() => planHealing(healOptions(flags)));
-      assertSpreads(flags, plan);
-      const { engine } = flags;
+      const plan = asUsage(() => planHealing(healOptions(given)));
+      const alone = plan.recipe === 'layerwise' ? undefined : `--recipe ${plan.recipe}`;
+      const hint = 'Leave it out, or give --recipe layerwise.';
+      const engine = engineOf(command, given, { alone, hint }, context);
+      const flags = { ...given, engine };
       if (engine === undefined && plan.recipe !== 'one-stage' && (flags.workers ?? 1) > 1) {
         throw new UsageError(
           `heal: --recipe ${plan.recipe} runs in one thread, got --workers. Leave it out.`,
