@@ -6,6 +6,7 @@ test('the package exports these names and no others', () => {
     'CODES_WGSL',
     'PackedTensor',
     'QuantizedCache',
+    'bandsOf',
     'bytesPerToken',
     'concatPacked',
     'dequantize',

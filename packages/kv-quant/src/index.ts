@@ -7,13 +7,16 @@ export { hadamardBlocks, walshHadamardInPlace } from './kernels/hadamard';
 export { halfValues, nearestHalf } from './kernels/half-float';
 export { type HostKernel, type HostWork, registerHostKernel } from './kernels/host-kernel';
 export { PackedTensor } from './packed-tensor';
-export type {
-  AffineSpec,
-  HalfSpec,
-  Int8Spec,
-  LloydMaxSpec,
-  QuantAxis,
-  QuantSpec,
+export {
+  type AffineSpec,
+  type BandPlace,
+  bandsOf,
+  type CodeWidths,
+  type HalfSpec,
+  type Int8Spec,
+  type LloydMaxSpec,
+  type QuantAxis,
+  type QuantSpec,
 } from './quant-spec';
 export { quantize } from './quantize';
 export {

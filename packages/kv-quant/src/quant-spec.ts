@@ -138,6 +138,12 @@ function withAllKeys(spec: Exclude<QuantSpec, StaticSpec>): AllKeys {
   return spec;
 }
 
+/** Bits of all codes, or those of the bands of a table. */
+export interface CodeWidths {
+  bits: number;
+  table?: Pick<StaticSpec, 'bands'>;
+}
+
 /** Codes of one width in a token. */
 export interface BandPlace {
   bits: number;
@@ -151,7 +157,7 @@ export interface BandPlace {
 }
 
 /** The codes of a token, run by run of one width. */
-export function bandsOf({ bits, table }: ResolvedSpec, channels: number): readonly BandPlace[] {
+export function bandsOf({ bits, table }: CodeWidths, channels: number): readonly BandPlace[] {
   const places: BandPlace[] = [];
   let [first, word] = [0, 0];
   for (const band of table?.bands ?? [{ bits, channels }]) {
@@ -164,6 +170,6 @@ export function bandsOf({ bits, table }: ResolvedSpec, channels: number): readon
 }
 
 /** Words of a token's codes. */
-export function codeWords(spec: ResolvedSpec, channels: number): number {
+export function codeWords(spec: CodeWidths, channels: number): number {
   return bandsOf(spec, channels).reduce((sum, band) => sum + band.words, 0);
 }

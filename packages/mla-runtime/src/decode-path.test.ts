@@ -1,4 +1,6 @@
 /** A recorded step in generation: the tokens and the cache of the composed one, wherever it is taken. */
+
+import type { StaticSpec } from '@mha2mla/kv-quant';
 import { describeWebGpu, expectClose, expectNoLeak, gaussian, openWebGpu } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test, vi } from 'vitest';
@@ -103,6 +105,15 @@ const MROPE = { ...DECOUPLED, mropeSection: [2, 1, 1] };
 /** Whose rotary keys have no bias. */
 const NO_BIAS = { ...DECOUPLED, without: ['k_r_proj'] };
 const SHARED = { groups: 2, numKeyValueHeads: 4, without: ['k_r_proj'] };
+/** Of 12 channels that one vector has, or two. */
+function fixedScales(seed: number, vectors = 1): StaticSpec {
+  const bands =
+    vectors === 1
+      ? ([8, 0, 3, 4] as const).map((bits) => ({ bits, channels: 3 }))
+      : [{ bits: 4 as const, channels: 6 }];
+  const scales = gaussian(12, seed).map((value) => 0.2 + Math.abs(value) / 8);
+  return { method: 'static', bands, scales, zeros: scales.map((scale) => -6 * scale) };
+}
 const FORMS: [string, RandomDecoderOptions, CacheOptions?][] = [
   ['a latent a modality, M-RoPE', MROPE],
   ['a shared latent in groups', { groups: 2, numKeyValueHeads: 4 }],
@@ -121,6 +132,17 @@ const FORMS: [string, RandomDecoderOptions, CacheOptions?][] = [
     { kvBits: 4, kvMethod: 'hqq', groupSize: 5, residualLength: 3 },
   ],
   ['keys and values in 8 bits about zero', { form: 'original' }, { kvBits: 8, kvMethod: 'int8' }],
+  [
+    'latents of fixed scales in bands, and a window',
+    NO_BIAS,
+    {
+      ...{ kvBits: 4, kvMethod: 'bands', residualLength: 3 },
+      latentSpecs: [7, 9].map((seed) => ({
+        vision: fixedScales(seed),
+        text: fixedScales(seed + 1),
+      })),
+    },
+  ],
   ['halves, and a window longer than the text', NO_BIAS, { kvBits: 16, residualLength: 20 }],
   [
     'a bias of keys that are packed of pictures alone, and a window',
@@ -205,6 +227,14 @@ describeWebGpu('a recorded decode path', () => {
   test.each<[string, RandomDecoderOptions, CacheOptions?]>([
     ['a shared latent in groups, codes', SHARED, { kvBits: 4 }],
     ['keys and values', { form: 'original' }],
+    [
+      'a shared latent of fixed scales by group',
+      SHARED,
+      {
+        ...{ kvBits: 4, kvMethod: 'static' },
+        latentSpecs: [7, 9].map((seed) => ({ all: fixedScales(seed, 2) })),
+      },
+    ],
     [
       'a latent a modality, packed keys with a bias, and a window',
       MROPE,

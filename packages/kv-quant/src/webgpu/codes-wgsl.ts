@@ -5,6 +5,7 @@
  */
 import { HALF_FLOAT } from './half-float';
 import { INT8_WGSL } from './int8-wgsl';
+import { STATIC_WGSL } from './static-wgsl';
 
 /** Scale and zero point of a group, by the bits of its values. */
 const SPAN = /* wgsl */ `
@@ -69,6 +70,7 @@ export const AFFINE_WGSL = HALF_FLOAT + SPAN + CODES;
 /**
  * Functions for kernels that pack in place: `half_nearest(bits)`, `half_value(half)`;
  * `affine_code(value, param, levels)`, of hqq, too, where levels are 2^bits - 1; `int8_code(value,
- * param)`. Params are those of `paramWgsl`.
+ * param)`; `static_code(value, scale, zero, levels)` by the bits of the first three. Params are those of
+ * `paramWgsl`.
  */
-export const CODES_WGSL = AFFINE_WGSL + INT8_WGSL;
+export const CODES_WGSL = AFFINE_WGSL + INT8_WGSL + STATIC_WGSL;

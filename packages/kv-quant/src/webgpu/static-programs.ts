@@ -7,6 +7,7 @@ import { type PackedLayout, packedShapes } from '../packed-layout';
 import { bandsOf } from '../quant-spec';
 import { CODE_IN, WORD_OF } from './group-places';
 import { SMALL_FLOAT } from './small-float';
+import { STATIC_WGSL } from './static-wgsl';
 import { runElements, type WebGpuBackend } from './webgpu-kernel';
 
 /** The place in the table of a row's channel: the heads take turns. */
@@ -18,21 +19,14 @@ fn band_of(c : i32) -> vec4<i32> {
   var band = BANDS[0];
   for (var k = 1; k < COUNT; k++) { if (c >= BANDS[k].y) { band = BANDS[k]; } }
   return band;
-}
-fn is_small_at(at : i32) -> bool {
-  return is_small(bitcast<u32>(scales[at])) && is_small(bitcast<u32>(zeros[at]) & 0x7fffffffu);
 }`;
 
 const CODES = /* wgsl */ `
 fn code_for(row : i32, c : i32) -> u32 {
   let at = table_at(row, c);
   let value = bitcast<u32>(x[row * uniforms.channels + c]);
-  if ((value & 0x7fffffffu) > 0x7f800000u) { return 0u; } // NaN
-  let small = is_small_at(at) && is_small(value & 0x7fffffffu);
-  let d = lifted(value, small) - lifted(bitcast<u32>(zeros[at]), small);
-  if (d <= 0.0) { return 0u; }
   let levels = f32((1 << u32(band_of(c).x)) - 1);
-  return u32(round(min(d / lifted(bitcast<u32>(scales[at]), small), levels)));
+  return static_code(value, bitcast<u32>(scales[at]), bitcast<u32>(zeros[at]), levels);
 }
 
 fn element(i : i32) -> i32 {
@@ -54,7 +48,7 @@ fn element(i : i32) -> f32 {
   let at = table_at(row, c);
   let band = band_of(c);
   if (band.x == 0) { return zeros[at]; }
-  let small = is_small_at(at);
+  let small = is_small_step(bitcast<u32>(scales[at]), bitcast<u32>(zeros[at]));
   let zero = lifted(bitcast<u32>(zeros[at]), small);
   let scale = lifted(bitcast<u32>(scales[at]), small);
   return bitcast<f32>(lowered(f32(code_in(row * uniforms.words + band.w, c - band.y, band.x)) * scale + zero, small));
@@ -74,7 +68,7 @@ export function packStatic(
       dtype: 'int32',
       inputs: { x, ...table },
       integers,
-      code: constants + SMALL_FLOAT + TABLE_AT + WORD_OF + CODES,
+      code: constants + SMALL_FLOAT + STATIC_WGSL + TABLE_AT + WORD_OF + CODES,
     }),
   );
 }
@@ -94,7 +88,13 @@ export function unpackStatic(
       dtype: 'float32',
       inputs: { ...held, ...table },
       integers,
-      code: constants + SMALL_FLOAT + TABLE_AT + (layout.words > 0 ? CODE_IN : NO_CODES) + VALUES,
+      code:
+        constants +
+        SMALL_FLOAT +
+        STATIC_WGSL +
+        TABLE_AT +
+        (layout.words > 0 ? CODE_IN : NO_CODES) +
+        VALUES,
     }),
   );
 }

@@ -1,4 +1,4 @@
-import { type QuantSpec, quantize } from '@mha2mla/kv-quant';
+import { type QuantSpec, quantize, type StaticSpec } from '@mha2mla/kv-quant';
 import { describeWebGpu, expectClose, gaussian, openWebGpu } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
@@ -76,6 +76,17 @@ describeWebGpu('appendLatent', () => {
 
 /** Where codes of a token lie: in one word, and the odd end of the next; of one group each. */
 const PACKED: LatentShape = { ...SHAPE, widths: [3, 37], groups: 1 };
+const STATIC: StaticSpec = {
+  method: 'static',
+  bands: [
+    { bits: 8, channels: 5 },
+    { bits: 3, channels: 22 },
+    { bits: 0, channels: 4 },
+    { bits: 4, channels: 6 },
+  ],
+  scales: gaussian(37, 5).map((value) => Math.abs(value) + 0.01),
+  zeros: gaussian(37, 6),
+};
 const SPECS: { spec: QuantSpec }[] = [
   ...([2, 3, 4, 8] as const).map((bits) => ({
     spec: { method: 'affine', bits, groupSize: 10 } as const,
@@ -84,6 +95,7 @@ const SPECS: { spec: QuantSpec }[] = [
   { spec: { method: 'hqq', bits: 3, groupSize: 10 } },
   { spec: { method: 'int8' } },
   { spec: { method: 'int8', groupSize: 10 } },
+  { spec: STATIC },
 ];
 
 describeWebGpu('appendLatent into packed vectors', () => {
@@ -98,6 +110,8 @@ describeWebGpu('appendLatent into packed vectors', () => {
     for (const [row, values] of HARD_ROWS.entries()) {
       const before = new Float32Array(layout.size);
       before.set(values, layout.tailLatents[1]! + (leaving - 1) * width);
+      const { scales = [], zeros = [] } = form.table ?? {};
+      before.set([...scales, ...zeros], layout.latentTables[1]!);
       const step = stepWords({ slot: 7, packed: leaving, first: [0, 1] });
       const found = await runWgsl(
         device,
@@ -136,6 +150,10 @@ test('its key differs with the forms that the cache stores', () => {
   const shapes: LatentShape[] = [
     SHAPE,
     { ...SHAPE, latentForms: [F32_FORM, half] },
+    ...[STATIC, { ...STATIC, bands: [...STATIC.bands].reverse() }].map((spec) => ({
+      ...SHAPE,
+      latentForms: [F32_FORM, vectorForm(spec)!],
+    })),
     { ...SHAPE, keyForms: [F32_FORM, half] },
     { ...SHAPE, biasApart: [false, true] },
     { ...SHAPE, caches: 'values' },

@@ -12,7 +12,7 @@ import {
   projectedSize,
   storedKey,
 } from '../webgpu/latent-shape';
-import { paramWords, storedWords, type VectorForm } from '../webgpu/vector-form';
+import { paramWords, storedWords, tableStride, type VectorForm } from '../webgpu/vector-form';
 import { ENTRY, GROUP, stepsAt, type WgslProgram } from '../webgpu/wgsl-program';
 import { packStored } from './pack-stored';
 
@@ -76,6 +76,9 @@ fn key_value(g : u32, c : u32) -> f32 {
         ? `bitcast<f32>(cache[${inTail('keys', `${tailRow(leaving, keyWidth)} + c`)}])`
         : `new_key(g * ${keyWidth}u + c)`
   };
+}
+fn latent_table(g : u32) -> u32 {
+  return place.latent_tables[${last}] + g * ${tableStride(forms.latent, width)}u;
 }
 ${packStored('latent', forms.latent, width)}
 ${packStored('key', forms.key, keyWidth)}

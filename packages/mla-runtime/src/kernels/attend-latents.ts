@@ -17,7 +17,7 @@ import {
   queryLayout,
   storedKey,
 } from '../webgpu/latent-shape';
-import { F32_FORM, paramWords, storedWords } from '../webgpu/vector-form';
+import { F32_FORM, paramWords, storedWords, tableStride } from '../webgpu/vector-form';
 import { ENTRY, GROUP, stepsAt, type WgslProgram } from '../webgpu/wgsl-program';
 import { readStored } from './read-stored';
 
@@ -136,7 +136,9 @@ function readRun(shape: LatentShape, m: number, window: boolean): string {
   const vectorOf = (count: number) => `h * ${count}u / ${heads}u * ${capacity} + `;
   const latent = [
     vector('latents', storedWords(form.latent, width), vectorOf(groups)),
-    vector('latent_params', paramWords(form.latent, width), vectorOf(groups)),
+    form.latent.table
+      ? `place.latent_tables[${m}] + h * ${groups}u / ${heads}u * ${tableStride(form.latent, width)}u`
+      : vector('latent_params', paramWords(form.latent, width), vectorOf(groups)),
   ].join(', ');
   const key = [
     vector('keys', storedWords(form.key, keys.width), vectorOf(keys.count)),

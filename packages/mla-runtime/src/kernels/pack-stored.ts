@@ -1,17 +1,15 @@
 /** Packing of a vector in WGSL, word by word, as kv-quant packs it. */
 import { paramWgsl } from '@mha2mla/kv-quant';
 import type { VectorForm } from '../webgpu/vector-form';
+import { packStatic } from './static-stored';
 
 /**
  * `name_word(g, j)`: word j of the codes of vector g, and `name_param(g, i)`: the params of its group
  * i, where it has some; by `name_value(g, c)`. A word computes the params of its groups anew, which is
  * cheaper than to wait for another thread.
  */
-export function packStored(
-  name: string,
-  { method, bits, groupSize }: VectorForm,
-  width: number,
-): string {
+export function packStored(name: string, form: VectorForm, width: number): string {
+  const { method, bits, groupSize } = form;
   const word = `fn ${name}_word(g : u32, j : u32) -> u32`;
   if (method === 'f32') {
     return `${word} { return bitcast<u32>(${name}_value(g, j)); }`;
@@ -24,6 +22,7 @@ fn ${name}_half(g : u32, c : u32) -> u32 {
 }
 ${word} { return ${name}_half(g, 2u * j) | (${name}_half(g, 2u * j + 1u) << 16u); }`;
   }
+  if (method === 'static') return packStatic(name, form);
   const codeOf =
     method === 'int8' ? 'int8_code(value, param)' : `affine_code(value, param, ${2 ** bits - 1}.0)`;
   return /* wgsl */ `

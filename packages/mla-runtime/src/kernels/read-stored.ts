@@ -1,12 +1,14 @@
 /** Reading of a stored vector in WGSL, codes turned into values in registers. */
 import type { VectorForm } from '../webgpu/vector-form';
+import { readStatic } from './static-stored';
 
 /**
  * `name_at(codes, params, c)`: channel c of the vector whose words begin there in `cache`.
  * `name_dot(codes, params, q, begin, count)`: Σ query[q + i] * channel begin + i; a word of codes and
  * one of params is read once.
  */
-export function readStored(name: string, { method, bits, groupSize }: VectorForm): string {
+export function readStored(name: string, form: VectorForm): string {
+  const { method, bits, groupSize } = form;
   const at = `fn ${name}_at(codes : u32, params : u32, c : u32) -> f32`;
   const dot = `fn ${name}_dot(codes : u32, params : u32, q : u32, begin : u32, count : u32) -> f32`;
   const plainDot = /* wgsl */ `
@@ -23,6 +25,7 @@ ${at} { return bitcast<f32>(cache[codes + c]); }${plainDot}`;
     return /* wgsl */ `
 ${at} { return half_value((cache[codes + c / 2u] >> (c % 2u * 16u)) & 0xffffu); }${plainDot}`;
   }
+  if (method === 'static') return readStatic(name, form) + plainDot;
   const { mask, code, scale, zero } = method === 'int8' ? INT8 : affine(bits);
   const anyAt = /* wgsl */ `
 ${at} {

@@ -76,7 +76,10 @@ export class DeviceCache {
       ...{ buffers, segments, shapes, names, room, layers, rows, residualLength },
       ...{ slots, storedSlots: storedSlots.at(-1)! },
     });
-    for (const layer of layers.keys()) own.copyLayer(cache, layer, runs, storedSlots);
+    for (const layer of layers.keys()) {
+      own.writeTables(layer);
+      own.copyLayer(cache, layer, runs, storedSlots);
+    }
     return own;
   }
 
@@ -104,6 +107,21 @@ export class DeviceCache {
     }
     submitPending(device); // which still copies from them
     for (const buffer of scratch) buffer.destroy();
+  }
+
+  /** What all tokens of a row share. */
+  private writeTables(layer: number): void {
+    const { shapes, room, layers, rows, buffers } = this.parts;
+    const shape = shapes[layer]!;
+    const { latentTables, size } = latentLayout(shape, room);
+    for (const [m, { table }] of shape.latentForms.entries()) {
+      if (!table) continue;
+      const words = new Float32Array([...table.scales, ...table.zeros]);
+      for (const row of rows.keys()) {
+        const at = 4 * (row * size + latentTables[m]!);
+        buffers.device.queue.writeBuffer(layers[layer]!.cache, at, words);
+      }
+    }
   }
 
   private copyLayer(

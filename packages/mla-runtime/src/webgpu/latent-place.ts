@@ -7,6 +7,7 @@ struct Place { // per segment
   tail : vec2<u32>,
   latents : vec2<u32>,
   latent_params : vec2<u32>,
+  latent_tables : vec2<u32>,
   keys : vec2<u32>,
   key_params : vec2<u32>,
   tail_latents : vec2<u32>,
@@ -29,6 +30,7 @@ fn place_of(row : u32) -> Place {
   let words = row * own.cache_words;
   own.latents += words;
   own.latent_params += words;
+  own.latent_tables += words;
   own.keys += words;
   own.key_params += words;
   own.tail_latents += words;
@@ -44,9 +46,10 @@ fn place_of(row : u32) -> Place {
  */
 export function placeWords(shape: LatentShape, room: LatentRoom, partials = 0): Uint32Array {
   const layout = latentLayout(shape, room);
-  const { latents, latentParams, keys, keyParams, tailLatents, tailKeys } = layout;
+  const { latents, latentParams, latentTables, keys, keyParams, tailLatents, tailKeys } = layout;
   const { capacities, tails } = room;
-  const parts = [capacities, tails, latents, latentParams, keys, keyParams, tailLatents, tailKeys];
+  const own = [latents, latentParams, latentTables, keys, keyParams, tailLatents, tailKeys];
+  const parts = [capacities, tails, ...own];
   const words = parts.flatMap(([first, last = 0]) => [first!, last]);
   return Uint32Array.from([...words, layout.size, partials, slotCount(room), 0]);
 }

@@ -6,7 +6,7 @@
  * latents of a group a KV head that no projection expands.
  */
 import type { AttentionForm } from './attention-form';
-import { formKey, paramWords, storedWords, type VectorForm } from './vector-form';
+import { formKey, paramWords, storedWords, tableWords, type VectorForm } from './vector-form';
 
 /** Widths of the heads and of what they share. */
 export interface HeadWidths {
@@ -47,6 +47,8 @@ export interface LatentRoom {
 export interface LatentLayout {
   latents: number[];
   latentParams: number[];
+  /** Scales, then zero points of latents that all tokens share. */
+  latentTables: number[];
   keys: number[];
   keyParams: number[];
   tailLatents: number[];
@@ -71,6 +73,10 @@ export function latentLayout(shape: LatentShape, room: LatentRoom): LatentLayout
   const layout = {
     latents: place(capacities, (m) => groups * storedWords(latentForms[m]!, widths[m]!)),
     latentParams: place(capacities, (m) => groups * paramWords(latentForms[m]!, widths[m]!)),
+    latentTables: place(
+      capacities.map(() => 1),
+      (m) => tableWords(latentForms[m]!),
+    ),
     keys: place(capacities, (m) => ofKeys(m, storedWords)),
     keyParams: place(capacities, (m) => ofKeys(m, paramWords)),
     tailLatents: place(tails, (m) => groups * widths[m]!),
