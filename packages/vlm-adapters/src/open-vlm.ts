@@ -84,13 +84,15 @@ async function openFloats(
   const checkpoint = await openCheckpoint(store, { maxHeaderBytes });
   const packing = configRecord(raw, 'quantization_config');
   if (packing === undefined) return checkpoint;
-  if (mha2mla) {
+  const unpacked = unpackedCheckpoint(checkpoint, packing);
+  const isPacked = (name: string) => unpacked.packed.parts(name) !== undefined;
+  if (mha2mla && ![...unpacked.tensors.keys()].some(isPacked)) {
     throw new CheckpointError(
       'unsupported-config',
-      `openVlm: a converted model must store its weights as floats, got quantization_config in ${store.name}. Pack them when they are loaded, by --weights.`,
+      `openVlm: a converted model of floats must have no quantization_config, got one in ${store.name}. Pack its weights when they are loaded, by --weights.`,
     );
   }
-  return unpackedCheckpoint(checkpoint, packing);
+  return unpacked;
 }
 
 async function findRankFile(

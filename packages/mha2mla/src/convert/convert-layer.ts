@@ -113,7 +113,7 @@ export async function makeLayer(job: LayerJob) {
   const fresh = roundLayer(turned, dtype, stored.prefix);
   const entries = await writeLayer(source, output, shardOf(job), stored, fresh, {
     dtype,
-    castAll: plan.dtype !== undefined,
+    plan,
   });
   const ropePairs = pairs.map((head) => [...head]);
   const record: LayerRecord = {
@@ -144,7 +144,12 @@ export async function readConverted(
   { ropePairs, entries }: Pick<LayerRecord, 'ropePairs' | 'entries'>,
 ): Promise<ConvertedLayer> {
   const stored = storedLayer(job.source, job.index);
-  const kept = new Set(stored.tensors.filter((t) => !isReplaced(stored, t)).map((t) => t.name));
+  const kept = new Set(
+    stored.tensors
+      .filter((tensor) => !isReplaced(stored, tensor))
+      .flatMap((tensor) => [tensor, ...(job.source.checkpoint.packed?.parts(tensor.name) ?? [])])
+      .map(({ name }) => name),
+  );
   const file = await openSafetensors(await job.output.read(shardOf(job)));
   const fresh = new Map<string, LayerTensor>();
   for (const { name, shape } of entries) {

@@ -12,11 +12,30 @@ type Config = Readonly<Record<string, unknown>>;
 /**
  * @param raw the original's, checked when it was read.
  * @param block how it was converted.
+ * @param isPacked whether matrices that it keeps are written as integers.
  */
-export function convertedConfig(raw: Config, { dtype }: ConversionPlan, block: Config): Config {
-  // Packed weights were unpacked, and are written as floats.
-  const { quantization_config: _, ...floats } = raw;
-  return { ...(dtype ? withDtype(floats, NAMES[dtype]) : floats), mha2mla: block };
+export function convertedConfig(
+  raw: Config,
+  { dtype }: ConversionPlan,
+  block: Config,
+  isPacked = false,
+): Config {
+  const { quantization_config: packing, ...floats } = raw;
+  return {
+    ...(dtype ? withDtype(floats, NAMES[dtype]) : floats),
+    ...(isPacked && { quantization_config: withoutAttention(packing as Config) }),
+    mha2mla: block,
+  };
+}
+
+/** What transformers shall not look for as integers: by a part of its name, or by a pattern of it. */
+const ATTENTION = ['self_attn', '.*\\.self_attn\\..*'];
+
+/** A `quantization_config` of a model whose attention is in floats. */
+function withoutAttention(packing: Config): Config {
+  const others = packing.modules_to_not_convert;
+  const modules_to_not_convert = [...(Array.isArray(others) ? others : []), ...ATTENTION];
+  return { ...packing, modules_to_not_convert: [...new Set(modules_to_not_convert)] };
 }
 
 /** Replace the precision wherever the config states one: loaders would cast the weights back. */

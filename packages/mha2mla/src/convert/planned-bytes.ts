@@ -1,10 +1,10 @@
 /** What a planned conversion will write, from headers alone. */
-import { dtypeBits } from '@mha2mla/checkpoint';
+import { dtypeBits, type TensorInfo } from '@mha2mla/checkpoint';
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import { tensorBytes, tensorElements } from '../output/tensor-sizes';
 import type { ConversionPlan } from './convert-options';
-import { keptEntry } from './kept-tensors';
+import { keptEntries } from './kept-tensors';
 import { isReplaced, storedLayer } from './layer-source';
 import { plannedShapes } from './planned-shapes';
 import { layerDtype } from './write-layer';
@@ -19,6 +19,7 @@ export interface PlannedBytes {
 /** Tensors only: headers, tokenizer and the like are thousandths of a model. */
 export function plannedBytes(source: VlmSource, plan: ConversionPlan): PlannedBytes {
   const config = source.config.decoder;
+  const entriesOf = (tensor: TensorInfo) => keptEntries(source.checkpoint, tensor, plan);
   const inLayers = new Set<string>();
   const layers = Array.from({ length: config.numHiddenLayers }, (_, index) => {
     const stored = storedLayer(source, index);
@@ -30,10 +31,10 @@ export function plannedBytes(source: VlmSource, plan: ConversionPlan): PlannedBy
     const fresh =
       (freshElements(config, plan, index, biased) * dtypeBits(plan.dtype ?? layerDtype(stored))) /
       8;
-    return fresh + tensorBytes(kept.map((tensor) => keptEntry(tensor, plan.dtype)));
+    return fresh + tensorBytes(kept.flatMap(entriesOf));
   });
   const rest = [...source.checkpoint.tensors.values()].filter(({ name }) => !inLayers.has(name));
-  return { layers, rest: tensorBytes(rest.map((tensor) => keptEntry(tensor, plan.dtype))) };
+  return { layers, rest: tensorBytes(rest.flatMap(entriesOf)) };
 }
 
 /** Values of what takes the place of a layer's q, k and v. */

@@ -8,7 +8,7 @@ import type { ConversionReport } from './conversion-report';
 import type { LayerRecord } from './convert-layer';
 import type { ConversionPlan } from './convert-options';
 import { convertedConfig } from './converted-config';
-import { keptEntry, readKept } from './kept-tensors';
+import { isPackedEntry, keptEntries, readKept } from './kept-tensors';
 import { storedLayer } from './layer-source';
 import { mlaBlock } from './mla-block';
 import { modelCard } from './model-card';
@@ -32,7 +32,9 @@ export async function writeFrame(
   await output.write('README.md', (sink) => sink.write(card));
   const block = mlaBlock(plan, layers);
   if (plan.layout === 'reference') await writeReferenceFiles(source, output, plan, layers, block);
-  await writeJson(output, 'config.json', convertedConfig(source.config.source.raw, plan, block));
+  const isPacked = [...rest, ...layers.flatMap(({ entries }) => entries)].some(isPackedEntry);
+  const { raw } = source.config.source;
+  await writeJson(output, 'config.json', convertedConfig(raw, plan, block, isPacked));
 }
 
 /** Embeddings, head, norms, vision tower and projector, as they are, and scales of the latents. */
@@ -41,14 +43,15 @@ async function writeRest(
   output: ResultOutput,
   shard: string,
   layers: number,
-  { dtype, cache: { latentSpecs } }: ConversionPlan,
+  plan: ConversionPlan,
 ): Promise<TensorEntry[]> {
   const { checkpoint } = source;
   const prefixes = Array.from({ length: layers }, (_, i) => storedLayer(source, i).prefix);
   const inLayer = ({ name }: TensorInfo) => prefixes.some((prefix) => name.startsWith(prefix));
   const entries = [...checkpoint.tensors.values()]
     .filter((tensor) => !inLayer(tensor) && tensor.name !== LATENT_SCALES)
-    .map((tensor) => keptEntry(tensor, dtype));
+    .flatMap((tensor) => keptEntries(checkpoint, tensor, plan));
+  const { latentSpecs } = plan.cache;
   const scales = latentSpecs && latentScales(latentSpecs);
   if (scales) entries.push({ name: LATENT_SCALES, shape: [scales.length], dtype: 'F32' });
   await output.write(shard, (sink) =>

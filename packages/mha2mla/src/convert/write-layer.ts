@@ -2,14 +2,14 @@
 import { type Dtype, type TensorEntry, writeSafetensors } from '@mha2mla/checkpoint';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import type { ResultOutput } from '../output/result-output';
-import { keptEntry, readKept } from './kept-tensors';
+import { type KeptPlan, keptEntries, readKept } from './kept-tensors';
 import { isReplaced, type StoredLayer } from './layer-source';
 import type { LayerTensor, LayerWeights } from './layer-weights';
 import { roundValues } from './round-values';
 
 /**
  * @param fresh tensors that take the place of q, k and v, by name below the layer's prefix.
- * @param dtype of the new tensors, and of the others too where it was asked for.
+ * @param dtype of the new tensors; `plan` says how the others are written.
  * @returns the entries of the shard.
  */
 export async function writeLayer(
@@ -18,14 +18,14 @@ export async function writeLayer(
   shard: string,
   layer: StoredLayer,
   fresh: LayerWeights,
-  { dtype, castAll }: { dtype: Dtype; castAll: boolean },
+  { dtype, plan }: { dtype: Dtype; plan: KeptPlan },
 ): Promise<TensorEntry[]> {
   const kept = layer.tensors.filter((tensor) => !isReplaced(layer, tensor));
   const byName = new Map<string, LayerTensor>(
     [...fresh].map(([name, tensor]) => [layer.prefix + name, tensor]),
   );
   const entries: TensorEntry[] = [
-    ...kept.map((tensor) => keptEntry(tensor, castAll ? dtype : undefined)),
+    ...kept.flatMap((tensor) => keptEntries(source.checkpoint, tensor, plan)),
     ...[...byName].map(([name, { shape }]) => ({ name, shape, dtype })),
   ];
   await output.write(shard, (sink) =>

@@ -42,6 +42,18 @@ export function storedNames(
   return stored;
 }
 
+/** @throws RangeError where one of these stored weights is packed: what was trained is stored as floats. */
+export function assertFloats(
+  { checkpoint }: Pick<VlmSource, 'checkpoint'>,
+  stored: ReadonlyMap<string, string>,
+): void {
+  const packed = [...stored.values()].filter((name) => checkpoint.packed?.parts(name));
+  if (packed.length === 0) return;
+  throw new RangeError(
+    `healModel: what is trained must be stored as floats, got ${packed.length} of ${stored.size} weights that are packed: ${packed.slice(0, LISTED).join(', ')}. Convert with a dtype, keep the adapter beside the model, or choose others by targetModules.`,
+  );
+}
+
 /**
  * Whether a weight is of a latent of a model converted with `split`, `key` or `value`: its parts for
  * keys and values are joined as they are loaded, and once trained cannot be parted again.

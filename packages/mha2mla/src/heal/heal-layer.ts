@@ -4,7 +4,7 @@ import { AdamW, outputMatchingLoss, valueAndGrads } from '@mha2mla/peft';
 import * as tf from '@tensorflow/tfjs-core';
 import { type HiddenStates, withHidden } from '../convert/hidden-states';
 import type { LayerTensor } from '../convert/layer-weights';
-import { storedNames } from './assert-healable';
+import { assertFloats, storedNames } from './assert-healable';
 import { type AttachedAdapters, attachToLayers } from './attach-adapters';
 import { batchOfStep } from './batch-of-step';
 import { type ClippedStep, clippedStep } from './clipped-step';
@@ -46,7 +46,7 @@ export async function healLayer(
   const rate = healSchedule(plan);
   const losses: number[] = [];
   try {
-    storedNames(source, [...adapters.changed.keys()]);
+    assertFloats(source, storedNames(source, [...adapters.changed.keys()]));
     for (let step = 0; step < plan.steps; step++) {
       await yieldToEventLoop();
       signal?.throwIfAborted();

@@ -8,7 +8,7 @@ import { AdamW, type TrainableParameter, trainableShare } from '@mha2mla/peft';
 import type { VlmSource } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Question, samplesOf } from '../data/question';
-import { assertHealable, storedNames } from './assert-healable';
+import { assertFloats, assertHealable, storedNames } from './assert-healable';
 import { type AttachedAdapters, attachAdapters } from './attach-adapters';
 import { clippedStep } from './clipped-step';
 import { assertNotRunaway, updatesAbove } from './divergence';
@@ -93,7 +93,10 @@ export async function healModel(run: HealRun): Promise<Healed> {
   const losses = [...(from?.losses ?? [])];
   try {
     if (run.merge === false) assertAdapterAlone(adapters);
-    if (run.source) storedNames(run.source, [...adapters.changed.keys()]);
+    if (run.source) {
+      const stored = storedNames(run.source, [...adapters.changed.keys()]);
+      if (run.merge !== false) assertFloats(run.source, stored);
+    }
     if (from) restoreState(from, adapters.parameters, optimizer);
     const held =
       heldOut.length > 0

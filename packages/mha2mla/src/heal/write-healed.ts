@@ -56,10 +56,12 @@ export async function writeHealed(
   const shapes = new Map(
     [...(narrowed?.shapes ?? [])].map(([name, own]) => [stored.get(name), own]),
   );
-  const all = [...checkpoint.tensors.values()].map((tensor) => ({
-    ...tensor,
-    shape: [...(shapes.get(tensor.name) ?? tensor.shape)],
-  }));
+  const all = [...checkpoint.tensors.values()].flatMap(
+    (tensor) =>
+      checkpoint.packed?.parts(tensor.name) ?? [
+        { ...tensor, shape: [...(shapes.get(tensor.name) ?? tensor.shape)] },
+      ],
+  );
   for (const [file, tensors] of byFile(all)) {
     const entries = tensors.map(({ name, shape, dtype }) => ({ name, shape, dtype }));
     await output.write(file, (sink) =>

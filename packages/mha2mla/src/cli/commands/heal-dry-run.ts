@@ -37,7 +37,11 @@ export async function healDryRun(
   const update = (times[1]! - times[0]!) / 1000;
   const output = adapter
     ? [...adapter.values()].reduce((sum, { values }) => sum + values.byteLength, 0)
-    : tensorBytes(checkpoint.tensors.values());
+    : tensorBytes(
+        [...checkpoint.tensors.values()].flatMap(
+          (tensor) => checkpoint.packed?.parts(tensor.name) ?? [tensor],
+        ),
+      );
   return {
     dryRun: true,
     steps: plan.steps,

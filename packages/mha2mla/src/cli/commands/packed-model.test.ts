@@ -7,6 +7,7 @@ import {
   decodeFloat32,
   encodeTensor,
   openCheckpoint,
+  openSafetensors,
   type TensorEntry,
   type TensorValues,
   writeSafetensors,
@@ -18,6 +19,10 @@ import { describeModel, weightSizes } from '@mha2mla/vlm-adapters';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-wasm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readConverted, shardOf } from '../../convert/convert-layer';
+import { planConversion } from '../../convert/plan-conversion';
+import { plannedBytes } from '../../convert/planned-bytes';
+import { assertFloats, storedNames } from '../../heal/assert-healable';
 import { FAMILIES, withModelFolder } from '../../node/open-model';
 import { runInProcess } from '../testing/run-in-process';
 
@@ -167,28 +172,85 @@ test('it answers as the model in floats does, in other packings too', async () =
   expect(await answersOf(at('packed'), '--weights', 'int8')).toEqual(original);
 });
 
-test('it converts to a model of floats, which a packed config beside would contradict', async () => {
-  const argv = [
-    'convert',
-    at('packed'),
-    at('converted'),
-    '--rank',
-    '24',
-    '--strategy',
-    'high',
-    '--init',
-    'weights',
-  ];
-  expect(await runInProcess([...argv, '--quiet'])).toMatchObject({ status: 0, stderr: '' });
-  const config = await configOf(at('converted'));
+const convert = (name: string, ...argv: string[]) =>
+  runInProcess(['convert', at('packed'), at(name), ...PLAIN, ...argv, '--quiet']);
+const PLAIN = ['--rank', '24', '--strategy', 'high', '--init', 'weights'];
+
+test('converted, all but its attention stays packed, byte for byte', async () => {
+  expect(await convert('converted')).toMatchObject({ status: 0, stderr: '' });
+  const { quantization_config } = await configOf(at('packed'));
+  expect((await configOf(at('converted'))).quantization_config).toEqual({
+    ...quantization_config,
+    modules_to_not_convert: ['self_attn', '.*\\.self_attn\\..*'],
+  });
+  const stored = async (folder: string) => {
+    const store = await nodeStore(folder);
+    const checkpoint = await openCheckpoint(store);
+    const parts = [...checkpoint.tensors.values()].filter(({ dtype }) => dtype === 'I32');
+    const bytes = new Map<string, Uint8Array>();
+    for (const { name } of parts) bytes.set(name, await checkpoint.readBytes(name));
+    const sizes = [...checkpoint.tensors.values()].map(({ start, end }) => end - start);
+    await store.close?.();
+    return { bytes, total: sizes.reduce((a, b) => a + b, 0) };
+  };
+  const before = await stored(at('packed'));
+  const after = await stored(at('converted'));
+  const kept = [...before.bytes].filter(([name]) => !name.includes('self_attn'));
+  expect(kept.length).toBeGreaterThan(0);
+  expect(after.bytes).toEqual(new Map(kept));
+  await withModelFolder(at('packed'), {}, async (source) => {
+    const options = { rank: 24, strategy: 'high', init: 'weights' } as const;
+    const { layers, rest } = plannedBytes(source, planConversion(source.config.decoder, options));
+    expect(layers.reduce((a, b) => a + b, rest)).toBe(after.total);
+    // A run that is resumed reads of a layer what is new in it.
+    const store = await nodeStore(at('converted'));
+    const output = { read: async (name: string) => (await store.open(name))! };
+    const job = { source, index: 0, output };
+    const { tensors } = await openSafetensors(await output.read(shardOf(job)));
+    const record = { ropePairs: [], entries: [...tensors.values()] };
+    const { fresh } = await readConverted(job, record);
+    await store.close?.();
+    expect(fresh.size).toBeGreaterThan(0);
+    for (const name of fresh.keys()) expect(name).toMatch(/^self_attn\./);
+  });
+  const { stdout } = await runInProcess(['inspect', at('converted'), '--json']);
+  const packed = { method: 'gptq', bits: 8, groupSize: GROUP };
+  expect(JSON.parse(stdout)).toMatchObject({
+    converted: true,
+    packed,
+    missing: [],
+    unexpected: [],
+  });
+});
+
+test('it answers as the same in floats does, which --dtype asks for', async () => {
+  expect(await convert('floats', '--dtype', 'f16')).toMatchObject({ status: 0, stderr: '' });
+  const expected = await answersOf(at('floats'));
+  expect(await answersOf(at('converted'), '--weights', 'int8')).toEqual(expected);
+  const config = await configOf(at('floats'));
   expect(config).not.toHaveProperty('quantization_config');
-  expect(await runInProcess(['inspect', at('converted')])).toMatchObject({ status: 0 });
   const { quantization_config } = await configOf(at('packed'));
   await writeFile(
-    join(at('converted'), 'config.json'),
+    join(at('floats'), 'config.json'),
     JSON.stringify({ ...config, quantization_config }),
   );
-  const { status, stderr } = await runInProcess(['inspect', at('converted')]);
+  const { status, stderr } = await runInProcess(['inspect', at('floats')]);
   expect(status).toBe(1);
-  expect(stderr).toContain('a converted model must store its weights as floats');
+  expect(stderr).toContain('a converted model of floats must have no quantization_config');
+});
+
+test('healed, it stays so; what is packed is not trained', async () => {
+  const argv = ['--teacher', MODEL, '--limit', '4', '--batch', '1', '--steps', '1', '--r', '2'];
+  const data = ['--data', fixture('models/scenes/heal.jsonl'), '--quiet'];
+  const run = await runInProcess(['heal', at('converted'), at('healed'), ...argv, ...data]);
+  expect(run).toMatchObject({ status: 0, stderr: '' });
+  const { stdout } = await runInProcess(['inspect', at('healed'), '--json']);
+  expect(JSON.parse(stdout)).toMatchObject({ packed: { bits: 8 }, missing: [], unexpected: [] });
+  await withModelFolder(at('healed'), {}, async (source) => {
+    const assert = (name: string) => assertFloats(source, storedNames(source, [name]));
+    assert('layers.0.self_attn.o_proj.weight');
+    expect(() => assert('layers.0.mlp.up_proj.weight')).toThrow(
+      /must be stored as floats, got 1 of 1 weights that are packed: .*layers\.0\.mlp\.up_proj\.weight/,
+    );
+  });
 });
