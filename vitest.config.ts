@@ -9,6 +9,12 @@ const root = fileURLToPath(new URL('.', import.meta.url));
 /** Tests that start a browser. */
 const PAGES = '{packages,internal}/*/src/**/chromium-*.test.ts';
 
+/**
+ * Tests that leave nothing behind: files share a process, and so what they import, which would take a
+ * file as long as its tests do. Others set a backend's flags, lose a device, or start threads.
+ */
+const SHARED = 'packages/{checkpoint,lowrank,partial-rope,peft,vlm-adapters}/src/**/*.test.ts';
+
 const missing = chromiumMissing();
 if (missing) console.log(`tests in a page are left out: ${missing}`);
 
@@ -26,7 +32,8 @@ export default defineConfig({
   test: {
     // Examples, benchmarks and browsers are processes that take both cores: after the rest, some of which watches the clock.
     projects: [
-      project('packages', ['{packages,internal}/*/src/**/*.test.ts', `!${PAGES}`], 0),
+      project('packages', ['{packages,internal}/*/src/**/*.test.ts', `!${PAGES}`, `!${SHARED}`], 0),
+      project('shared', [SHARED, `!${PAGES}`], 0, false),
       project('examples', ['{examples,bench}/*/*.test.ts', PAGES], 1),
       ...(missing ? [] : [browserProject(dailyPageTests(), 1)]),
     ],
@@ -40,6 +47,6 @@ export default defineConfig({
   },
 });
 
-function project(name: string, include: string[], groupOrder: number) {
-  return { extends: true as const, test: { name, include, sequence: { groupOrder } } };
+function project(name: string, include: string[], groupOrder: number, isolate = true) {
+  return { extends: true as const, test: { name, include, isolate, sequence: { groupOrder } } };
 }
