@@ -21,7 +21,7 @@ export async function openRuntimeArm(shape, groups) {
   const layer = await loadDecoderLayer(config, readerOf(shape, config), 0);
   const { attention } = layer;
   const bare = standIns(attention);
-  const cache = DecoderCache.create(1, 1, attention.segments, {}, false);
+  const cache = cacheFor(attention);
   const x = tf.tensor2d(noise(shape.hiddenSize, SEEDS.input), [1, shape.hiddenSize]);
   let filled = 0;
   return {
@@ -44,6 +44,11 @@ export async function openRuntimeArm(shape, groups) {
     },
     prefill: (length) => prefill(attention, config, shape, length),
   };
+}
+
+function cacheFor({ segments, inOnePass }) {
+  const use = { keepsAngles: false, inOnePass: () => inOnePass };
+  return DecoderCache.create(1, 1, segments, {}, use);
 }
 
 function configOf({ hiddenSize, ropeTheta, rope, ...heads }, groups) {
@@ -133,7 +138,7 @@ function prefill(attention, config, { hiddenSize }, length) {
     Int32Array.from({ length }, (_, i) => i),
     config,
   );
-  const cache = DecoderCache.create(1, 1, attention.segments, {}, false);
+  const cache = cacheFor(attention);
   try {
     return tf.tidy(() => {
       const x = tf.tensor3d(noise(length * hiddenSize, SEEDS.input), [1, length, hiddenSize]);

@@ -45,10 +45,13 @@ export class Decoder {
   /** An empty cache for this decoder, of a number of rows; the caller disposes it. */
   createCache(batch: number, options?: CacheOptions): DecoderCache {
     const segments = new Set(this.layers.flatMap(({ attention }) => attention.segments));
-    const hasBias = this.layers.some(
+    const keepsAngles = this.layers.some(
       ({ attention }) => attention.projections.get('k_r_proj')?.bias !== undefined,
     );
-    return DecoderCache.create(batch, this.layers.length, [...segments], options, hasBias);
+    return DecoderCache.create(batch, this.layers.length, [...segments], options, {
+      keepsAngles,
+      inOnePass: (layer) => this.layers[layer]!.attention.inOnePass,
+    });
   }
 
   /**

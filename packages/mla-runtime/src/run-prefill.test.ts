@@ -247,7 +247,7 @@ describeBackends('further tokens over a cache', () => {
           const kept = ROWS.map((row) => row.slice(0, column).filter((kind) => kind !== P).length);
           cache.rewind(kept);
           expect([...cache.lengths]).toEqual(kept);
-          expect(cache.allocatedBytes).toBeLessThan(fork.allocatedBytes);
+          expect(cache.bytes.nominal.total).toBeLessThan(fork.bytes.nominal.total);
           const alone = await inTurns(decoder, ROWS, [column], cacheOptions);
           expectClose(await next(decoder, cache), alone.logits, F32);
         }

@@ -4,24 +4,15 @@
 //! lie in the memory that it is given. Matrices are dense, row by row, `count` of them one after another.
 #![no_std]
 
-use core::arch::wasm32::{
-    f32x4_add, f32x4_extract_lane, f32x4_mul, f32x4_splat, v128, v128_load, v128_store,
-};
+mod attend;
+mod lanes;
+
+use crate::lanes::{fold, load, store, ZERO};
+use core::arch::wasm32::{f32x4_add, f32x4_mul, f32x4_splat};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
     core::arch::wasm32::unreachable()
-}
-
-#[inline(always)]
-unsafe fn load(x: *const f32) -> v128 {
-    v128_load(x as *const v128)
-}
-
-#[inline(always)]
-fn fold(x: v128) -> f32 {
-    (f32x4_extract_lane::<0>(x) + f32x4_extract_lane::<1>(x))
-        + (f32x4_extract_lane::<2>(x) + f32x4_extract_lane::<3>(x))
 }
 
 /// out [rows, tokens] = a [rows, width] times the transpose of b [tokens, width].
@@ -50,8 +41,7 @@ pub unsafe extern "C" fn dots(
 
 #[inline(always)]
 unsafe fn dot(a: *const f32, b: *const f32, width: usize) -> f32 {
-    let zero = f32x4_splat(0.0);
-    let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
+    let (mut s0, mut s1, mut s2, mut s3) = (ZERO, ZERO, ZERO, ZERO);
     let mut c = 0;
     while c + 16 <= width {
         s0 = f32x4_add(s0, f32x4_mul(load(a.add(c)), load(b.add(c))));
@@ -94,13 +84,23 @@ pub unsafe extern "C" fn sums(
         let mut t = 0;
         while t + 4 <= tokens {
             for r in 0..rows {
-                add_four(a.add(r * tokens + t), b.add(t * width), out.add(r * width), width);
+                add_four(
+                    a.add(r * tokens + t),
+                    b.add(t * width),
+                    out.add(r * width),
+                    width,
+                );
             }
             t += 4;
         }
         while t < tokens {
             for r in 0..rows {
-                add_one(*a.add(r * tokens + t), b.add(t * width), out.add(r * width), width);
+                add_one(
+                    *a.add(r * tokens + t),
+                    b.add(t * width),
+                    out.add(r * width),
+                    width,
+                );
             }
             t += 1;
         }
@@ -115,10 +115,16 @@ unsafe fn add_four(a: *const f32, b: *const f32, out: *mut f32, width: usize) {
     let (v2, v3) = (f32x4_splat(a2), f32x4_splat(a3));
     let mut c = 0;
     while c + 4 <= width {
-        let first = f32x4_add(f32x4_mul(v0, load(b.add(c))), f32x4_mul(v1, load(b1.add(c))));
-        let second = f32x4_add(f32x4_mul(v2, load(b2.add(c))), f32x4_mul(v3, load(b3.add(c))));
+        let first = f32x4_add(
+            f32x4_mul(v0, load(b.add(c))),
+            f32x4_mul(v1, load(b1.add(c))),
+        );
+        let second = f32x4_add(
+            f32x4_mul(v2, load(b2.add(c))),
+            f32x4_mul(v3, load(b3.add(c))),
+        );
         let sum = f32x4_add(load(out.add(c)), f32x4_add(first, second));
-        v128_store(out.add(c) as *mut v128, sum);
+        store(out.add(c), sum);
         c += 4;
     }
     while c < width {
@@ -133,7 +139,7 @@ unsafe fn add_one(a: f32, b: *const f32, out: *mut f32, width: usize) {
     let mut c = 0;
     while c + 4 <= width {
         let sum = f32x4_add(load(out.add(c)), f32x4_mul(factor, load(b.add(c))));
-        v128_store(out.add(c) as *mut v128, sum);
+        store(out.add(c), sum);
         c += 4;
     }
     while c < width {

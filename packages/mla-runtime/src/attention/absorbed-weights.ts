@@ -3,6 +3,7 @@
  * value's is applied after the weighted sum of latents.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import type { SegmentSums } from '../kernels/attend-on-wasm';
 import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import type { Projection } from '../projection';
 import { groupWeights } from './grouped-apply';
@@ -18,12 +19,8 @@ export interface AbsorbedQuery {
 export interface AbsorbedWeights {
   /** @param queryNope [B, K, G, P], scaled; G is G * L for L queries a row, head by head. */
   absorbQuery(queryNope: tf.Tensor4D): AbsorbedQuery;
-  /**
-   * @param sum weighted latents [B, groups, N / groups, C / groups].
-   * @param shares the weights of the segment's tokens, per block [B, groups, N / groups, T].
-   * @returns [B, N, V], for one row [K, G, V].
-   */
-  expandValue(sum: tf.Tensor4D, shares: readonly tf.Tensor4D[]): tf.Tensor;
+  /** @returns [B, N, V], for one row [K, G, V]. */
+  expandValue(sums: SegmentSums): tf.Tensor;
   /** [K, P, C / groups]; absent when there are no nope dims or no latent. */
   key?: tf.Tensor3D;
   /** [K, C / groups, V]; absent when there is no latent. */
@@ -69,18 +66,16 @@ export function absorbWeights(
         bias: keyBias && batchFirst(stackedMatMul(byKey, keyBias), batch),
       };
     },
-    expandValue(sum, shares) {
-      const [batch] = sum.shape;
-      const queryHeads = sum.shape[1] * sum.shape[2];
+    expandValue({ sums, masses }) {
+      const [batch, groups, perGroup] = sums.shape;
+      const queryHeads = groups * perGroup;
       const output = value
-        ? batchFirst(stackedMatMul(headsFirst(sum, batch, heads), value), batch)
+        ? batchFirst(stackedMatMul(headsFirst(sums, batch, heads), value), batch)
         : tf.zeros(
             batch === 1 ? [heads, queryHeads / heads, valueDim] : [batch, queryHeads, valueDim],
           );
       if (!valueBias) return output;
-      const masses = shares.map((share) => tf.sum(share, 3, true)); // [B, groups, N / groups, 1]
-      const mass = masses.length === 1 ? masses[0]! : tf.addN(masses);
-      const byHead = tf.reshape(mass, [batch, numAttentionHeads, -1, 1]);
+      const byHead = tf.reshape(masses(), [batch, numAttentionHeads, -1, 1]);
       return tf.add(output, tf.reshape(tf.mul(byHead, valueBias), output.shape));
     },
   };

@@ -41,6 +41,8 @@ export interface PrefillOptions {
 export interface Attention {
   /** Where the cache keeps tokens of this form. */
   readonly segments: readonly Segment[];
+  /** Whether a decode step of one query is best a pass of ours over the cache, where both can be had. */
+  readonly inOnePass: boolean;
   /** By the name that follows `self_attn.` on disk; replace one to attach an adapter. */
   readonly projections: Map<string, Projection>;
   /** Attend over the prompt, K and V materialised (naive). The caller disposes the result. */

@@ -11,29 +11,29 @@ import type { LayerCache } from '../cache/layer-cache';
 import type { DecodeStep } from '../decode-step';
 import { type Projection, projectionOf } from '../projection';
 import type { PrefillStep } from '../step';
+import { attendCached } from './attend-cached';
 import type { Attention, PrefillOptions } from './attention';
-import { blockScores } from './block-scores';
-import { blockSums } from './block-sums';
-import { cachedBlocks } from './cached-blocks';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
 import { projectForDecode } from './decode-projections';
 import type { HeadShape } from './head-shape';
 import { headsAsQueries } from './queries-as-heads';
 import { projectRotary } from './rotary-projections';
-import { addOffset, softmaxOverBlocks } from './softmax-over-blocks';
 import { tokensByPart } from './tokens-by-part';
 import { rowsOf, tokensLike } from './views';
 
 export class FullAttention implements Attention {
   readonly segments = ['all'] as const;
   private readonly scale: number;
+  readonly inOnePass: boolean;
 
   constructor(
     readonly projections: Map<string, Projection>,
     private readonly shape: HeadShape,
   ) {
     this.scale = 1 / Math.sqrt(shape.headDim);
+    // Of one query all the time goes to memory, where a library's threads are at home.
+    this.inOnePass = shape.numAttentionHeads > shape.numKeyValueHeads;
   }
 
   prefill(x: tf.Tensor3D, step: PrefillStep, options: PrefillOptions = {}): tf.Tensor3D {
@@ -70,16 +70,18 @@ export class FullAttention implements Attention {
         this.scale,
       );
       this.append(cache, this.wholeKey(rows, keyRope), this.valueOf(rows), step);
-      const query = concatWidths([queryRope, queryNope]); // [B, K, G * L, H]
-      const values = cachedBlocks(cache.part('all', 'value'));
-      const scores = blockScores(query, cachedBlocks(cache.part('all', 'key'))); // [B, K, G * L, T]
-      const mask = step.mask('all');
-      const [weights] = softmaxOverBlocks(
-        [mask ? addOffset(scores, mask) : scores],
-        [values.map(({ shape }) => shape[2])],
+      const [attended] = attendCached(
+        [
+          {
+            values: cache.part('all', 'value'),
+            keys: cache.part('all', 'key'),
+            turned: concatWidths([queryRope, queryNope]), // [B, K, G * L, H]
+            offset: step.mask('all'),
+          },
+        ],
+        this.shape.numAttentionHeads * length,
       );
-      const sums = blockSums(weights!, values); // [B, K, G * L, V]
-      const output = headsAsQueries(sums, [batch, length]);
+      const output = headsAsQueries(attended!.sums, [batch, length]);
       return this.projection('o_proj').apply(output) as tf.Tensor2D;
     });
   }

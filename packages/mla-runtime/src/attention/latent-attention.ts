@@ -9,14 +9,17 @@
  * the cache quantizes them it is left out there and added to the scores.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { ArenaVectors } from '../cache/arena-vectors';
 import type { LayerCache } from '../cache/layer-cache';
 import type { DecodeStep } from '../decode-step';
 import { type Projection, projectionOf } from '../projection';
 import type { PrefillStep } from '../step';
 import { absorbedAttention, type CachedLatents } from './absorbed-attention';
 import { type AbsorbedWeights, absorbWeights, disposeAbsorbed } from './absorbed-weights';
+import { ArenaWeights, MOST_ARENA_WEIGHTS } from './arena-weights';
+import { MOST_PASS_HEADS } from './attend-cached';
+import { absorbedInArena } from './attend-in-arena';
 import type { Attention, PrefillOptions, Segment } from './attention';
-import { cachedBlocks } from './cached-blocks';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
 import { projectForDecode } from './decode-projections';
@@ -31,11 +34,25 @@ import { addOffset } from './softmax-over-blocks';
 import { tokensByPart } from './tokens-by-part';
 import { rowsOf, tokensLike } from './views';
 
+/**
+ * Values of a group's absorbed queries: with more, products of matrices outdo a pass over the cache. Of
+ * one query all the time goes to memory, where a library's threads are at home.
+ */
+const MOST_PASS_VALUES = 8192;
+
+interface CachedSegment extends Omit<CachedLatents, 'weights'> {
+  segment: Segment;
+}
+
 export class LatentAttention implements Attention {
   readonly segments: readonly Segment[];
   private readonly absorbed = new Map<Segment, AbsorbedWeights>();
+  private readonly inArena = new Map<Segment, ArenaWeights>();
   private biasMatrix: tf.Tensor3D | undefined;
   private readonly scale: number;
+  /** C, of the first segment. */
+  private readonly latentWidth: number;
+  readonly inOnePass: boolean;
 
   constructor(
     readonly projections: Map<string, Projection>,
@@ -44,6 +61,9 @@ export class LatentAttention implements Attention {
   ) {
     this.segments = projections.has('kv_proj_img.down_kv') ? ['vision', 'text'] : ['all'];
     this.scale = 1 / Math.sqrt(shape.headDim);
+    this.latentWidth = this.projection(this.segments[0]!, 'down_kv').outFeatures;
+    const rows = shape.numAttentionHeads / groups;
+    this.inOnePass = rows > 1 && rows * (this.latentWidth / groups) <= MOST_PASS_VALUES;
   }
 
   prefill(x: tf.Tensor3D, step: PrefillStep, options: PrefillOptions = {}): tf.Tensor3D {
@@ -80,8 +100,11 @@ export class LatentAttention implements Attention {
       );
       this.appendTokens(cache, this.latents(rows, step), parts.keyRope, step);
       const { queryNope, queryRope } = parts;
-      const cached = this.cachedLatents(step, cache, queryRope);
-      const attended = absorbedAttention(queryNope, queryRope, cached);
+      const attended = this.attend(
+        queryNope,
+        queryRope,
+        this.cachedLatents(step, cache, queryRope),
+      );
       const output = headsAsQueries(attended, [batch, length]);
       return projectionOf(this.projections, 'o_proj').apply(output) as tf.Tensor2D;
     });
@@ -90,6 +113,7 @@ export class LatentAttention implements Attention {
   refresh(): void {
     for (const weights of this.absorbed.values()) disposeAbsorbed(weights);
     this.absorbed.clear();
+    this.inArena.clear();
     this.biasMatrix?.dispose();
     this.biasMatrix = undefined;
   }
@@ -99,18 +123,42 @@ export class LatentAttention implements Attention {
     for (const projection of this.projections.values()) projection.dispose();
   }
 
+  /** @returns [B, N, V], for one row and one segment perhaps [K, G, V]. */
+  private attend(
+    queryNope: tf.Tensor4D,
+    queryRope: tf.Tensor4D,
+    segments: readonly CachedSegment[],
+  ): tf.Tensor3D {
+    const { headDim, numKeyValueHeads } = this.shape;
+    const heads = queryNope.shape[1] * queryNope.shape[2];
+    const small =
+      numKeyValueHeads * headDim * (this.latentWidth / this.groups) <= MOST_ARENA_WEIGHTS;
+    if (small && heads <= MOST_PASS_HEADS && segments.every(isInArena)) {
+      const latents = segments.map(({ segment, ...cached }) => ({
+        ...cached,
+        weights: this.arenaOf(segment),
+      }));
+      return absorbedInArena(queryNope, queryRope, latents, headDim);
+    }
+    return absorbedAttention(
+      queryNope,
+      queryRope,
+      segments.map(({ segment, ...cached }) => ({ ...cached, weights: this.absorbedOf(segment) })),
+    );
+  }
+
   /** What the cache holds of each segment that has tokens. */
   private cachedLatents(
     step: DecodeStep,
     cache: LayerCache,
     queryRope: tf.Tensor4D,
-  ): CachedLatents[] {
+  ): CachedSegment[] {
     const filled = this.segments.filter((segment) => step.cache.slotTable(segment).length > 0);
     return filled.map((segment) => ({
-      latents: cachedBlocks(cache.part(segment, 'kvLatent')),
-      keys: cachedBlocks(cache.part(segment, 'kPe')),
+      segment,
+      latents: cache.part(segment, 'kvLatent'),
+      keys: cache.part(segment, 'kPe'),
       offset: this.scoreOffset(segment, step, cache, queryRope),
-      weights: this.absorbedOf(segment),
     }));
   }
 
@@ -198,17 +246,38 @@ export class LatentAttention implements Attention {
   private absorbedOf(segment: Segment): AbsorbedWeights {
     let weights = this.absorbed.get(segment);
     if (!weights) {
-      weights = absorbWeights(this.projection(segment, 'up_k'), this.projection(segment, 'up_v'), {
-        ...this.shape,
-        groups: this.groups,
-        commonKeyBias: this.commonKeyBias(),
-      });
+      weights = this.absorb(segment);
       this.absorbed.set(segment, weights);
     }
     return weights;
   }
 
+  private arenaOf(segment: Segment): ArenaWeights {
+    let weights = this.inArena.get(segment);
+    if (!weights) {
+      const absorbed = this.absorb(segment);
+      weights = new ArenaWeights(absorbed, this.shape);
+      disposeAbsorbed(absorbed);
+      this.inArena.set(segment, weights);
+    }
+    return weights;
+  }
+
+  private absorb(segment: Segment): AbsorbedWeights {
+    return absorbWeights(this.projection(segment, 'up_k'), this.projection(segment, 'up_v'), {
+      ...this.shape,
+      groups: this.groups,
+      commonKeyBias: this.commonKeyBias(),
+    });
+  }
+
   private projection(segment: Segment, name: string): Projection {
     return projectionOf(this.projections, `${LATENT_FOLDERS[segment]}.${name}`);
   }
+}
+
+function isInArena(
+  cached: CachedSegment,
+): cached is CachedSegment & { latents: ArenaVectors; keys: ArenaVectors } {
+  return cached.latents instanceof ArenaVectors && cached.keys instanceof ArenaVectors;
 }

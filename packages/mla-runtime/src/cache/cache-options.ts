@@ -84,6 +84,12 @@ export function fittedBits(
   return bits === 16 ? undefined : bits;
 }
 
+/** Whether all that a layer caches stays f32. */
+export function isExact(layer: number, options: CacheOptions): boolean {
+  const { kvBits, ropeBits } = options.layers?.[layer] ?? options;
+  return kvBits === undefined && ropeBits === undefined;
+}
+
 /** Resolve the options for one part of a segment in a layer. @throws RangeError on bad ones. */
 export function cacheStorage(
   layer: number,

@@ -2,6 +2,7 @@ import { describeBackends, expectNoLeak, gaussian } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it, test } from 'vitest';
 import { type Decoder, loadDecoder, prefillStep, textLayout } from '../index';
+import { isTensorFlowOnProcessor } from '../kernels/host-backends';
 import { randomConfig, randomWeights, readerOf } from '../random-weights.reference';
 import { PADDING, TEXT, type TokenLayout, VISION } from '../token-layout';
 import { DecoderCache } from './decoder-cache';
@@ -109,9 +110,11 @@ describeBackends('the cache of a decoder', () => {
   test('allocatedBytes is what its tensors hold: empty slots too, masks not', async () => {
     const before = tf.memory().numBytes;
     const cache = await filled(layoutOf([T, V, V, T], [P, P, V, T]));
-    expect(cache.allocatedBytes).toBe(tf.memory().numBytes - before);
+    // Memory of ours has room for more tokens, and is none of TensorFlow.js's.
+    const [slots, tensors] = isTensorFlowOnProcessor() ? [64, 0] : [2, cache.allocatedBytes];
+    expect(tf.memory().numBytes - before).toBe(tensors);
     // 2 layers, 2 rows, 2 slots of each modality; C 12, K 2, R 4.
-    expect(cache.allocatedBytes).toBe(2 * 2 * (2 + 2) * 4 * (12 + 2 * 4));
+    expect(cache.allocatedBytes).toBe(2 * 2 * (slots + slots) * 4 * (12 + 2 * 4));
     cache.dispose();
   });
 

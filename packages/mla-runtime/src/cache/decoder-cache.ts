@@ -3,9 +3,10 @@
  * Segments are kept apart by modality where the latents are, so that a decode step attends to each
  * with its own absorbed query; the order of slots does not matter to it.
  */
-import type { Segment } from '../attention/attention';
+import type { Attention, Segment } from '../attention/attention';
+import { isTensorFlowOnProcessor } from '../kernels/host-backends';
 import type { TokenLayout } from '../token-layout';
-import { type CacheOptions, cacheStorage, checkCacheOptions } from './cache-options';
+import { type CacheOptions, cacheStorage, checkCacheOptions, isExact } from './cache-options';
 import { LayerCache } from './layer-cache';
 import { segmentColumns, sequencePositions } from './segment-tokens';
 import { SlotAngles } from './slot-angles';
@@ -33,6 +34,14 @@ export interface CacheBorrower {
   readonly sizeBytes: number;
 }
 
+/** What a decoder does with its cache. */
+export interface DecoderCacheUse {
+  /** Whether rotary positions stay, which keys with a bias need when quantized. */
+  keepsAngles?: boolean;
+  /** Of a layer, as {@link Attention} says. */
+  inOnePass?: (layer: number) => boolean;
+}
+
 /** Bytes of a number in an array of the host. */
 const HOST_NUMBER = 8;
 
@@ -54,7 +63,6 @@ export class DecoderCache {
 
   /**
    * An empty cache for `batch` rows. The caller disposes it.
-   * @param keepsAngles whether rotary positions stay, which keys with a bias need when quantized.
    * @throws RangeError on bad options.
    */
   static create(
@@ -62,15 +70,15 @@ export class DecoderCache {
     numLayers: number,
     segments: readonly Segment[],
     options: CacheOptions = {},
-    keepsAngles = true,
+    { keepsAngles = true, inOnePass = () => false }: DecoderCacheUse = {},
   ): DecoderCache {
     checkCacheOptions(options, numLayers, segments); // fail before any work
+    const newLayer = (layer: number) =>
+      isTensorFlowOnProcessor() && isExact(layer, options) && inOnePass(layer)
+        ? new LayerCache()
+        : new LayerCache((segment, part) => cacheStorage(layer, segment, part, options));
     return new DecoderCache(
-      Array.from(
-        { length: numLayers },
-        (_, layer) =>
-          new LayerCache((segment, part) => cacheStorage(layer, segment, part, options)),
-      ),
+      Array.from({ length: numLayers }, (_, layer) => newLayer(layer)),
       new Map(segments.map((segment) => [segment, new SlotTable(batch)])),
       new Int32Array(batch),
       SlotAngles.empty(),

@@ -16,6 +16,7 @@ import { TEXT, VISION } from '../token-layout';
 import { cacheBytesPerToken } from './cache-bytes';
 import { type CacheOptions, fittedBits } from './cache-options';
 import { DecoderCache } from './decoder-cache';
+import { storedParts } from './layer-cache';
 
 const LENGTH = 17;
 const KINDS = Uint8Array.from({ length: LENGTH }, (_, t) => (t % 5 < 3 ? VISION : TEXT));
@@ -74,7 +75,7 @@ async function filled(decoder: Decoder, options: CacheOptions, ends: number[]) {
 /** Codes of the first layer's latents; later ones see sums in another order. */
 function codes(decoder: Decoder, cache: DecoderCache): number[][] {
   return decoder.layers[0]!.attention.segments.map((segment) =>
-    cache.layers[0]!.part(segment, 'kvLatent').parts.flatMap((part) => {
+    storedParts(cache.layers[0]!.part(segment, 'kvLatent')).flatMap((part) => {
       expect(part).toBeInstanceOf(PackedTensor);
       expect((part as PackedTensor).params).toBeUndefined();
       return [...(part as PackedTensor).codes.dataSync()];

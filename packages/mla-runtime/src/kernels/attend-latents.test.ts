@@ -1,5 +1,5 @@
 /** Absorbed decode on the device, its three programs in a row, against the composed ops on wasm. */
-import { dequantize, type QuantSpec, quantize } from '@mha2mla/kv-quant';
+import { dequantize, QuantizedCache, type QuantSpec, quantize } from '@mha2mla/kv-quant';
 import { describeWebGpu, expectClose, gaussian, openWebGpu } from '@mha2mla/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
@@ -245,6 +245,12 @@ function biasScores(
   return tf.tensor3d(scores, [1, heads, length]);
 }
 
+function cached(vectors: tf.Tensor4D): QuantizedCache {
+  const cache = new QuantizedCache();
+  cache.append(vectors);
+  return cache;
+}
+
 /** Every pair unturned: cos 1, sin 0. */
 const unturned = (dims: number) => new Float32Array(dims).fill(1, 0, dims / 2);
 
@@ -286,8 +292,8 @@ describeWebGpu('absorbed decode', () => {
           ? []
           : [
               {
-                latents: [tf.tensor4d(latents, [1, groups, length, widths[m]!])],
-                keys: [tf.tensor4d(keys, [1, keyShape.count, length, keyShape.width])],
+                latents: cached(tf.tensor4d(latents, [1, groups, length, widths[m]!])),
+                keys: cached(tf.tensor4d(keys, [1, keyShape.count, length, keyShape.width])),
                 offset: biasScores(random, m, rope),
                 weights: weights[m]!,
               },

@@ -5,7 +5,7 @@
  * it lies (`native/src/lib.rs`), in the backend's own memory.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { WASM_BASE64 } from './few-rows.wasm';
+import { type WasmBackend, wasmModule } from '../host/host-module';
 import { isOnTape } from './on-tape';
 
 const KERNEL = 'FewRowsProduct';
@@ -14,31 +14,6 @@ const MOST_ROWS = 8;
 /** Of two matrices XNNPACK keeps how it packed the second: this is faster up to so many values of it. */
 const MOST_PACKED = 2 ** 18;
 const MOST_ROWS_PACKED = 2;
-
-type Product = (
-  count: number,
-  rows: number,
-  tokens: number,
-  width: number,
-  a: number,
-  b: number,
-  out: number,
-) => void;
-
-interface Products {
-  dots: Product;
-  sums: Product;
-}
-
-/** What the kernel uses of the backend, which is no dependency of this package. */
-interface WasmBackend {
-  getMemoryOffset(dataId: tf.DataId): number;
-  makeOutput(shape: number[], dtype: 'float32'): tf.TensorInfo;
-  wasm: { asm?: { memory?: unknown } };
-}
-
-/** Of each backend; `undefined` where its memory cannot be had, as that of threads. */
-const modules = new WeakMap<object, Products | undefined>();
 
 /**
  * Multiply on wasm, if a has few rows and there is no tape.
@@ -55,23 +30,9 @@ export function fewRowsProduct(
   const isPacked = a.rank === 2 && !transposeB;
   if (rows > (isPacked ? MOST_ROWS_PACKED : MOST_ROWS) || isOnTape()) return undefined;
   if (isPacked && b.size > MOST_PACKED) return undefined;
-  if (!productsOf(tf.backend() as unknown as WasmBackend)) return undefined;
+  if (!wasmModule()) return undefined;
   register();
   return tf.engine().runKernel(KERNEL, { a, b }, { transposeB }) as tf.Tensor;
-}
-
-function productsOf(backend: WasmBackend): Products | undefined {
-  if (!modules.has(backend)) modules.set(backend, instantiate(backend.wasm.asm?.memory));
-  return modules.get(backend);
-}
-
-function instantiate(memory: unknown): Products | undefined {
-  if (!(memory instanceof WebAssembly.Memory) || !(memory.buffer instanceof ArrayBuffer)) {
-    return undefined;
-  }
-  const bytes = Uint8Array.from(atob(WASM_BASE64), (char) => char.charCodeAt(0));
-  const module = new WebAssembly.Module(bytes);
-  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Products;
 }
 
 /** On the first call: importing the package has no effect. */
@@ -84,7 +45,7 @@ function register(): void {
       const backend = anyBackend as unknown as WasmBackend;
       const { a, b } = inputs as Record<'a' | 'b', tf.TensorInfo>;
       const { transposeB } = attrs as { transposeB: boolean };
-      const { dots, sums } = productsOf(backend)!;
+      const { dots, sums } = wasmModule()!;
       const [rows, inner] = a.shape.slice(-2) as [number, number];
       const outer = b.shape.at(transposeB ? -2 : -1)!;
       const count = tf.util.sizeFromShape(a.shape) / (rows * inner);

@@ -3,10 +3,8 @@
  * whatever it does, and such a step is several. Where the values are at hand to this process (wasm,
  * cpu, TensorFlow's library on a processor) a loop does all of it in one kernel. Without a gradient.
  */
-import * as tf from '@tensorflow/tfjs-core';
+import { isOnProcessor } from './host-backends';
 import { isOnTape } from './on-tape';
-
-const BACKENDS = ['wasm', 'cpu', 'tensorflow'];
 
 /**
  * Whether a loop here is the faster.
@@ -14,7 +12,5 @@ const BACKENDS = ['wasm', 'cpu', 'tensorflow'];
  * @param most of them at which it is; beyond, a backend's own threads and instructions win.
  */
 export function takesHostVectors(size: number, most: number): boolean {
-  if (size === 0 || size > most || !BACKENDS.includes(tf.getBackend())) return false;
-  if (isOnTape()) return false;
-  return (tf.backend() as { isUsingGpuDevice?: boolean }).isUsingGpuDevice !== true;
+  return size > 0 && size <= most && isOnProcessor() && !isOnTape();
 }

@@ -6,6 +6,7 @@
  * of 32 heads: 12 ms for 20).
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { isTensorFlowOnProcessor } from './host-backends';
 
 /** Multiplications from which oneDNN's stacks are the faster, where they have several rows. */
 const MANY_PRODUCTS = 2 ** 20;
@@ -18,7 +19,6 @@ interface OpAttribute {
 
 /** What the kernel uses of the backend, which is no dependency of this package. */
 interface TensorFlowBackend {
-  isUsingGpuDevice: boolean;
   binding: { TF_ATTR_TYPE: number; TF_ATTR_BOOL: number; TF_FLOAT: number };
   executeSingleOutput(op: string, attributes: OpAttribute[], inputs: tf.TensorInfo[]): tf.Tensor;
 }
@@ -28,9 +28,8 @@ interface TensorFlowBackend {
  * `b`, attributes `transposeA` and `transposeB`; leading dimensions are equal.
  */
 export function registerTensorFlowMatMul(kernelName: string): void {
-  if (tf.getBackend() !== 'tensorflow' || tf.getKernel(kernelName, 'tensorflow')) return;
-  const library = tf.backend() as unknown as TensorFlowBackend;
-  if (library.isUsingGpuDevice || !hasEigenStacks(library)) return;
+  if (!isTensorFlowOnProcessor() || tf.getKernel(kernelName, 'tensorflow')) return;
+  if (!hasEigenStacks(tf.backend() as unknown as TensorFlowBackend)) return;
   tf.registerKernel({
     kernelName,
     backendName: 'tensorflow',

@@ -2,6 +2,7 @@
 import { PackedTensor } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
 import type { DecoderCache } from '../cache/decoder-cache';
+import { storedParts } from '../cache/layer-cache';
 import type { LatentRoom } from './latent-shape';
 import { filledSlots, type SlotRun, slotRuns } from './slot-runs';
 
@@ -64,8 +65,11 @@ function storedTokens(cache: DecoderCache, segment: Segment): number | undefined
   const coded = cache.layers
     .flatMap((layer) => layer.partsOf(segment))
     .filter(({ exact }) => !exact)
-    .map(({ parts }) =>
-      parts.reduce((sum, part) => sum + (part instanceof PackedTensor ? part.shape.at(-2)! : 0), 0),
+    .map((vectors) =>
+      storedParts(vectors).reduce(
+        (sum, part) => sum + (part instanceof PackedTensor ? part.shape.at(-2)! : 0),
+        0,
+      ),
     );
   return coded[0];
 }

@@ -5,6 +5,7 @@
 import { type CachePart, PackedTensor } from '@mha2mla/kv-quant';
 import type { Segment } from '../attention/attention';
 import type { DecoderCache } from '../cache/decoder-cache';
+import { storedParts } from '../cache/layer-cache';
 import type { Decoder } from '../decoder';
 import { mostChunks, partialSize } from '../kernels/attend-latents';
 import { type AttentionForm, attentionForm, commonSegments } from './attention-form';
@@ -134,9 +135,9 @@ export class DeviceCache {
     for (const [m, segment] of segments.entries()) {
       const areas = areasOf(shapes[layer]!, room, m);
       for (const part of PARTS) {
-        const { parts } = cache.layers[layer]!.part(segment, names[layer]![part]);
+        const vectors = cache.layers[layer]!.part(segment, names[layer]![part]);
         const slots = { runs: runs[m]!, m, end: storedSlots[m]! };
-        this.copyParts(parts, areas[part], layer, slots);
+        this.copyParts(storedParts(vectors), areas[part], layer, slots);
       }
     }
   }
