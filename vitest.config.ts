@@ -13,7 +13,10 @@ const PAGES = '{packages,internal}/*/src/**/chromium-*.test.ts';
  * Tests that leave nothing behind: files share a process, and so what they import, which would take a
  * file as long as its tests do. Others set a backend's flags, lose a device, or start threads.
  */
-const SHARED = 'packages/{checkpoint,lowrank,partial-rope,peft,vlm-adapters}/src/**/*.test.ts';
+const SHARED = [
+  'packages/{checkpoint,kv-quant,lowrank,partial-rope,peft,vlm-adapters}/src/**/*.test.ts',
+  'packages/mha2mla/src/{convert,data}/*.test.ts',
+];
 
 const missing = chromiumMissing();
 if (missing) console.log(`tests in a page are left out: ${missing}`);
@@ -32,8 +35,12 @@ export default defineConfig({
   test: {
     // Examples, benchmarks and browsers are processes that take both cores: after the rest, some of which watches the clock.
     projects: [
-      project('packages', ['{packages,internal}/*/src/**/*.test.ts', `!${PAGES}`, `!${SHARED}`], 0),
-      project('shared', [SHARED, `!${PAGES}`], 0, false),
+      project(
+        'packages',
+        ['{packages,internal}/*/src/**/*.test.ts', `!${PAGES}`, ...SHARED.map((own) => `!${own}`)],
+        0,
+      ),
+      project('shared', [...SHARED, `!${PAGES}`], 0, false),
       project('examples', ['{examples,bench}/*/*.test.ts', PAGES], 1),
       ...(missing ? [] : [browserProject(dailyPageTests(), 1)]),
     ],
