@@ -17,6 +17,8 @@ import { tablesOf } from './tables.js';
 
 /** Milliseconds of a step from which an arm is asked once only. */
 const SLOW = 2000;
+/** Further steps of an arm that is not slow before those that are counted. */
+const WARM = 24;
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -110,7 +112,10 @@ async function run(shape, backend) {
   }
 }
 
-/** A first call of each arm is not counted: it fills caches, packs weights, starts threads. */
+/**
+ * First calls of each arm are not counted: they fill caches, pack weights, start threads, and code is
+ * compiled as it gets hot.
+ */
 async function measure(arms, { kind, context }, where) {
   const once = kind === 'prefill';
   const samples = {};
@@ -118,6 +123,7 @@ async function measure(arms, { kind, context }, where) {
     if (once && round > Math.min(2, Number(flags.rounds))) break;
     for (const [name, arm] of arms) {
       if (samples[name]?.error || samples[name]?.slow) continue;
+      if (round === 1 && !once) await arm.ask({ kind, context, steps: WARM });
       const answer = await arm.ask({ kind, context, steps: once ? 1 : Number(flags.steps) });
       samples[name] ??= { wall: [], cpu: [], output: answer.output };
       const own = samples[name];
