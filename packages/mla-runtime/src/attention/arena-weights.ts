@@ -26,7 +26,7 @@ export interface ArenaQuery {
 }
 
 export class ArenaWeights {
-  private readonly arena = new HostArena();
+  private readonly arena = HostArena.take();
   private readonly key: PlacedMatrix | undefined;
   private readonly keyBias: PlacedMatrix | undefined;
   private readonly value: PlacedMatrix | undefined;
@@ -77,6 +77,11 @@ export class ArenaWeights {
         output[row * width + i]! += mass * this.valueBias[head * width + i]!;
       }
     }
+  }
+
+  /** Frees them. */
+  dispose(): void {
+    for (const matrix of [this.key, this.keyBias, this.value]) this.arena.release(matrix?.at ?? 0);
   }
 
   /** x [B, K, rows, inner] with each head's matrix, [B, K, rows, outer]. */

@@ -113,6 +113,7 @@ export class LatentAttention implements Attention {
   refresh(): void {
     for (const weights of this.absorbed.values()) disposeAbsorbed(weights);
     this.absorbed.clear();
+    for (const weights of this.inArena.values()) weights.dispose();
     this.inArena.clear();
     this.biasMatrix?.dispose();
     this.biasMatrix = undefined;
