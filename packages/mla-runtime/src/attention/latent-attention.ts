@@ -34,11 +34,8 @@ import { addOffset } from './softmax-over-blocks';
 import { tokensByPart } from './tokens-by-part';
 import { rowsOf, tokensLike } from './views';
 
-/**
- * Values of a group's absorbed queries: with more, products of matrices outdo a pass over the cache. Of
- * one query all the time goes to memory, where a library's threads are at home.
- */
-const MOST_PASS_VALUES = 8192;
+/** Values of a group's absorbed queries: with more, products of matrices outdo a pass over the cache. */
+const MOST_PASS_VALUES = 16384;
 
 interface CachedSegment extends Omit<CachedLatents, 'weights'> {
   segment: Segment;
@@ -62,8 +59,8 @@ export class LatentAttention implements Attention {
     this.segments = projections.has('kv_proj_img.down_kv') ? ['vision', 'text'] : ['all'];
     this.scale = 1 / Math.sqrt(shape.headDim);
     this.latentWidth = this.projection(this.segments[0]!, 'down_kv').outFeatures;
-    const rows = shape.numAttentionHeads / groups;
-    this.inOnePass = rows > 1 && rows * (this.latentWidth / groups) <= MOST_PASS_VALUES;
+    const absorbed = (shape.numAttentionHeads / groups) * (this.latentWidth / groups);
+    this.inOnePass = absorbed <= MOST_PASS_VALUES;
   }
 
   prefill(x: tf.Tensor3D, step: PrefillStep, options: PrefillOptions = {}): tf.Tensor3D {
