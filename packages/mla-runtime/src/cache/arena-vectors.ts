@@ -5,15 +5,14 @@
  */
 import type { QuantizedCache } from '@mha2mla/kv-quant';
 import * as tf from '@tensorflow/tfjs-core';
-import { type PlacedBlock, type PlacedVectors, VALUE } from '../host/attend-placed';
+import { type PlacedBlock, type PlacedVectors, TILE, VALUE } from '../host/attend-placed';
 import type { HostArena } from '../host/host-arena';
 
 /**
- * Tokens that a pass takes at once at the most. Blocks begin at multiples of them, so that sums are the
- * same to the bit whatever was appended, forked and rewound before.
+ * Most tokens of a block, unless more come at once; it has as many as there are before. Blocks begin at
+ * multiples of a tile, so that sums are the same to the bit whatever was appended, forked and rewound
+ * before.
  */
-const TILE = 64;
-/** Most tokens of a block, unless more come at once; it has as many as there are before. */
 const MOST = 2048;
 
 /** Memory of some tokens; forks share it, and write to none that is shared. `users` hold it. */

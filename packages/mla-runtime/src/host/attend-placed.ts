@@ -3,8 +3,8 @@ import type { AttendCall, HostModule } from './host-module';
 
 /** Bytes of a value. */
 export const VALUE = 4;
-/** Values of scratch a row of one part, the most tokens of a tile. */
-const SCRATCH = 64;
+/** Most tokens of a tile, as `native/src/attend.rs` has it, which is the scratch of a row. */
+export const TILE = 64;
 
 /** Some tokens' vectors [B, parts, capacity, W], of which the first `tokens` are there. */
 export interface PlacedBlock {
@@ -51,13 +51,13 @@ export interface PlacedAttention {
   results: readonly { sums: number; masses: number }[];
   /** [segments, parts, B, N]. */
   largest: number;
-  /** [parts, N * SCRATCH]. */
+  /** [parts, N * TILE]. */
   scratch: number;
 }
 
 /** Values of `scratch`. */
 export function scratchSize({ parts, heads }: Pick<PlacedAttention, 'parts' | 'heads'>): number {
-  return parts * heads * SCRATCH;
+  return parts * heads * TILE;
 }
 
 /**
