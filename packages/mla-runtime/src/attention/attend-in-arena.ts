@@ -1,7 +1,7 @@
 /** Decode attention over vectors in memory of ours, in one pass and on all threads. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { ArenaVectors } from '../cache/arena-vectors';
-import { attendPlaced, scratchSize, VALUE } from '../host/attend-placed';
+import { attendPlaced, type PlacedSegment, scratchSize, VALUE } from '../host/attend-placed';
 import { HostThreads } from '../host/host-threads';
 import type { AttendedSegment, SegmentSums } from '../kernels/attend-on-wasm';
 import type { ArenaWeights } from './arena-weights';
@@ -117,7 +117,7 @@ function attend(segments: readonly ArenaSegment[], heads: number): ArenaSums[] {
         rows: offset?.shape.slice(1, -1).reduce((a, b) => a * b) ?? 1,
       },
     }));
-    const pool = products(segments, heads) < FEWEST_PRODUCTS ? undefined : openThreads();
+    const pool = products(placed, batch * heads) < FEWEST_PRODUCTS ? undefined : openThreads();
     const parts = pool?.size ?? 1;
     const count = batch * heads;
     const results = placed.map(({ values: { width } }) => ({
@@ -143,11 +143,12 @@ function attend(segments: readonly ArenaSegment[], heads: number): ArenaSums[] {
   }
 }
 
-/** Multiplications of the scores and the sums. */
-function products(segments: readonly ArenaSegment[], heads: number): number {
+/** Multiplications of the scores and the sums of some rows. */
+function products(segments: readonly PlacedSegment[], rows: number): number {
   return segments.reduce((sum, { values, keys, query }) => {
-    const widths = (query ? 2 : 1) * values.placed.width + keys.placed.width;
-    return sum + values.batch * heads * values.length * widths;
+    const widths = (query === 0 ? 1 : 2) * values.width + keys.width;
+    const tokens = values.blocks.reduce((count, block) => count + block.tokens, 0);
+    return sum + rows * tokens * widths;
   }, 0);
 }
 
