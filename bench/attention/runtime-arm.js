@@ -38,7 +38,7 @@ export async function openRuntimeArm(shape, groups) {
     /** Decode without the projections: absorption, scores, softmax, weighted sum. */
     core() {
       bare.use(true);
-      const output = this.decode();
+      const output = tf.clone(this.decode()); // the stand-in's is used again
       bare.use(false);
       return output;
     },
@@ -89,11 +89,10 @@ function standIns(attention) {
   for (const [name, projection] of attention.projections) {
     if (/\.up_[kv]$/.test(name)) continue; // part of attending to latents
     const { outFeatures } = projection;
-    const kept = tf.tensor1d(noise(outFeatures, 7));
+    const kept = tf.tensor2d(noise(outFeatures, 7), [1, outFeatures]);
     attention.projections.set(name, {
       ...projection,
-      apply: (x) =>
-        bare ? tf.reshape(kept, [...x.shape.slice(0, -1), outFeatures]) : projection.apply(x),
+      apply: (x) => (bare ? kept : projection.apply(x)),
     });
   }
   const use = (value) => {

@@ -173,6 +173,7 @@ unsafe fn add_scores(
             let at =
                 |i: usize| vectors.add((if t + i < last { t + i } else { last }) * width + from);
             let four = [at(0), at(1), at(2), at(3)];
+            touch(four, some);
             let mut r = 0;
             while r + 2 <= rows {
                 score::<2>(
@@ -196,6 +197,19 @@ unsafe fn add_scores(
             t += 4;
         }
         from += some;
+    }
+}
+
+/// Read each line of the processor's cache in the order of memory, as it is fetched ahead in, which it is
+/// not where four vectors are read side by side. Volatile, so that it is done.
+#[inline(always)]
+unsafe fn touch(vectors: [*const f32; 4], width: usize) {
+    for vector in vectors {
+        let mut c = 0;
+        while c < width {
+            core::ptr::read_volatile(vector.add(c));
+            c += 16;
+        }
     }
 }
 
@@ -332,7 +346,7 @@ unsafe fn add_values(
                 sums.add(r * width + from),
             );
             match rows - r {
-                1 => sum::<1, 4>(tokens, some, width, w, x, y),
+                1 => sum::<1, 8>(tokens, some, width, w, x, y),
                 2 => sum::<2, 4>(tokens, some, width, w, x, y),
                 3 => sum::<3, 2>(tokens, some, width, w, x, y),
                 _ => sum::<4, 2>(tokens, some, width, w, x, y),

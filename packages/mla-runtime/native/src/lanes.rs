@@ -1,12 +1,11 @@
 //! Four f32 at a time.
 
 use core::arch::wasm32::{
-    f32x4, f32x4_extract_lane, f32x4_ge, f32x4_mul as mul, f32x4_ne, f32x4_nearest, i32x4_add,
-    i32x4_shl, i32x4_shuffle, i32x4_splat, i32x4_trunc_sat_f32x4, v128_and, v128_load,
-    v128_load32_splat, v128_or, v128_store,
+    f32x4, f32x4_extract_lane, f32x4_lt, f32x4_mul as mul, i32x4_add, i32x4_shl, i32x4_shuffle,
+    i32x4_splat, v128_andnot, v128_load, v128_load32_splat, v128_store,
 };
 pub use core::arch::wasm32::{
-    f32x4_add as add, f32x4_max as max, f32x4_splat as splat, f32x4_sub as sub, v128,
+    f32x4_add as add, f32x4_pmax as max, f32x4_splat as splat, f32x4_sub as sub, v128,
 };
 
 pub const ZERO: v128 = f32x4(0.0, 0.0, 0.0, 0.0);
@@ -71,9 +70,12 @@ pub fn four_sums(a: v128, b: v128, c: v128, d: v128) -> v128 {
 #[inline(always)]
 pub fn exp(x: v128) -> v128 {
     let least = splat(-87.0);
-    let normal = f32x4_ge(x, least);
+    let kept = f32x4_lt(x, least);
     let x = max(x, least);
-    let n = f32x4_nearest(mul(x, splat(core::f32::consts::LOG2_E)));
+    // Of this size a float has no room for fractions: its last bits are the whole number.
+    let whole = splat(12_582_912.0);
+    let shifted = add(mul(x, splat(core::f32::consts::LOG2_E)), whole);
+    let n = sub(shifted, whole);
     let r = sub(x, mul(n, splat(0.693_359_375)));
     let r = sub(r, mul(n, splat(-2.121_944_4e-4)));
     let mut p = splat(1.987_569_1e-4);
@@ -87,7 +89,6 @@ pub fn exp(x: v128) -> v128 {
         p = mul_add(p, r, splat(factor));
     }
     let p = add(mul_add(p, mul(r, r), r), splat(1.0));
-    let power = i32x4_shl(i32x4_add(i32x4_trunc_sat_f32x4(n), i32x4_splat(127)), 23);
-    let kept = v128_or(normal, f32x4_ne(x, x)); // NaN stays
-    v128_and(mul(p, power), kept)
+    let power = i32x4_shl(i32x4_add(shifted, i32x4_splat(127)), 23);
+    v128_andnot(mul(p, power), kept)
 }

@@ -6,8 +6,8 @@ import { HostThreads } from '../host/host-threads';
 import type { AttendedSegment, SegmentSums } from '../kernels/attend-on-wasm';
 import type { ArenaWeights } from './arena-weights';
 
-/** Products below which waking threads costs more than they save. */
-const FEWEST_PRODUCTS = 2 ** 20;
+/** Products of a part at least: below two of them waking threads costs more than they save. */
+const PART_PRODUCTS = 2 ** 19;
 
 /** {@link AttendedSegment} in arrays, without the axes of groups. */
 interface ArenaSegment {
@@ -117,8 +117,9 @@ function attend(segments: readonly ArenaSegment[], heads: number): ArenaSums[] {
         rows: offset?.shape.slice(1, -1).reduce((a, b) => a * b) ?? 1,
       },
     }));
-    const pool = products(placed, batch * heads) < FEWEST_PRODUCTS ? undefined : openThreads();
-    const parts = pool?.size ?? 1;
+    const wanted = Math.floor(products(placed, batch * heads) / PART_PRODUCTS);
+    const pool = wanted < 2 ? undefined : openThreads();
+    const parts = Math.min(wanted, pool?.mostLists ?? 1) || 1;
     const count = batch * heads;
     const results = placed.map(({ values: { width } }) => ({
       sums: allocate(parts * count * width),

@@ -25,15 +25,13 @@ import { rowsOf, tokensLike } from './views';
 export class FullAttention implements Attention {
   readonly segments = ['all'] as const;
   private readonly scale: number;
-  readonly inOnePass: boolean;
+  readonly inOnePass = true;
 
   constructor(
     readonly projections: Map<string, Projection>,
     private readonly shape: HeadShape,
   ) {
     this.scale = 1 / Math.sqrt(shape.headDim);
-    // Of one query all the time goes to memory, where a library's threads are at home.
-    this.inOnePass = shape.numAttentionHeads > shape.numKeyValueHeads;
   }
 
   prefill(x: tf.Tensor3D, step: PrefillStep, options: PrefillOptions = {}): tf.Tensor3D {

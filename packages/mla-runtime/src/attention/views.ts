@@ -1,5 +1,10 @@
 /** Parts and other shapes of tensors, without the copy that tfjs makes of one that is so already. */
 import * as tf from '@tensorflow/tfjs-core';
+import { isTensorFlowOnProcessor } from '../kernels/host-backends';
+import { isOnTape } from '../kernels/on-tape';
+
+/** Values that are copied in less time than TensorFlow's library takes to begin an op. */
+const MOST_COPIED = 16384;
 
 /** A slice; x itself where that is all of it. */
 export function part(x: tf.Tensor, begin: number[], size: number[]): tf.Tensor {
@@ -8,7 +13,11 @@ export function part(x: tf.Tensor, begin: number[], size: number[]): tf.Tensor {
 
 /** x in another shape; x itself where it has that shape. */
 export function reshaped(x: tf.Tensor, shape: number[]): tf.Tensor {
-  return tf.util.arraysEqual(x.shape, shape) ? x : tf.reshape(x, shape);
+  if (tf.util.arraysEqual(x.shape, shape)) return x;
+  if (x.size <= MOST_COPIED && isTensorFlowOnProcessor() && !isOnTape()) {
+    return tf.tensor(x.dataSync(), shape, x.dtype);
+  }
+  return tf.reshape(x, shape);
 }
 
 /** Tokens [B, L, W] as rows [B * L, W], so that the maps that follow need not make them each. */

@@ -135,7 +135,10 @@ function callsOf(attention: PlacedAttention, part: number): AttendCall[] {
     const rows = heads / values.parts;
     const perGroup = keys.parts / values.parts;
     const tokens = values.blocks.reduce((sum, block) => sum + block.tokens, 0);
-    const [begin, end] = [part, part + 1].map((i) => Math.floor((tokens * i) / parts));
+    const tiles = tokens / TILE;
+    const [begin, end] = [part, part + 1].map((i) =>
+      i === parts ? tokens : Math.floor((tiles * i) / parts) * TILE,
+    );
     const runs = jointRuns(values.blocks, keys.blocks, begin!, end!);
     const calls: AttendCall[] = [];
     for (let row = 0; row < batch; row++) {

@@ -10,37 +10,44 @@ const CALL = 21;
 /** Threads beyond which memory is what a step waits for. */
 const MOST = 8;
 
-/**
- * Integers that threads share: of the job its number, its arena and how many lists of calls are not done,
- * whether one failed; then of each list the address, the number of calls and, until someone takes it,
- * the number of the job.
- */
-const [JOB, ARENA, LEFT, FAILED, LISTS] = [0, 1, 2, 3, 4] as const;
-const LIST = 3;
+/** Lists of calls a thread, so that one that is late or slow leaves more of them to the others. */
+const LISTS_A_THREAD = 8;
 
-/** What a thread does. */
+/**
+ * Integers that threads share: the number of the job, its arena, how many of its lists of calls no one has
+ * taken (or fewer than none), how many are not done, whether one failed; then of each list its address and
+ * the number of calls.
+ */
+const [JOB, ARENA, UNTAKEN, UNDONE, FAILED, LISTS] = [0, 1, 2, 3, 4, 5] as const;
+const LIST = 2;
+
+/** What a thread does. A list once taken, its job is there until the list is done. */
 const THREAD = `
 const { receiveMessageOnPort, workerData } = require('node:worker_threads');
-const { control, module, port, index } = workerData;
+const { control, module, port } = workerData;
 const arenas = new Map();
-const list = ${LISTS} + ${LIST} * index;
-for (let job = 0; ; ) {
-  Atomics.wait(control, ${JOB}, job);
-  job = Atomics.load(control, ${JOB});
+const hear = () => {
   for (let message; (message = receiveMessageOnPort(port)?.message); ) {
     const { id, memory } = message;
     if (!memory) arenas.delete(id);
     else arenas.set(id, { memory, exports: new WebAssembly.Instance(module, { env: { memory } }).exports });
   }
-  if (Atomics.compareExchange(control, list + 2, job, 0) !== job) continue;
-  try {
-    const { memory, exports } = arenas.get(control[${ARENA}]);
-    const calls = new Int32Array(memory.buffer, control[list], control[list + 1] * ${CALL});
-    for (let i = 0; i < calls.length; i += ${CALL}) exports.attend(...calls.subarray(i, i + ${CALL}));
-  } catch {
-    Atomics.store(control, ${FAILED}, 1);
+};
+for (let job = 0; ; ) {
+  Atomics.wait(control, ${JOB}, job);
+  job = Atomics.load(control, ${JOB});
+  for (let taken; (taken = Atomics.sub(control, ${UNTAKEN}, 1)) > 0; ) {
+    try {
+      hear();
+      const { memory, exports } = arenas.get(control[${ARENA}]);
+      const list = ${LISTS} + ${LIST} * (taken - 1);
+      const calls = new Int32Array(memory.buffer, control[list], control[list + 1] * ${CALL});
+      for (let i = 0; i < calls.length; i += ${CALL}) exports.attend(...calls.subarray(i, i + ${CALL}));
+    } catch {
+      Atomics.store(control, ${FAILED}, 1);
+    }
+    if (Atomics.sub(control, ${UNDONE}, 1) === 1) Atomics.notify(control, ${UNDONE});
   }
-  if (Atomics.sub(control, ${LEFT}, 1) === 1) Atomics.notify(control, ${LEFT});
 }`;
 
 interface Port {
@@ -65,12 +72,12 @@ export class HostThreads {
   ) {
     const { BYTES_PER_ELEMENT } = Int32Array;
     this.control = new Int32Array(
-      new SharedArrayBuffer((LISTS + LIST * count) * BYTES_PER_ELEMENT),
+      new SharedArrayBuffer((LISTS + LIST * this.mostLists) * BYTES_PER_ELEMENT),
     );
     const module = compiledSharedModule();
-    this.ports = Array.from({ length: count }, (_, index) => {
+    this.ports = Array.from({ length: count }, () => {
       const { port1, port2 } = new MessageChannel();
-      const workerData = { control: this.control, module, port: port2, index };
+      const workerData = { control: this.control, module, port: port2 };
       new Worker(THREAD, { eval: true, execArgv: [], workerData, transferList: [port2] }).unref();
       port1.unref();
       return port1;
@@ -92,43 +99,44 @@ export class HostThreads {
     return count > 0 ? new HostThreads(threads as unknown as Node, count) : undefined;
   }
 
-  /** Threads, this one among them. */
-  get size(): number {
-    return this.count + 1;
+  /** Most lists of calls that {@link run} takes. */
+  get mostLists(): number {
+    return LISTS_A_THREAD * (this.count + 1);
   }
 
   /**
-   * Make calls, those of a list by one thread. A thread that is late, as at its start, is not waited for:
-   * this one makes its calls.
-   * @param lists at most as many as there are threads.
+   * Make calls, those of a list one after another. Whoever is free takes the next list, this thread too:
+   * one that is late, as at its start, is not waited for.
+   * @param lists at most {@link mostLists}.
    */
   run(arena: HostArena, lists: readonly (readonly AttendCall[])[]): void {
     const { control } = this;
     this.introduce(arena);
-    const [own, ...others] = lists;
-    const placed = others.map((calls) => placeCalls(arena, calls));
-    const job = control[JOB]! + 1;
+    const placed = lists.map((calls) => placeCalls(arena, calls));
     control[ARENA] = arena.id;
-    control[LEFT] = others.length;
-    for (const [index, calls] of others.entries()) {
-      control.set([placed[index]!, calls.length, job], LISTS + LIST * index);
+    for (const [i, calls] of lists.entries()) {
+      control.set([placed[i]!, calls.length], LISTS + LIST * i);
     }
-    Atomics.store(control, JOB, job);
+    Atomics.store(control, UNDONE, lists.length);
+    Atomics.store(control, UNTAKEN, lists.length);
+    Atomics.add(control, JOB, 1);
     Atomics.notify(control, JOB);
-    for (const call of own!) arena.module.attend(...call);
-    for (const [index, calls] of others.entries()) {
-      const ticket = LISTS + LIST * index + 2;
-      if (Atomics.compareExchange(control, ticket, job, 0) !== job) continue;
-      for (const call of calls) arena.module.attend(...call);
-      Atomics.sub(control, LEFT, 1);
+    for (let taken = this.take(); taken > 0; taken = this.take()) {
+      for (const call of lists[taken - 1]!) arena.module.attend(...call);
+      Atomics.sub(control, UNDONE, 1);
     }
-    for (let left = Atomics.load(control, LEFT); left > 0; left = Atomics.load(control, LEFT)) {
-      Atomics.wait(control, LEFT, left);
+    for (let left = Atomics.load(control, UNDONE); left > 0; left = Atomics.load(control, UNDONE)) {
+      Atomics.wait(control, UNDONE, left);
     }
     for (const at of placed) arena.release(at);
     if (Atomics.exchange(control, FAILED, 0) !== 0) {
       throw new Error('HostThreads: every thread must make its calls, got one that failed.');
     }
+  }
+
+  /** @returns the place, from 1 on, of a list that no one else has; 0 or less if there is none. */
+  private take(): number {
+    return Atomics.sub(this.control, UNTAKEN, 1);
   }
 
   /** Show an arena to the threads that do not know it. */
