@@ -11,6 +11,11 @@ export function integer(min: number): (value: string) => number {
   };
 }
 
+/** As another parser has it, or `auto`. */
+export function orAuto(parse: (value: string) => number): (value: string) => number | 'auto' {
+  return (value) => (value === 'auto' ? value : parse(value));
+}
+
 /** A number from 0 to `max`. */
 export function nonNegative(max = Number.POSITIVE_INFINITY): (value: string) => number {
   return (value) => {

@@ -8,7 +8,7 @@ import { uniformRankOf } from './latent-ranks';
 import { withOwnPairs } from './own-pairs';
 import { checkMklChoice, checkSectionQuotas, choosesByScores } from './pair-options';
 import { plannedCacheBytes } from './planned-cache-bytes';
-import { checkRanks, checkRopeDim, defaultAllocation, fitBudget } from './rank-options';
+import { chooseSizes, defaultAllocation } from './rank-options';
 
 /**
  * Check options against a model and fill in defaults, before any work.
@@ -19,7 +19,6 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
   checkChoices(given);
   const options = config.mla ? withOwnPairs(config, config.mla, given) : given;
   const { strategy = 'mkl', factor = 'joint', init = 'activations' } = options;
-  const groups = checkGroups(config, options, factor);
   // As it will be read back, so that bits that there are not are told now.
   const turned = options.hadamard !== undefined && options.layout !== 'reference';
   const cache = parseCacheSetting({
@@ -28,10 +27,8 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
   if (options.spend === 'auto') checkSearch(options, factor);
   // What a search may find at least.
   const stored = options.spend === 'auto' ? { ...cache, ...smallestForm(cache) } : cache;
-  const bought = fitBudget(config, options, { factor, groups, cache: stored });
-  const ropeDim = bought?.ropeDim ?? checkRopeDim(config, options);
-  const ranked = bought ? { ...options, rank: bought.rank } : options;
-  const latentRanks = checkRanks(config, ranked, { factor, ropeDim, groups });
+  const form = { factor, cache: stored };
+  const { groups, ropeDim, latentRanks } = chooseSizes(config, options, form);
   const choosesByAttention = choosesByScores(strategy) && options.ranks === undefined;
   const unrotate = options.unrotate ?? (choosesByAttention ? 'fitted' : 'plain');
   const seesActivations = init !== 'weights' && factor !== 'none';
@@ -67,7 +64,7 @@ export function planConversion(config: DecoderConfig, given: ConvertOptions): Co
       seesData ||
       fitsLatents(cache) ||
       options.spend === 'auto' ||
-      (bought !== undefined && allocation === 'measured'),
+      (options.kvBudget !== undefined && allocation === 'measured'),
   };
   if (plan.center && !seesActivations) {
     throw new RangeError(
@@ -91,22 +88,6 @@ function checkChoices(options: ConvertOptions): void {
       );
     }
   }
-}
-
-function checkGroups(
-  { numKeyValueHeads }: DecoderConfig,
-  { groups = 1 }: ConvertOptions,
-  factor: ConversionPlan['factor'],
-): number {
-  if (!Number.isSafeInteger(groups) || groups < 1 || numKeyValueHeads % groups !== 0) {
-    throw new RangeError(
-      `planConversion: groups must divide the ${numKeyValueHeads} KV heads, got ${groups}.`,
-    );
-  }
-  if (groups > 1 && factor !== 'joint') {
-    throw new RangeError(`planConversion: groups need factor joint, got ${factor}.`);
-  }
-  return groups;
 }
 
 function checkHadamard(

@@ -1,11 +1,41 @@
 /** Options of a conversion that say how much is cached: rotary dims, ranks, or a budget that buys both. */
 import type { DecoderConfig } from '@mha2mla/mla-runtime';
+import { groupChoices, isFewEnough } from './choose-groups';
 import type { ConversionPlan, ConvertOptions } from './convert-options';
 import { checkLatentRanks, type LatentRanks, uniformRanks } from './latent-ranks';
 import { planKvBudget } from './plan-kv-budget';
 import { widestRank } from './widest-rank';
 
-export function checkRopeDim({ headDim }: DecoderConfig, options: ConvertOptions): number {
+type Sizes = Pick<ConversionPlan, 'groups' | 'ropeDim' | 'latentRanks'>;
+
+/** How much is cached, and in how many latents. */
+export function chooseSizes(
+  config: DecoderConfig,
+  options: ConvertOptions,
+  form: Pick<ConversionPlan, 'factor' | 'cache'>,
+): Sizes {
+  const choices = groupChoices(config, options, form.factor);
+  const last = choices.at(-1)!;
+  for (const groups of choices.slice(0, -1)) {
+    const sizes = sizesOf(config, options, { ...form, groups });
+    if (isFewEnough(config, sizes)) return sizes;
+  }
+  return sizesOf(config, options, { ...form, groups: last });
+}
+
+function sizesOf(
+  config: DecoderConfig,
+  options: ConvertOptions,
+  form: Pick<ConversionPlan, 'factor' | 'groups' | 'cache'>,
+): Sizes {
+  const { factor, groups } = form;
+  const bought = fitBudget(config, options, form);
+  const ropeDim = bought?.ropeDim ?? checkRopeDim(config, options);
+  const ranked = bought ? { ...options, rank: bought.rank } : options;
+  return { groups, ropeDim, latentRanks: checkRanks(config, ranked, { factor, ropeDim, groups }) };
+}
+
+function checkRopeDim({ headDim }: DecoderConfig, options: ConvertOptions): number {
   const { ropeDim = 2 * Math.max(1, Math.round(headDim / 8)) } = options;
   if (!Number.isSafeInteger(ropeDim) || ropeDim < 0 || ropeDim > headDim || ropeDim % 2 !== 0) {
     throw new RangeError(
@@ -16,7 +46,7 @@ export function checkRopeDim({ headDim }: DecoderConfig, options: ConvertOptions
 }
 
 /** Rotary dims and the rank that a budget buys, where one is given. */
-export function fitBudget(
+function fitBudget(
   config: DecoderConfig,
   options: ConvertOptions,
   form: Pick<ConversionPlan, 'factor' | 'groups' | 'cache'>,
@@ -53,7 +83,7 @@ export function defaultAllocation(
   return pays && seesData && layout !== 'reference' ? 'measured' : 'uniform';
 }
 
-export function checkRanks(
+function checkRanks(
   config: DecoderConfig,
   { rank, latentRanks, decouple = true }: ConvertOptions,
   shape: Pick<ConversionPlan, 'factor' | 'ropeDim' | 'groups'>,

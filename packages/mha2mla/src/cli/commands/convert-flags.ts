@@ -11,7 +11,7 @@ import type { CommonFlags } from '../context';
 import { convertChoice } from '../convert-choice';
 import { addEngineOptions, type EngineFlags } from '../engine-options';
 import { flagName } from '../flag-name';
-import { countsBySection, integer, nonNegative, positive } from '../option-values';
+import { countsBySection, integer, nonNegative, orAuto, positive } from '../option-values';
 import { addCacheOptions, addRunOptions, type CacheFlags, type RunFlags } from '../shared-options';
 
 export interface ConvertFlags extends RunFlags, CacheFlags, EngineFlags, CommonFlags {
@@ -28,7 +28,7 @@ export interface ConvertFlags extends RunFlags, CacheFlags, EngineFlags, CommonF
   spend?: ConvertOptions['spend'];
   check: boolean;
   allocation?: ConvertOptions['allocation'];
-  groups: number;
+  groups: NonNullable<ConvertOptions['groups']>;
   hadamard?: number;
   factor: NonNullable<ConvertOptions['factor']>;
   init: NonNullable<ConvertOptions['init']>;
@@ -105,7 +105,12 @@ export function addConvertOptions(command: Command): Command {
         'how --kv-budget is shared by layers and modalities (default measured up to 0.375, with as many KV heads as heads up to 0.15)',
       ),
     )
-    .option('--groups <n>', 'latents cut by KV heads', integer(1), 1)
+    .option(
+      '--groups <n>',
+      "latents cut by KV heads, or auto: where a quarter of the cache or more is left, as few as let a processor decode in 1.2 times the original's time",
+      orAuto(integer(1)),
+      'auto',
+    )
     .option(
       '--hadamard <n>',
       'turn latents in blocks of at most n channels (a power of two), for caches of few bits',

@@ -141,11 +141,12 @@ function describe(report: ConversionReport, unchecked?: string): string {
       ? `  ${name} ${(100 * part.retainedEnergy).toFixed(2)} % kept, error ${part.relativeError.toFixed(4)}`
       : '';
   const { original, converted } = cacheBytesPerToken;
+  const groups = Number(options.groups) > 1 ? `, latents in ${options.groups} groups` : '';
   return [
     ...(spending ? [describeSpending(spending, options.allocation, unchecked)] : []),
     ...layers.map(
       ({ layer, vision, text }) => `layer ${layer}${side('vision', vision)}${side('text', text)}`,
     ),
-    `cache ${original} -> ${converted} bytes a token (${((100 * converted) / original).toFixed(1)} %)`,
+    `cache ${original} -> ${converted} bytes a token (${((100 * converted) / original).toFixed(1)} %)${groups}`,
   ].join('\n');
 }
