@@ -6,7 +6,7 @@ import type { ConversionPlan, ConvertOptions } from './convert-options';
  * Multiplications of absorbed decode to the original's, a head and cached token, beyond which a
  * processor was seen to take more than 1.2 times the original's time (decision 6).
  */
-const MOST_PRODUCTS = 4.5;
+const MOST_PRODUCTS = 3.5;
 /** Share of the original's values below which groups of heads were seen to lose answers (decision 6). */
 const LEAST_CACHED = 0.25;
 
