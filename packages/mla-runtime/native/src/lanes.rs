@@ -70,7 +70,7 @@ pub fn four_sums(a: v128, b: v128, c: v128, d: v128) -> v128 {
 #[inline(always)]
 pub fn exp(x: v128) -> v128 {
     let least = splat(-87.0);
-    let kept = f32x4_lt(x, least);
+    let below = f32x4_lt(x, least);
     let x = max(x, least);
     // Of this size a float has no room for fractions: its last bits are the whole number.
     let whole = splat(12_582_912.0);
@@ -90,5 +90,5 @@ pub fn exp(x: v128) -> v128 {
     }
     let p = add(mul_add(p, mul(r, r), r), splat(1.0));
     let power = i32x4_shl(i32x4_add(shifted, i32x4_splat(127)), 23);
-    v128_andnot(mul(p, power), kept)
+    v128_andnot(mul(p, power), below)
 }
