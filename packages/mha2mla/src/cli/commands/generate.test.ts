@@ -57,9 +57,11 @@ describe('an answer', () => {
     });
     expect(answer.prefillTokensPerSecond).toBeGreaterThan(1);
     expect(answer.decodeTokensPerSecond).toBeGreaterThan(1);
-    // 3,072 bytes a token at 16 bits; held in 32.
-    expect(answer.cacheBytes % 3072).toBe(0);
-    expect(answer.cacheBytesAllocated).toBe(2 * answer.cacheBytes);
+    // 3,072 bytes a token at 16 bits; held in 32, on tensorflow with room for fewer than 64 more.
+    const [tokens, held] = [answer.cacheBytes / 3072, answer.cacheBytesAllocated / (2 * 3072)];
+    expect(Number.isInteger(tokens)).toBe(true);
+    expect(held).toBeGreaterThanOrEqual(tokens);
+    expect(held).toBeLessThan(tokens + 64);
     // Of a peak of 50 MB and more.
     expect(answer.peakMemoryBytes).toBeGreaterThan(5e7);
   });
