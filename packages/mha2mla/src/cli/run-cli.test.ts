@@ -130,7 +130,11 @@ describe('a usage error is one line, with status 2', () => {
     ['no rank', ['--strategy', 'high', '--init', 'weights'], /rank must be an integer from 1/],
     ['a rank too wide', ['--rank', '99', '--strategy', 'high'], /rank must be .* got 99/],
     ['an odd rope dim', ['--rank', '8', '--rope-dim', '3'], /ropeDim must be even .* got 3/],
-    ['groups that do not divide', ['--rank', '8', '--groups', '4'], /groups must be auto or divide .* got 4/],
+    [
+      'groups that do not divide',
+      ['--rank', '8', '--groups', '4'],
+      /groups must be auto or divide .* got 4/,
+    ],
     [
       'options of mkl elsewhere',
       ['--rank', '8', '--strategy', 'greedy', '--mkl-split', 'keys'],
