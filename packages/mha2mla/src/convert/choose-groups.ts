@@ -22,7 +22,7 @@ export function groupChoices(
   if (groups !== 'auto') return [checkGroups(groups, numKeyValueHeads, factor)];
   if (factor !== 'joint' || layout === 'reference' || spend === 'auto') return [1];
   return Array.from({ length: numKeyValueHeads }, (_, i) => i + 1).filter(
-    (groups) => numKeyValueHeads % groups === 0,
+    (count) => numKeyValueHeads % count === 0,
   );
 }
 

@@ -1,7 +1,13 @@
 /** Decode attention over vectors in memory of ours, in one pass and on all threads. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { ArenaVectors } from '../cache/arena-vectors';
-import { attendPlaced, type PlacedSegment, scratchSize, VALUE } from '../host/attend-placed';
+import {
+  attendPlaced,
+  type PlacedSegment,
+  scratchSize,
+  tokensOf,
+  VALUE,
+} from '../host/attend-placed';
 import { HostThreads } from '../host/host-threads';
 import type { AttendedSegment, SegmentSums } from '../kernels/attend-on-wasm';
 import type { ArenaWeights } from './arena-weights';
@@ -119,7 +125,7 @@ function attend(segments: readonly ArenaSegment[], heads: number): ArenaSums[] {
     }));
     const wanted = Math.floor(products(placed, batch * heads) / PART_PRODUCTS);
     const pool = wanted < 2 ? undefined : openThreads();
-    const parts = Math.min(wanted, pool?.mostLists ?? 1) || 1;
+    const parts = pool ? Math.min(wanted, pool.mostLists) : 1;
     const count = batch * heads;
     const results = placed.map(({ values: { width } }) => ({
       sums: allocate(parts * count * width),
@@ -148,8 +154,7 @@ function attend(segments: readonly ArenaSegment[], heads: number): ArenaSums[] {
 function products(segments: readonly PlacedSegment[], rows: number): number {
   return segments.reduce((sum, { values, keys, query }) => {
     const widths = (query === 0 ? 1 : 2) * values.width + keys.width;
-    const tokens = values.blocks.reduce((count, block) => count + block.tokens, 0);
-    return sum + rows * tokens * widths;
+    return sum + rows * tokensOf(values) * widths;
   }, 0);
 }
 

@@ -1,7 +1,7 @@
 /** Parts and other shapes of tensors, without the copy that tfjs makes of one that is so already. */
 import * as tf from '@tensorflow/tfjs-core';
 import { isTensorFlowOnProcessor } from '../kernels/host-backends';
-import { isOnTape } from '../kernels/on-tape';
+import { takesHostVectors } from '../kernels/host-vectors';
 
 /** Values that are copied in less time than TensorFlow's library takes to begin an op. */
 const MOST_COPIED = 16384;
@@ -14,7 +14,7 @@ export function part(x: tf.Tensor, begin: number[], size: number[]): tf.Tensor {
 /** x in another shape; x itself where it has that shape. */
 export function reshaped(x: tf.Tensor, shape: number[]): tf.Tensor {
   if (tf.util.arraysEqual(x.shape, shape)) return x;
-  if (x.size <= MOST_COPIED && isTensorFlowOnProcessor() && !isOnTape()) {
+  if (isTensorFlowOnProcessor() && takesHostVectors(x.size, MOST_COPIED)) {
     return tf.tensor(x.dataSync(), shape, x.dtype);
   }
   return tf.reshape(x, shape);

@@ -21,6 +21,10 @@ export interface PlacedVectors {
   blocks: readonly PlacedBlock[];
 }
 
+export function tokensOf({ blocks }: PlacedVectors): number {
+  return blocks.reduce((sum, { tokens }) => sum + tokens, 0);
+}
+
 /** One segment of a cache and what attends to it, by address. */
 export interface PlacedSegment {
   /** Vectors that are summed, those of a group of heads; scored too by `query` [B, N, W], unless that is 0. */
@@ -134,7 +138,7 @@ function callsOf(attention: PlacedAttention, part: number): AttendCall[] {
     const { sums, masses } = results[m]!;
     const rows = heads / values.parts;
     const perGroup = keys.parts / values.parts;
-    const tokens = values.blocks.reduce((sum, block) => sum + block.tokens, 0);
+    const tokens = tokensOf(values);
     const tiles = tokens / TILE;
     const [begin, end] = [part, part + 1].map((i) =>
       i === parts ? tokens : Math.floor((tiles * i) / parts) * TILE,

@@ -57,11 +57,10 @@ describe('an answer', () => {
     });
     expect(answer.prefillTokensPerSecond).toBeGreaterThan(1);
     expect(answer.decodeTokensPerSecond).toBeGreaterThan(1);
-    // 3,072 bytes a token at 16 bits; held in 32, on tensorflow with room for fewer than 64 more.
+    // 3,072 bytes a token at 16 bits; held in 32, on tensorflow in whole tiles of 64.
     const [tokens, held] = [answer.cacheBytes / 3072, answer.cacheBytesAllocated / (2 * 3072)];
     expect(Number.isInteger(tokens)).toBe(true);
-    expect(held).toBeGreaterThanOrEqual(tokens);
-    expect(held).toBeLessThan(tokens + 64);
+    expect([tokens, 64 * Math.ceil(tokens / 64)]).toContain(held);
     // Of a peak of 50 MB and more.
     expect(answer.peakMemoryBytes).toBeGreaterThan(5e7);
   });
