@@ -38,9 +38,9 @@ export async function openRuntimeArm(shape, groups) {
     /** Decode without the projections: absorption, scores, softmax, weighted sum. */
     core() {
       bare.use(true);
-      const output = tf.clone(this.decode()); // the stand-in's is used again
+      const output = this.decode();
       bare.use(false);
-      return output;
+      return { data: () => output.data() }; // the stand-in's, which is used again
     },
     prefill: (length) => prefill(attention, config, shape, length),
   };

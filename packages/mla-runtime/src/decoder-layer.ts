@@ -6,6 +6,7 @@ import type { LayerCache } from './cache/layer-cache';
 import type { DecodeStep } from './decode-step';
 import { gatedMlp } from './gated-mlp';
 import { addRmsNorm } from './kernels/add-rms-norm';
+import { addRows } from './kernels/add-rows';
 import type { Projection } from './projection';
 import { rmsNorm } from './rms-norm';
 import type { PrefillStep } from './step';
@@ -102,7 +103,7 @@ export class DecoderLayer {
     const input = rmsNorm(x, norms.input_layernorm, rmsNormEps);
     const { post_attention_layernorm: norm } = norms;
     const { sum, normal } = addRmsNorm(x, attend(input), norm, rmsNormEps);
-    return tf.add(sum, gatedMlp(normal, mlp)) as T;
+    return addRows(sum, gatedMlp(normal, mlp));
   }
 }
 

@@ -4,8 +4,14 @@
  * Its gradient reaches x only: the weight is closed over, so that no gradient is computed for it.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { ArenaMatrices } from './host/arena-matrices';
+import { isTensorFlowOnProcessor } from './kernels/host-backends';
+import { takesHostVectors } from './kernels/host-vectors';
 import { stackedMatMul } from './kernels/stacked-mat-mul';
 import type { Projection } from './projection';
+
+/** Multiplications that our loops make in less time than TensorFlow's library takes to begin an op (150 us). */
+const MOST_PRODUCTS = 2 ** 19;
 
 /**
  * Wrap a weight as a {@link Projection}, which then owns both tensors.
@@ -19,17 +25,49 @@ export function denseProjection(weight: tf.Tensor2D, bias?: tf.Tensor1D): Projec
       `denseProjection: bias must be [${outFeatures}] like the weight's outputs, got [${bias.shape}].`,
     );
   }
+  const inArena = new ArenaProjection(weight, bias);
   return {
     inFeatures,
     outFeatures,
     bias,
-    apply: (x) => tf.tidy(() => addBias(project(x, weight), bias)),
+    apply: (x) => tf.tidy(() => inArena.apply(x) ?? addBias(project(x, weight), bias)),
     weight: () => tf.clone(weight),
     dispose: () => {
+      inArena.dispose();
       weight.dispose();
       bias?.dispose();
     },
   };
+}
+
+/** A copy of a weight in memory of ours, made where a few rows are first multiplied with it there. */
+class ArenaProjection {
+  private copy: { matrices: ArenaMatrices; bias: Float32Array | undefined } | undefined;
+
+  constructor(
+    private readonly weight: tf.Tensor2D,
+    private readonly bias: tf.Tensor1D | undefined,
+  ) {}
+
+  /** @returns `undefined` where an op serves. */
+  apply(x: tf.Tensor): tf.Tensor | undefined {
+    const [inFeatures, outFeatures] = this.weight.shape;
+    const serves = isTensorFlowOnProcessor() && x.shape.at(-1) === inFeatures;
+    if (!serves || !takesHostVectors(x.size * outFeatures, MOST_PRODUCTS)) return undefined;
+    this.copy ??= {
+      matrices: new ArenaMatrices(this.weight.dataSync(), [1, inFeatures, outFeatures]),
+      bias: this.bias?.dataSync() as Float32Array | undefined,
+    };
+    const { matrices, bias } = this.copy;
+    const y = matrices.multiply(x.dataSync() as Float32Array);
+    if (bias) for (let i = 0; i < y.length; i++) y[i]! += bias[i % outFeatures]!;
+    return tf.tensor(y, [...x.shape.slice(0, -1), outFeatures]);
+  }
+
+  dispose(): void {
+    this.copy?.matrices.dispose();
+    this.copy = undefined;
+  }
 }
 
 function addBias(y: tf.Tensor, bias: tf.Tensor1D | undefined): tf.Tensor {

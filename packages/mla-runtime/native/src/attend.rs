@@ -2,8 +2,8 @@
 //! softmax and the weighted sum of values, while the tile is in a cache of the processor.
 
 use crate::lanes::{
-    add, exp, first_lane, fold, four_sums, load, load_splat, max, max_of, mul_add, splat, store,
-    sub, v128, ZERO,
+    add, exp, first_lane, fold, four_sums, load, load_splat, max, max_of, mul_add, on, splat,
+    store, sub, v128, ZERO,
 };
 
 /// Values of a vector that are scored or summed at a time: those of all rows stay in the first cache.
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn attend(
     offset_stride: usize, // from row to row
     largest: *mut f32,    // [rows], scores so far; -inf at first
     totals: *mut f32,     // [rows], weights so far; 0 at first
-    sums: *mut f32,       // [rows, value_width], weighted values so far; 0 at first
+    sums: *mut f32,       // [rows, value_width], weighted values so far; anything at first
     scratch: *mut f32,
 ) {
     let widest = if width > value_width {
@@ -72,26 +72,21 @@ pub unsafe extern "C" fn attend(
                 }
             }
         }
-        add_scores(
-            rows,
-            count,
-            width,
-            query,
-            vectors.add(first * width),
-            scratch,
-        );
-        for part in 0..parts {
-            let at = part * of_part;
-            let own = keys.add(part * key_stride + first * key_width);
-            let query = turned.add(at * key_width);
+        let own = vectors.add(first * width);
+        if parts == 1 {
+            let keys = keys.add(first * key_width);
             add_scores(
-                of_part,
-                count,
-                key_width,
-                query,
-                own,
-                scratch.add(at * TILE),
+                rows, count, width, query, own, key_width, turned, keys, scratch,
             );
+        } else {
+            add_scores(rows, count, width, query, own, 0, turned, keys, scratch);
+            for part in 0..parts {
+                let at = part * of_part;
+                let own = keys.add(part * key_stride + first * key_width);
+                let query = turned.add(at * key_width);
+                let scores = scratch.add(at * TILE);
+                add_scores(of_part, count, key_width, query, own, 0, query, own, scores);
+            }
         }
         for row in 0..rows {
             let own = sums.add(row * value_width);
@@ -116,29 +111,71 @@ pub unsafe extern "C" fn attend(
     }
 }
 
-/// x [rows, width] *= factors [rows]
+/// What parts of the tokens take part with, whose softmax is one: of each row, scores' largest to the
+/// factor of the part's sums, and its weights to their share of all.
 #[no_mangle]
-pub unsafe extern "C" fn scale(rows: usize, width: usize, x: *mut f32, factors: *const f32) {
+pub unsafe extern "C" fn share(
+    rows: usize,
+    parts: usize,
+    largest: *mut f32, // [parts, rows]
+    totals: *mut f32,  // [parts, rows]
+) {
     for row in 0..rows {
-        for i in row * width..(row + 1) * width {
-            *x.add(i) *= *factors.add(row);
+        let mut top = f32::NEG_INFINITY;
+        for part in 0..parts {
+            top = larger(top, *largest.add(part * rows + row));
+        }
+        let mut total = 0.0;
+        for part in 0..parts {
+            let at = part * rows + row;
+            *largest.add(at) = exp_one(*largest.add(at) - top);
+            total += *largest.add(at) * *totals.add(at);
+        }
+        for part in 0..parts {
+            let at = part * rows + row;
+            *largest.add(at) /= total;
+            *totals.add(at) *= *largest.add(at);
         }
     }
 }
 
-/// y [rows, width] += x [rows, width] * factors [rows]
+/// Add up what parts gave, in the place of the first: sums [parts, rows, width] by factors [parts, rows],
+/// and shares [parts, rows].
 #[no_mangle]
-pub unsafe extern "C" fn add_scaled(
+pub unsafe extern "C" fn join(
     rows: usize,
+    parts: usize,
     width: usize,
-    x: *const f32,
     factors: *const f32,
-    y: *mut f32,
+    shares: *mut f32,
+    sums: *mut f32,
 ) {
-    for row in 0..rows {
-        for i in row * width..(row + 1) * width {
-            *y.add(i) += *x.add(i) * *factors.add(row);
+    for part in 0..parts {
+        for row in 0..rows {
+            let factor = *factors.add(part * rows + row);
+            let own = sums.add((part * rows + row) * width);
+            let all = sums.add(row * width);
+            for i in 0..width {
+                let scaled = *own.add(i) * factor;
+                *all.add(i) = if part == 0 {
+                    scaled
+                } else {
+                    *all.add(i) + scaled
+                };
+            }
+            if part > 0 {
+                *shares.add(row) += *shares.add(part * rows + row);
+            }
         }
+    }
+}
+
+/// NaN where one is.
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b {
+        a
+    } else {
+        b
     }
 }
 
@@ -149,16 +186,70 @@ unsafe fn fill(scores: *mut f32, value: f32) {
     }
 }
 
-/// scores [rows, TILE] += query [rows, width] vectorsᵀ
-#[inline(never)]
+/// scores [rows, TILE] += query [rows, width] vectorsᵀ + turned [rows, key_width] keysᵀ
+#[inline(always)]
 unsafe fn add_scores(
     rows: usize,
     tokens: usize,
     width: usize,
     query: *const f32,
     vectors: *const f32,
+    key_width: usize,
+    turned: *const f32,
+    keys: *const f32,
     scores: *mut f32,
 ) {
+    if width == 0 {
+        add_by_width(
+            rows, tokens, key_width, turned, keys, 0, turned, keys, scores,
+        );
+    } else {
+        add_by_width(
+            rows, tokens, width, query, vectors, key_width, turned, keys, scores,
+        );
+    }
+}
+
+#[inline(never)]
+unsafe fn add_by_width(
+    rows: usize,
+    tokens: usize,
+    width: usize,
+    query: *const f32,
+    vectors: *const f32,
+    key_width: usize,
+    turned: *const f32,
+    keys: *const f32,
+    scores: *mut f32,
+) {
+    match width {
+        64 => add_strided::<64>(
+            rows, tokens, width, query, vectors, key_width, turned, keys, scores,
+        ),
+        128 => add_strided::<128>(
+            rows, tokens, width, query, vectors, key_width, turned, keys, scores,
+        ),
+        _ => add_strided::<0>(
+            rows, tokens, width, query, vectors, key_width, turned, keys, scores,
+        ),
+    }
+}
+
+/// STRIDE is the width, or 0: known, it makes one address of the four of tokens side by side.
+#[inline(never)]
+unsafe fn add_strided<const STRIDE: usize>(
+    rows: usize,
+    tokens: usize,
+    width: usize,
+    query: *const f32,
+    vectors: *const f32,
+    key_width: usize,
+    turned: *const f32,
+    keys: *const f32,
+    scores: *mut f32,
+) {
+    let stride = if STRIDE > 0 { STRIDE } else { width };
+    let mut key_width = key_width;
     let mut from = 0;
     while from < width {
         let some = if width - from < CHUNK {
@@ -168,110 +259,121 @@ unsafe fn add_scores(
         };
         let mut t = 0;
         while t < tokens {
-            // Beyond the last token its scores are computed again; no one reads them.
-            let last = tokens - 1;
-            let at =
-                |i: usize| vectors.add((if t + i < last { t + i } else { last }) * width + from);
-            let four = [at(0), at(1), at(2), at(3)];
-            touch(four, some);
+            let count = if tokens - t < 4 { tokens - t } else { 4 };
+            let v = vectors.add(t * stride + from);
+            let k = keys.add(t * key_width);
+            touch(count, some, stride, v);
+            touch(count, key_width, key_width, k);
             let mut r = 0;
-            while r + 2 <= rows {
-                score::<2>(
-                    some,
-                    width,
-                    query.add(r * width + from),
-                    four,
-                    scores.add(r * TILE + t),
-                );
-                r += 2;
-            }
-            if r < rows {
-                score::<1>(
-                    some,
-                    width,
-                    query.add(r * width + from),
-                    four,
-                    scores.add(r * TILE + t),
-                );
+            while r < rows {
+                let q = query.add(r * stride + from);
+                let u = turned.add(r * key_width);
+                let s = scores.add(r * TILE + t);
+                if count < 4 {
+                    for i in 0..count {
+                        let (v, k) = (v.add(i * stride), k.add(i * key_width));
+                        score::<1, 1>(some, stride, q, v, key_width, u, k, s.add(i));
+                    }
+                    r += 1;
+                } else if rows - r == 1 {
+                    score::<1, 4>(some, stride, q, v, key_width, u, k, s);
+                    r += 1;
+                } else {
+                    score::<2, 4>(some, stride, q, v, key_width, u, k, s);
+                    r += 2;
+                }
             }
             t += 4;
         }
         from += some;
+        key_width = 0; // scored with the first
     }
 }
 
 /// Read each line of the processor's cache in the order of memory, as it is fetched ahead in, which it is
 /// not where four vectors are read side by side. Volatile, so that it is done.
 #[inline(always)]
-unsafe fn touch(vectors: [*const f32; 4], width: usize) {
-    for vector in vectors {
+unsafe fn touch(count: usize, width: usize, stride: usize, vectors: *const f32) {
+    for i in 0..count {
         let mut c = 0;
         while c < width {
-            core::ptr::read_volatile(vector.add(c));
+            core::ptr::read_volatile(vectors.add(i * stride + c));
             c += 16;
         }
     }
 }
 
-/// Of R rows with four tokens.
+/// Of R rows with T tokens. A token's score is the same to the bit whatever R and T are.
 #[inline(always)]
-unsafe fn score<const R: usize>(
+unsafe fn score<const R: usize, const T: usize>(
     width: usize,
     stride: usize,
     query: *const f32,
-    vectors: [*const f32; 4],
+    vectors: *const f32,
+    key_width: usize,
+    turned: *const f32,
+    keys: *const f32,
     scores: *mut f32,
 ) {
-    let mut sums = [[ZERO; 4]; R];
-    let mut c = 0;
-    let (mut q, mut v) = (query, vectors);
-    while c + 16 <= width {
-        for i in 0..4 {
-            step(q, stride, v, 4 * i, &mut sums);
-        }
-        q = q.add(16);
-        v = [v[0].add(16), v[1].add(16), v[2].add(16), v[3].add(16)];
-        c += 16;
-    }
-    while c + 4 <= width {
-        step(q, stride, v, 0, &mut sums);
-        q = q.add(4);
-        v = [v[0].add(4), v[1].add(4), v[2].add(4), v[3].add(4)];
-        c += 4;
-    }
+    let mut sums = [[ZERO; T]; R];
+    multiply(key_width, key_width, turned, keys, &mut sums);
+    multiply(width, stride, query, vectors, &mut sums);
     for r in 0..R {
         let at = scores.add(r * TILE);
-        let [a, b, c, d] = sums[r];
-        store(at, add(load(at), four_sums(a, b, c, d)));
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i| sums[r][if i < T { i } else { 0 }]);
+        let four = four_sums(a, b, c, d);
+        if T == 4 {
+            store(at, add(load(at), four));
+        } else {
+            *at += first_lane(four);
+        }
     }
-    while c < width {
+    multiply_rest::<R, T>(key_width, key_width, turned, keys, scores);
+    multiply_rest::<R, T>(width, stride, query, vectors, scores);
+}
+
+/// Four values a turn: of more, the engine's compiler puts half of them aside in memory.
+#[inline(always)]
+unsafe fn multiply<const R: usize, const T: usize>(
+    width: usize,
+    stride: usize,
+    query: *const f32,
+    vectors: *const f32,
+    sums: &mut [[v128; T]; R],
+) {
+    let (mut q, mut v) = (query, vectors);
+    let end = query.add(width & !3);
+    while q < end {
+        let mut own = [ZERO; T];
+        for i in 0..T {
+            own[i] = load(on(v, i * stride));
+        }
         for r in 0..R {
-            for i in 0..4 {
-                *scores.add(r * TILE + i) += *query.add(r * stride + c) * *vectors[i].add(c);
+            let q = load(on(q, r * stride));
+            for i in 0..T {
+                sums[r][i] = mul_add(q, own[i], sums[r][i]);
             }
         }
-        c += 1;
+        q = q.add(4);
+        v = v.add(4);
     }
 }
 
+/// Where the width is no multiple of four.
 #[inline(always)]
-unsafe fn step<const R: usize>(
-    query: *const f32,
+unsafe fn multiply_rest<const R: usize, const T: usize>(
+    width: usize,
     stride: usize,
-    vectors: [*const f32; 4],
-    at: usize,
-    sums: &mut [[v128; 4]; R],
+    query: *const f32,
+    vectors: *const f32,
+    scores: *mut f32,
 ) {
-    let v = [
-        load(vectors[0].add(at)),
-        load(vectors[1].add(at)),
-        load(vectors[2].add(at)),
-        load(vectors[3].add(at)),
-    ];
-    for r in 0..R {
-        let q = load(query.add(r * stride + at));
-        for i in 0..4 {
-            sums[r][i] = mul_add(q, v[i], sums[r][i]);
+    for c in width & !3..width {
+        for r in 0..R {
+            for i in 0..T {
+                *scores.add(r * TILE + i) +=
+                    *query.add(r * stride + c) * *vectors.add(i * stride + c);
+            }
         }
     }
 }
@@ -297,13 +399,16 @@ unsafe fn weigh(
     }
     let top = max_of(most);
     if top != *largest {
-        // From nothing (−∞) to 0, too.
         let factor = exp_one(*largest - top);
+        for c in 0..width {
+            *sums.add(c) = if *largest == f32::NEG_INFINITY {
+                0.0
+            } else {
+                *sums.add(c) * factor
+            };
+        }
         *largest = top;
         *total *= factor;
-        for c in 0..width {
-            *sums.add(c) *= factor;
-        }
     }
     let mut sum = ZERO;
     let mut t = 0;
@@ -396,17 +501,21 @@ unsafe fn sum_lanes<const R: usize, const V: usize>(
     sums: *mut f32,
 ) {
     let mut own = [[ZERO; V]; R];
-    for t in 0..tokens {
+    let (mut w, mut x) = (weights, values);
+    let end = weights.add(tokens);
+    while w < end {
         let mut v = [ZERO; V];
         for i in 0..V {
-            v[i] = load(values.add(t * stride + 4 * i));
+            v[i] = load(on(x, 4 * i));
         }
         for r in 0..R {
-            let weight = load_splat(weights.add(r * TILE + t));
+            let weight = load_splat(on(w, r * TILE));
             for i in 0..V {
                 own[r][i] = mul_add(weight, v[i], own[r][i]);
             }
         }
+        w = w.add(1);
+        x = x.add(stride);
     }
     for r in 0..R {
         for i in 0..V {

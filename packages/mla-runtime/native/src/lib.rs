@@ -7,8 +7,7 @@
 mod attend;
 mod lanes;
 
-use crate::lanes::{fold, load, store, ZERO};
-use core::arch::wasm32::{f32x4_add, f32x4_mul, f32x4_splat};
+use crate::lanes::{add, fold, load, mul_add, splat, store, ZERO};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
@@ -44,17 +43,17 @@ unsafe fn dot(a: *const f32, b: *const f32, width: usize) -> f32 {
     let (mut s0, mut s1, mut s2, mut s3) = (ZERO, ZERO, ZERO, ZERO);
     let mut c = 0;
     while c + 16 <= width {
-        s0 = f32x4_add(s0, f32x4_mul(load(a.add(c)), load(b.add(c))));
-        s1 = f32x4_add(s1, f32x4_mul(load(a.add(c + 4)), load(b.add(c + 4))));
-        s2 = f32x4_add(s2, f32x4_mul(load(a.add(c + 8)), load(b.add(c + 8))));
-        s3 = f32x4_add(s3, f32x4_mul(load(a.add(c + 12)), load(b.add(c + 12))));
+        s0 = mul_add(load(a.add(c)), load(b.add(c)), s0);
+        s1 = mul_add(load(a.add(c + 4)), load(b.add(c + 4)), s1);
+        s2 = mul_add(load(a.add(c + 8)), load(b.add(c + 8)), s2);
+        s3 = mul_add(load(a.add(c + 12)), load(b.add(c + 12)), s3);
         c += 16;
     }
     while c + 4 <= width {
-        s0 = f32x4_add(s0, f32x4_mul(load(a.add(c)), load(b.add(c))));
+        s0 = mul_add(load(a.add(c)), load(b.add(c)), s0);
         c += 4;
     }
-    let mut sum = fold(f32x4_add(f32x4_add(s0, s1), f32x4_add(s2, s3)));
+    let mut sum = fold(add(add(s0, s1), add(s2, s3)));
     while c < width {
         sum += *a.add(c) * *b.add(c);
         c += 1;
@@ -111,19 +110,15 @@ pub unsafe extern "C" fn sums(
 unsafe fn add_four(a: *const f32, b: *const f32, out: *mut f32, width: usize) {
     let (b1, b2, b3) = (b.add(width), b.add(2 * width), b.add(3 * width));
     let (a0, a1, a2, a3) = (*a, *a.add(1), *a.add(2), *a.add(3));
-    let (v0, v1) = (f32x4_splat(a0), f32x4_splat(a1));
-    let (v2, v3) = (f32x4_splat(a2), f32x4_splat(a3));
+    let (v0, v1) = (splat(a0), splat(a1));
+    let (v2, v3) = (splat(a2), splat(a3));
     let mut c = 0;
     while c + 4 <= width {
-        let first = f32x4_add(
-            f32x4_mul(v0, load(b.add(c))),
-            f32x4_mul(v1, load(b1.add(c))),
-        );
-        let second = f32x4_add(
-            f32x4_mul(v2, load(b2.add(c))),
-            f32x4_mul(v3, load(b3.add(c))),
-        );
-        let sum = f32x4_add(load(out.add(c)), f32x4_add(first, second));
+        let mut sum = load(out.add(c));
+        sum = mul_add(v0, load(b.add(c)), sum);
+        sum = mul_add(v1, load(b1.add(c)), sum);
+        sum = mul_add(v2, load(b2.add(c)), sum);
+        sum = mul_add(v3, load(b3.add(c)), sum);
         store(out.add(c), sum);
         c += 4;
     }
@@ -135,11 +130,13 @@ unsafe fn add_four(a: *const f32, b: *const f32, out: *mut f32, width: usize) {
 
 #[inline(always)]
 unsafe fn add_one(a: f32, b: *const f32, out: *mut f32, width: usize) {
-    let factor = f32x4_splat(a);
+    let factor = splat(a);
     let mut c = 0;
     while c + 4 <= width {
-        let sum = f32x4_add(load(out.add(c)), f32x4_mul(factor, load(b.add(c))));
-        store(out.add(c), sum);
+        store(
+            out.add(c),
+            mul_add(factor, load(b.add(c)), load(out.add(c))),
+        );
         c += 4;
     }
     while c < width {

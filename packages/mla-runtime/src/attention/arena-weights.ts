@@ -2,20 +2,12 @@
  * A segment's absorbed projections in memory of ours: where attending is a pass there, queries are
  * absorbed and values expanded beside it, rather than by ops that take longer to begin than to end.
  */
-import { VALUE } from '../host/attend-placed';
-import { HostArena } from '../host/host-arena';
+import { ArenaMatrices } from '../host/arena-matrices';
 import type { AbsorbedWeights } from './absorbed-weights';
 import type { HeadShape } from './head-shape';
 
 /** Most values of a projection: beyond, threads of a library are worth an op. */
 export const MOST_ARENA_WEIGHTS = 2 ** 20;
-
-interface PlacedMatrix {
-  at: number;
-  /** [K, inner, outer]. */
-  inner: number;
-  outer: number;
-}
 
 /** An absorbed query. */
 export interface ArenaQuery {
@@ -26,10 +18,9 @@ export interface ArenaQuery {
 }
 
 export class ArenaWeights {
-  private readonly arena = HostArena.take();
-  private readonly key: PlacedMatrix | undefined;
-  private readonly keyBias: PlacedMatrix | undefined;
-  private readonly value: PlacedMatrix | undefined;
+  private readonly key: ArenaMatrices | undefined;
+  private readonly keyBias: ArenaMatrices | undefined;
+  private readonly value: ArenaMatrices | undefined;
   /** [N, V]. */
   private readonly valueBias: Float32Array | undefined;
 
@@ -38,13 +29,8 @@ export class ArenaWeights {
     weights: AbsorbedWeights,
     private readonly shape: HeadShape,
   ) {
-    const place = (matrix: AbsorbedWeights['key']): PlacedMatrix | undefined => {
-      if (!matrix) return undefined;
-      const [, inner, outer] = matrix.shape;
-      const at = this.arena.allocate(VALUE * matrix.size);
-      this.arena.values(at, matrix.size).set(matrix.dataSync());
-      return { at, inner, outer };
-    };
+    const place = (matrices: AbsorbedWeights['key']) =>
+      matrices && new ArenaMatrices(matrices.dataSync(), matrices.shape);
     this.key = place(weights.key);
     this.keyBias = place(weights.keyBias);
     this.value = place(weights.value);
@@ -54,8 +40,8 @@ export class ArenaWeights {
   /** @param nope [B, N, P], scaled, N being L times as many for L queries a row. */
   absorb(nope: Float32Array, batch: number): ArenaQuery {
     return {
-      ...(this.key && { query: this.multiply(nope, this.key, batch) }),
-      ...(this.keyBias && { bias: this.multiply(nope, this.keyBias, batch) }),
+      ...(this.key && { query: this.key.multiply(nope, batch) }),
+      ...(this.keyBias && { bias: this.keyBias.multiply(nope, batch) }),
     };
   }
 
@@ -65,7 +51,7 @@ export class ArenaWeights {
    */
   expand(sums: Float32Array, masses: Float32Array, output: Float32Array, batch: number): void {
     if (this.value) {
-      const values = this.multiply(sums, this.value, batch);
+      const values = this.value.multiply(sums, batch);
       for (let i = 0; i < output.length; i++) output[i]! += values[i]!;
     }
     if (!this.valueBias) return;
@@ -81,24 +67,6 @@ export class ArenaWeights {
 
   /** Frees them. */
   dispose(): void {
-    for (const matrix of [this.key, this.keyBias, this.value]) this.arena.release(matrix?.at ?? 0);
-  }
-
-  /** x [B, K, rows, inner] with each head's matrix, [B, K, rows, outer]. */
-  private multiply(x: Float32Array, { at, inner, outer }: PlacedMatrix, batch: number) {
-    const { numKeyValueHeads } = this.shape;
-    const rows = x.length / (batch * numKeyValueHeads * inner);
-    const size = numKeyValueHeads * rows * outer;
-    const [from, to] = [this.arena.allocate(VALUE * x.length), this.arena.allocate(VALUE * size)];
-    const product = new Float32Array(batch * size);
-    this.arena.values(from, x.length).set(x);
-    for (let row = 0; row < batch; row++) {
-      const own = from + (VALUE * row * x.length) / batch;
-      this.arena.module.sums(numKeyValueHeads, rows, inner, outer, own, at, to);
-      product.set(this.arena.values(to, size), row * size);
-    }
-    this.arena.release(from);
-    this.arena.release(to);
-    return product;
+    for (const matrices of [this.key, this.keyBias, this.value]) matrices?.dispose();
   }
 }

@@ -127,23 +127,21 @@ function attend(segments: readonly ArenaSegment[], heads: number): ArenaSums[] {
     const pool = wanted < 2 ? undefined : openThreads();
     const parts = pool ? Math.min(wanted, pool.mostLists) : 1;
     const count = batch * heads;
-    const results = placed.map(({ values: { width } }) => ({
-      sums: allocate(parts * count * width),
-      masses: allocate(parts * count),
-    }));
+    const sums = placed.map(({ values: { width } }) => allocate(parts * count * width));
+    const masses = allocate(segments.length * parts * count);
     const largest = allocate(segments.length * parts * count);
     const scratch = allocate(scratchSize({ parts, heads }));
     attendPlaced(
       arena.module,
-      { batch, heads, segments: placed, parts, results, largest, scratch },
+      { batch, heads, segments: placed, parts, sums, masses, largest, scratch },
       (calls) => {
         if (pool) pool.run(arena, calls);
         else for (const call of calls[0]!) arena.module.attend(...call);
       },
     );
-    return results.map(({ sums, masses }, m) => ({
-      sums: arena.values(sums, count * placed[m]!.values.width).slice(),
-      masses: arena.values(masses, count).slice(),
+    return placed.map(({ values: { width } }, m) => ({
+      sums: arena.values(sums[m]!, count * width).slice(),
+      masses: arena.values(masses + VALUE * m * parts * count, count).slice(),
     }));
   } finally {
     for (const at of addresses) arena.release(at);

@@ -51,9 +51,11 @@ export interface PlacedAttention {
    * after another, and are joined in the first.
    */
   parts: number;
-  /** Results of a segment, [parts, B, N, W of the values] and [parts, B, N]. */
-  results: readonly { sums: number; masses: number }[];
-  /** [segments, parts, B, N]. */
+  /** Results of a segment, [parts, B, N, W of the values]. */
+  sums: readonly number[];
+  /** [segments, parts, B, N]; of a segment's first part, the result. */
+  masses: number;
+  /** As many. */
   largest: number;
   /** [parts, N * TILE]. */
   scratch: number;
@@ -74,75 +76,38 @@ export function attendPlaced(
   attention: PlacedAttention,
   run: (calls: readonly AttendCall[][]) => void,
 ): void {
-  const { batch, heads, parts, segments, results, largest } = attention;
+  const { batch, heads, parts, segments, sums, masses, largest } = attention;
   const count = batch * heads;
-  const values = (at: number, length: number) => new Float32Array(module.memory.buffer, at, length);
-  values(largest, segments.length * parts * count).fill(Number.NEGATIVE_INFINITY);
-  for (const [m, { sums, masses }] of results.entries()) {
-    values(sums, parts * count * segments[m]!.values.width).fill(0);
-    values(masses, parts * count).fill(0);
-  }
+  const states = segments.length * parts;
+  const fill = (at: number, length: number, value: number) =>
+    new Float32Array(module.memory.buffer, at, length).fill(value);
+  fill(largest, states * count, Number.NEGATIVE_INFINITY);
+  fill(masses, states * count, 0);
   run(Array.from({ length: parts }, (_, part) => callsOf(attention, part)));
-  const states = results.map(({ masses }, m) => ({
-    tops: values(largest + m * parts * count * VALUE, parts * count),
-    masses: values(masses, parts * count),
-  }));
-  for (let row = 0; row < count; row++) shareOut(states, row, count);
-  for (const [m, { sums }] of results.entries()) {
-    const { width } = segments[m]!.values;
-    const factors = (part: number) => largest + (m * parts + part) * count * VALUE;
-    module.scale(count, width, sums, factors(0));
-    for (let part = 1; part < parts; part++) {
-      module.add_scaled(count, width, sums + part * count * width * VALUE, factors(part), sums);
+  module.share(count, states, largest, masses);
+  for (const [m, { values }] of segments.entries()) {
+    const { width } = values;
+    const tokens = tokensOf(values);
+    for (let part = 0; part < parts; part++) {
+      const isEmpty = startOf(part, parts, tokens) === startOf(part + 1, parts, tokens);
+      if (isEmpty) fill(sums[m]! + VALUE * part * count * width, count * width, 0);
     }
-  }
-}
-
-interface SegmentState {
-  /** [parts, count], largest scores; then the factors of the sums. */
-  tops: Float32Array;
-  /** [parts, count], weights by the largest score; then the first part has the segment's share. */
-  masses: Float32Array;
-}
-
-/** Of a row, over all parts of all segments. */
-function shareOut(states: readonly SegmentState[], row: number, count: number): void {
-  let top = Number.NEGATIVE_INFINITY;
-  let total = 0;
-  for (const { tops } of states) {
-    for (let i = row; i < tops.length; i += count) top = Math.max(top, tops[i]!);
-  }
-  for (const { tops, masses } of states) {
-    for (let i = row; i < tops.length; i += count) {
-      tops[i] = Math.exp(tops[i]! - top);
-      total += tops[i]! * masses[i]!;
-    }
-  }
-  for (const { tops, masses } of states) {
-    let share = 0;
-    for (let i = row; i < tops.length; i += count) {
-      tops[i]! /= total;
-      share += tops[i]! * masses[i]!;
-    }
-    masses[row] = share;
+    const own = VALUE * m * parts * count;
+    module.join(count, parts, width, largest + own, masses + own, sums[m]!);
   }
 }
 
 /** Calls that attend to a part of the tokens of all segments. */
 function callsOf(attention: PlacedAttention, part: number): AttendCall[] {
-  const { batch, heads, parts, segments, results, largest } = attention;
+  const { batch, heads, parts, segments, sums, masses, largest } = attention;
   const count = batch * heads;
   const scratch = attention.scratch + (scratchSize(attention) / parts) * part * VALUE;
   return segments.flatMap((segment, m) => {
     const { values, query, keys, turned, bias, offset } = segment;
-    const { sums, masses } = results[m]!;
     const rows = heads / values.parts;
     const perGroup = keys.parts / values.parts;
     const tokens = tokensOf(values);
-    const tiles = tokens / TILE;
-    const [begin, end] = [part, part + 1].map((i) =>
-      i === parts ? tokens : Math.floor((tiles * i) / parts) * TILE,
-    );
+    const [begin, end] = [part, part + 1].map((i) => startOf(i, parts, tokens));
     const runs = jointRuns(values.blocks, keys.blocks, begin!, end!);
     const calls: AttendCall[] = [];
     for (let row = 0; row < batch; row++) {
@@ -154,6 +119,7 @@ function callsOf(attention: PlacedAttention, part: number): AttendCall[] {
         const result = part * count + first;
         for (const { first: token, count: length, value, key } of runs) {
           const vectors = vectorsOf(value, values, group);
+          const state = VALUE * (m * parts * count + result);
           calls.push([
             rows,
             length,
@@ -172,9 +138,9 @@ function callsOf(attention: PlacedAttention, part: number): AttendCall[] {
             head % offset.rows,
             offset.rows,
             tokens,
-            largest + VALUE * (m * parts * count + result),
-            masses + VALUE * result,
-            sums + VALUE * result * values.width,
+            largest + state,
+            masses + state,
+            sums[m]! + VALUE * result * values.width,
             scratch,
           ]);
         }
@@ -182,6 +148,16 @@ function callsOf(attention: PlacedAttention, part: number): AttendCall[] {
     }
     return calls;
   });
+}
+
+/**
+ * The first token of a part; all parts but the last end with a tile. Each is larger than the one before:
+ * threads take the last first, and with small ones at the end are done at nearly one time.
+ */
+function startOf(part: number, parts: number, tokens: number): number {
+  if (part === parts) return tokens;
+  const share = (part * (part + 1)) / (parts * (parts + 1));
+  return Math.floor((tokens / TILE) * share) * TILE;
 }
 
 /** Tokens from one on of a block. */

@@ -11,7 +11,10 @@ const CALL = 21;
 const MOST = 8;
 
 /** Lists of calls a thread, so that one that is late or slow leaves more of them to the others. */
-const LISTS_A_THREAD = 8;
+const LISTS_A_THREAD = 4;
+
+/** Times to look whether others are done, a few ns each, before sleeping until they are. */
+const LOOKS = 2 ** 12;
 
 /**
  * Integers that threads share: the number of the job, its arena, how many of its lists of calls no one has
@@ -105,8 +108,8 @@ export class HostThreads {
   }
 
   /**
-   * Make calls, those of a list one after another. Whoever is free takes the next list, this thread too:
-   * one that is late, as at its start, is not waited for.
+   * Make calls, those of a list one after another. Whoever is free takes the last list that is left, this
+   * thread too: one that is late, as at its start, is not waited for.
    * @param lists at most {@link mostLists}.
    */
   run(arena: HostArena, lists: readonly (readonly AttendCall[])[]): void {
@@ -125,9 +128,10 @@ export class HostThreads {
       for (const call of lists[taken - 1]!) arena.module.attend(...call);
       Atomics.sub(control, UNDONE, 1);
     }
-    for (let left = Atomics.load(control, UNDONE); left > 0; left = Atomics.load(control, UNDONE)) {
-      Atomics.wait(control, UNDONE, left);
-    }
+    const undone = () => Atomics.load(control, UNDONE);
+    // The last lists are short: to be woken takes longer than to look again.
+    for (let i = 0; i < LOOKS && undone() > 0; i++);
+    for (let left = undone(); left > 0; left = undone()) Atomics.wait(control, UNDONE, left);
     for (const at of placed) arena.release(at);
     if (Atomics.exchange(control, FAILED, 0) !== 0) {
       throw new Error('HostThreads: every thread must make its calls, got one that failed.');

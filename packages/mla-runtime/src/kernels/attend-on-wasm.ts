@@ -3,7 +3,7 @@
  * block of the cache, twice, of few rows at that; a pass over tiles of tokens reads each vector once.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { attendPlaced, type PlacedVectors, scratchSize } from '../host/attend-placed';
+import { attendPlaced, type PlacedVectors, scratchSize, VALUE } from '../host/attend-placed';
 import { type WasmBackend, wasmModule } from '../host/host-module';
 import { isOnTape } from './on-tape';
 
@@ -108,7 +108,13 @@ function attend(
     const [, groups, , width] = values[0]!.shape as [number, number, number, number];
     return [width, 1].map((own) => make(batch, groups, heads / groups, own));
   });
-  const spare = [make(plans.length * batch * heads), make(scratchSize({ parts: 1, heads }))];
+  const count = batch * heads;
+  const spare = [
+    make(plans.length * count),
+    make(plans.length * count),
+    make(scratchSize({ parts: 1, heads })),
+  ];
+  const [largest, shares, scratch] = spare.map(at) as [number, number, number];
   const vectors = (blocks: readonly BlockPlan[]): PlacedVectors => ({
     parts: blocks[0]!.shape[1]!,
     width: blocks[0]!.shape[3]!,
@@ -122,18 +128,22 @@ function attend(
   attendPlaced(
     module,
     {
-      ...{ batch, heads, parts: 1, largest: at(spare[0]), scratch: at(spare[1]) },
+      ...{ batch, heads, parts: 1, largest, masses: shares, scratch },
       segments: plans.map(({ values, keys, query, turned, bias, offset, offsetRows = 1 }) => ({
         ...{ values: vectors(values), keys: vectors(keys) },
         ...{ query: input(query), turned: input(turned), bias: input(bias) },
         offset: { at: input(offset), rows: offsetRows },
       })),
-      results: outputs.map(([sums, masses]) => ({ sums: at(sums), masses: at(masses) })),
+      sums: outputs.map(([sums]) => at(sums)),
     },
     ([calls]) => {
       for (const call of calls!) module.attend(...call);
     },
   );
+  for (const [m, [, masses]] of outputs.entries()) {
+    const own = new Float32Array(module.memory.buffer, shares + VALUE * m * count, count);
+    new Float32Array(module.memory.buffer, at(masses), count).set(own);
+  }
   for (const { dataId } of spare) backend.disposeData(dataId);
   return outputs.flat();
 }
