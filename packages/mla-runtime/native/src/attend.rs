@@ -111,6 +111,40 @@ pub unsafe extern "C" fn attend(
     }
 }
 
+/// Arguments of `attend`, in their order.
+const ARGUMENTS: usize = 21;
+
+/// Make calls of `attend`, one after another, which from JavaScript take some microseconds each to begin.
+#[no_mangle]
+pub unsafe extern "C" fn attend_all(count: usize, calls: *const [usize; ARGUMENTS]) {
+    for i in 0..count {
+        let c = &*calls.add(i);
+        attend(
+            c[0],
+            c[1],
+            c[2],
+            c[3] as *const f32,
+            c[4] as *const f32,
+            c[5],
+            c[6],
+            c[7] as *const f32,
+            c[8] as *const f32,
+            c[9],
+            c[10],
+            c[11] as *const f32,
+            c[12] as *const f32,
+            c[13] as *const f32,
+            c[14],
+            c[15],
+            c[16],
+            c[17] as *mut f32,
+            c[18] as *mut f32,
+            c[19] as *mut f32,
+            c[20] as *mut f32,
+        );
+    }
+}
+
 /// What parts of the tokens take part with, whose softmax is one: of each row, scores' largest to the
 /// factor of the part's sums, and its weights to their share of all.
 #[no_mangle]

@@ -24,6 +24,8 @@ export interface HostModule {
   readonly dots: Product;
   readonly sums: Product;
   readonly attend: (...call: AttendCall) => void;
+  /** Calls of `attend` by their arguments, integers of 4 bytes. */
+  readonly attend_all: (count: number, calls: Address) => void;
   readonly share: (rows: number, parts: number, largest: Address, totals: Address) => void;
   readonly join: (
     rows: number,

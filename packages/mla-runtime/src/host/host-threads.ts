@@ -18,8 +18,8 @@ const LOOKS = 2 ** 12;
 
 /**
  * Integers that threads share: the number of the job, its arena, how many of its lists of calls no one has
- * taken (or fewer than none), how many are not done, whether one failed; then of each list its address and
- * the number of calls.
+ * taken (or fewer than none), how many are not done, whether one failed; then of each list the number of
+ * calls and its address.
  */
 const [JOB, ARENA, UNTAKEN, UNDONE, FAILED, LISTS] = [0, 1, 2, 3, 4, 5] as const;
 const LIST = 2;
@@ -33,7 +33,7 @@ const hear = () => {
   for (let message; (message = receiveMessageOnPort(port)?.message); ) {
     const { id, memory } = message;
     if (!memory) arenas.delete(id);
-    else arenas.set(id, { memory, exports: new WebAssembly.Instance(module, { env: { memory } }).exports });
+    else arenas.set(id, new WebAssembly.Instance(module, { env: { memory } }).exports);
   }
 };
 for (let job = 0; ; ) {
@@ -42,10 +42,8 @@ for (let job = 0; ; ) {
   for (let taken; (taken = Atomics.sub(control, ${UNTAKEN}, 1)) > 0; ) {
     try {
       hear();
-      const { memory, exports } = arenas.get(control[${ARENA}]);
       const list = ${LISTS} + ${LIST} * (taken - 1);
-      const calls = new Int32Array(memory.buffer, control[list], control[list + 1] * ${CALL});
-      for (let i = 0; i < calls.length; i += ${CALL}) exports.attend(...calls.subarray(i, i + ${CALL}));
+      arenas.get(control[${ARENA}]).attend_all(control[list], control[list + 1]);
     } catch {
       Atomics.store(control, ${FAILED}, 1);
     }
@@ -118,14 +116,14 @@ export class HostThreads {
     const placed = lists.map((calls) => placeCalls(arena, calls));
     control[ARENA] = arena.id;
     for (const [i, calls] of lists.entries()) {
-      control.set([placed[i]!, calls.length], LISTS + LIST * i);
+      control.set([calls.length, placed[i]!], LISTS + LIST * i);
     }
     Atomics.store(control, UNDONE, lists.length);
     Atomics.store(control, UNTAKEN, lists.length);
     Atomics.add(control, JOB, 1);
     Atomics.notify(control, JOB);
     for (let taken = this.take(); taken > 0; taken = this.take()) {
-      for (const call of lists[taken - 1]!) arena.module.attend(...call);
+      arena.module.attend_all(lists[taken - 1]!.length, placed[taken - 1]!);
       Atomics.sub(control, UNDONE, 1);
     }
     const undone = () => Atomics.load(control, UNDONE);
