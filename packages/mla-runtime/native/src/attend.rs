@@ -9,7 +9,7 @@ use crate::lanes::{
 /// Values of a vector that are scored or summed at a time: those of all rows stay in the first cache.
 const CHUNK: usize = 256;
 /// Most tokens of a tile.
-const TILE: usize = 64;
+pub const TILE: usize = 64;
 /// Values of a tile, where its vectors are wide.
 const TILE_VALUES: usize = 16384;
 
@@ -470,6 +470,21 @@ unsafe fn add_values(
     values: *const f32,
     sums: *mut f32,
 ) {
+    add_weighted(rows, tokens, width, weights, TILE, values, sums);
+}
+
+/// The same of weights that lie `step` from row to row. The values are read anew for each four rows and
+/// eight columns: they should be in a cache of the processor.
+#[inline(always)]
+pub unsafe fn add_weighted(
+    rows: usize,
+    tokens: usize,
+    width: usize,
+    weights: *const f32,
+    step: usize,
+    values: *const f32,
+    sums: *mut f32,
+) {
     let mut from = 0;
     while from < width {
         let some = if width - from < CHUNK {
@@ -480,15 +495,15 @@ unsafe fn add_values(
         let mut r = 0;
         while r < rows {
             let (w, x, y) = (
-                weights.add(r * TILE),
+                weights.add(r * step),
                 values.add(from),
                 sums.add(r * width + from),
             );
             match rows - r {
-                1 => sum::<1, 8>(tokens, some, width, w, x, y),
-                2 => sum::<2, 4>(tokens, some, width, w, x, y),
-                3 => sum::<3, 2>(tokens, some, width, w, x, y),
-                _ => sum::<4, 2>(tokens, some, width, w, x, y),
+                1 => sum::<1, 8>(tokens, some, width, w, step, x, y),
+                2 => sum::<2, 4>(tokens, some, width, w, step, x, y),
+                3 => sum::<3, 2>(tokens, some, width, w, step, x, y),
+                _ => sum::<4, 2>(tokens, some, width, w, step, x, y),
             }
             r += 4;
         }
@@ -503,23 +518,24 @@ unsafe fn sum<const R: usize, const V: usize>(
     width: usize,
     stride: usize,
     weights: *const f32,
+    step: usize,
     values: *const f32,
     sums: *mut f32,
 ) {
     let mut c = 0;
     while c + 4 * V <= width {
-        sum_lanes::<R, V>(tokens, stride, weights, values.add(c), sums.add(c));
+        sum_lanes::<R, V>(tokens, stride, weights, step, values.add(c), sums.add(c));
         c += 4 * V;
     }
     while c + 4 <= width {
-        sum_lanes::<R, 1>(tokens, stride, weights, values.add(c), sums.add(c));
+        sum_lanes::<R, 1>(tokens, stride, weights, step, values.add(c), sums.add(c));
         c += 4;
     }
     while c < width {
         for r in 0..R {
             for t in 0..tokens {
                 *sums.add(r * stride + c) +=
-                    *weights.add(r * TILE + t) * *values.add(t * stride + c);
+                    *weights.add(r * step + t) * *values.add(t * stride + c);
             }
         }
         c += 1;
@@ -531,6 +547,7 @@ unsafe fn sum_lanes<const R: usize, const V: usize>(
     tokens: usize,
     stride: usize,
     weights: *const f32,
+    step: usize,
     values: *const f32,
     sums: *mut f32,
 ) {
@@ -543,7 +560,7 @@ unsafe fn sum_lanes<const R: usize, const V: usize>(
             v[i] = load(on(x, 4 * i));
         }
         for r in 0..R {
-            let weight = load_splat(on(w, r * TILE));
+            let weight = load_splat(on(w, r * step));
             for i in 0..V {
                 own[r][i] = mul_add(weight, v[i], own[r][i]);
             }

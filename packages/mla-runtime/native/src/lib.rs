@@ -7,6 +7,7 @@
 mod attend;
 mod lanes;
 
+use crate::attend::{add_weighted, TILE};
 use crate::lanes::{add, fold, load, mul_add, splat, store, ZERO};
 
 #[panic_handler]
@@ -79,28 +80,24 @@ pub unsafe extern "C" fn sums(
         for j in 0..rows * width {
             *out.add(j) = 0.0;
         }
+        if rows > 1 {
+            let mut t = 0;
+            while t < tokens {
+                let some = if tokens - t < TILE { tokens - t } else { TILE };
+                let (a, b) = (a.add(t), b.add(t * width));
+                add_weighted(rows, some, width, a, tokens, b, out);
+                t += TILE;
+            }
+            continue;
+        }
         // Four vectors at once, so that the sums are read and written once for them.
         let mut t = 0;
         while t + 4 <= tokens {
-            for r in 0..rows {
-                add_four(
-                    a.add(r * tokens + t),
-                    b.add(t * width),
-                    out.add(r * width),
-                    width,
-                );
-            }
+            add_four(a.add(t), b.add(t * width), out, width);
             t += 4;
         }
         while t < tokens {
-            for r in 0..rows {
-                add_one(
-                    *a.add(r * tokens + t),
-                    b.add(t * width),
-                    out.add(r * width),
-                    width,
-                );
-            }
+            add_one(*a.add(t), b.add(t * width), out, width);
             t += 1;
         }
     }
