@@ -306,7 +306,7 @@ unsafe fn add_strided<const STRIDE: usize>(
                 if count < 4 {
                     for i in 0..count {
                         let (v, k) = (v.add(i * stride), k.add(i * key_width));
-                        score::<1, 1>(some, stride, q, v, key_width, u, k, s.add(i));
+                        score_one(some, stride, q, v, key_width, u, k, s.add(i));
                     }
                     r += 1;
                 } else if rows - r == 1 {
@@ -362,8 +362,12 @@ unsafe fn score<const R: usize, const T: usize>(
             *at += first_lane(four);
         }
     }
-    multiply_rest::<R, T>(key_width, key_width, turned, keys, scores);
-    multiply_rest::<R, T>(width, stride, query, vectors, scores);
+    if key_width % 4 > 0 {
+        multiply_rest(R, T, key_width, key_width, turned, keys, scores);
+    }
+    if width % 4 > 0 {
+        multiply_rest(R, T, width, stride, query, vectors, scores);
+    }
 }
 
 /// Four values a turn: of more, the engine's compiler puts half of them aside in memory.
@@ -393,9 +397,28 @@ unsafe fn multiply<const R: usize, const T: usize>(
     }
 }
 
+/// Of one row with one token. Not made anew for each stride, as few tokens come here.
+#[inline(never)]
+unsafe fn score_one(
+    width: usize,
+    stride: usize,
+    query: *const f32,
+    vectors: *const f32,
+    key_width: usize,
+    turned: *const f32,
+    keys: *const f32,
+    scores: *mut f32,
+) {
+    score::<1, 1>(
+        width, stride, query, vectors, key_width, turned, keys, scores,
+    );
+}
+
 /// Where the width is no multiple of four.
-#[inline(always)]
-unsafe fn multiply_rest<const R: usize, const T: usize>(
+#[inline(never)]
+unsafe fn multiply_rest(
+    rows: usize,
+    tokens: usize,
     width: usize,
     stride: usize,
     query: *const f32,
@@ -403,8 +426,8 @@ unsafe fn multiply_rest<const R: usize, const T: usize>(
     scores: *mut f32,
 ) {
     for c in width & !3..width {
-        for r in 0..R {
-            for i in 0..T {
+        for r in 0..rows {
+            for i in 0..tokens {
                 *scores.add(r * TILE + i) +=
                     *query.add(r * stride + c) * *vectors.add(i * stride + c);
             }
