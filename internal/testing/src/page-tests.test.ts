@@ -14,6 +14,7 @@ test('all tests of the libraries run in a page, but these', () => {
       "packages/checkpoint/src/node/output-folder.test.ts",
       "packages/checkpoint/src/read-pth.test.ts",
       "packages/lowrank/src/loading.test.ts",
+      "packages/mla-runtime/src/host/host-module.test.ts",
       "packages/vlm-adapters/src/chat/chat-session.test.ts",
       "packages/vlm-adapters/src/create-processor.test.ts",
       "packages/vlm-adapters/src/image/clip-image-processor.test.ts",

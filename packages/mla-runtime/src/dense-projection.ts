@@ -12,6 +12,8 @@ import type { Projection } from './projection';
 
 /** Multiplications that our loops make in less time than TensorFlow's library takes to begin an op (150 us). */
 const MOST_PRODUCTS = 2 ** 19;
+/** Rows that a step of decode has; those of a prompt are the library's. */
+const MOST_ROWS = 8;
 
 /**
  * Wrap a weight as a {@link Projection}, which then owns both tensors.
@@ -52,8 +54,9 @@ class ArenaProjection {
   /** @returns `undefined` where an op serves. */
   apply(x: tf.Tensor): tf.Tensor | undefined {
     const [inFeatures, outFeatures] = this.weight.shape;
-    const serves = isTensorFlowOnProcessor() && x.shape.at(-1) === inFeatures;
-    if (!serves || !takesHostVectors(x.size * outFeatures, MOST_PRODUCTS)) return undefined;
+    const isStep = x.shape.at(-1) === inFeatures && x.size <= MOST_ROWS * inFeatures;
+    if (!isStep || !isTensorFlowOnProcessor()) return undefined;
+    if (!takesHostVectors(x.size * outFeatures, MOST_PRODUCTS)) return undefined;
     this.copy ??= {
       matrices: new ArenaMatrices(this.weight.dataSync(), [1, inFeatures, outFeatures]),
       bias: this.bias?.dataSync() as Float32Array | undefined,
