@@ -93,6 +93,11 @@ pub fn exp(x: v128) -> v128 {
     mul(p, i32x4_shl(i32x4_add(shifted, i32x4_splat(127)), 23))
 }
 
+#[inline(always)]
+pub fn exp_one(x: f32) -> f32 {
+    first_lane(exp(splat(x)))
+}
+
 /// The place n values on. Said not to wrap, so that a load or store has a constant n in itself.
 #[inline(always)]
 pub unsafe fn on(x: *const f32, n: usize) -> *const f32 {

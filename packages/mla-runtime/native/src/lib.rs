@@ -5,10 +5,14 @@
 #![no_std]
 
 mod attend;
+mod join;
 mod lanes;
+mod score;
+mod sum;
 
-use crate::attend::{add_weighted, TILE};
+use crate::attend::TILE;
 use crate::lanes::{add, fold, load, mul_add, splat, store, ZERO};
+use crate::sum::add_weighted;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
