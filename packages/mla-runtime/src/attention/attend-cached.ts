@@ -13,8 +13,8 @@ import { cachedBlocks } from './cached-blocks';
 import { addOffset, softmaxOverBlocks } from './softmax-over-blocks';
 import { reshaped } from './views';
 
-/** Most heads, those of several queries among them, for which a pass outdoes products of matrices. */
-export const MOST_PASS_HEADS = 1024;
+/** Most heads of a pass, those of several queries among them: it holds 64 scores of each, and sums. */
+export const MOST_PASS_HEADS = 16384;
 
 /**
  * @param segments one or more, none of them empty.
@@ -25,16 +25,21 @@ export function attendCached(
   segments: readonly AttendedSegment<CachedVectors>[],
   heads: number,
 ): SegmentSums[] {
-  const mayPass = heads <= MOST_PASS_HEADS;
-  if (mayPass && segments.every(isInArena)) return attendInArena(segments, heads);
+  if (heads <= MOST_PASS_HEADS && segments.every(isInArena)) return attendInArena(segments, heads);
   const inBlocks = segments.map(({ values, keys, ...queries }) => ({
     ...queries,
     values: cachedBlocks(values),
     keys: cachedBlocks(keys),
   }));
+  return attendBlocks(inBlocks, heads);
+}
+
+/** The same over blocks of tensors. */
+export function attendBlocks(inBlocks: readonly AttendedSegment[], heads: number): SegmentSums[] {
   // Keys of all heads side by side are one part for all groups.
   const byGroup = inBlocks.every(({ keys, values }) => keys[0]!.shape[1] >= values[0]!.shape[1]);
-  return (mayPass && byGroup && attendOnWasm(inBlocks, heads)) || attendByOps(inBlocks, heads);
+  const passes = heads <= MOST_PASS_HEADS && byGroup;
+  return (passes && attendOnWasm(inBlocks, heads)) || attendByOps(inBlocks, heads);
 }
 
 function isInArena(

@@ -23,6 +23,7 @@ import type { Attention, PrefillOptions, Segment } from './attention';
 import { causalAttention } from './causal-attention';
 import { concatWidths } from './concat-widths';
 import { projectForDecode } from './decode-projections';
+import { expandedAttention, isWorthExpanding } from './expanded-attention';
 import { groupedApply } from './grouped-apply';
 import type { HeadShape } from './head-shape';
 import { LATENT_FOLDERS } from './latent-folders';
@@ -127,8 +128,22 @@ export class LatentAttention implements Attention {
     queryRope: tf.Tensor4D,
     segments: readonly CachedSegment[],
   ): tf.Tensor3D {
-    const { headDim, numKeyValueHeads } = this.shape;
+    const { headDim, numKeyValueHeads, qkRopeHeadDim } = this.shape;
     const heads = queryNope.shape[1] * queryNope.shape[2];
+    const tokens = segments.reduce((sum, { latents }) => sum + latents.length, 0);
+    const widths = {
+      width: this.latentWidth / this.groups,
+      rope: qkRopeHeadDim,
+      valueDim: headDim,
+    };
+    if (isWorthExpanding(queryNope, tokens, widths)) {
+      const expandable = segments.map(({ segment, ...cached }) => ({
+        ...cached,
+        upKey: this.projection(segment, 'up_k'),
+        upValue: this.projection(segment, 'up_v'),
+      }));
+      return expandedAttention(queryNope, queryRope, expandable, this.groups);
+    }
     const small =
       numKeyValueHeads * headDim * (this.latentWidth / this.groups) <= MOST_ARENA_WEIGHTS;
     if (small && heads <= MOST_PASS_HEADS && segments.every(isInArena)) {
