@@ -3,8 +3,7 @@
  * written out and by Hugging Face's `generate`; the same pictures and questions, as many tokens, by
  * turns. `node bench/decode/run.js [MODEL…] [--python PATH]`; see ../README.md.
  */
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +13,7 @@ import { markdownTable } from 'markdown-table';
 import { memoryOutput } from 'mha2mla';
 import { openModelFolder } from 'mha2mla/node';
 import { startAsked } from '../asked-process.js';
+import { convertedOf } from './converted.js';
 import { MODELS, promptsOf, QUESTIONS } from './prompts.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -76,24 +76,6 @@ function armsOf(model, prompts) {
     [join(HERE, 'arm.py'), folders.original, prompts, arm, flags.threads],
   ]);
   return [...ours, ...theirs];
-}
-
-/** The model at a quarter of its cache, converted once. */
-function convertedOf(model) {
-  const folder = join(ROOT, 'out/bench-decode', model);
-  if (existsSync(join(folder, 'config.json'))) return folder;
-  mkdirSync(join(ROOT, 'out/bench-decode'), { recursive: true });
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    [
-      ...[join(ROOT, 'packages/mha2mla/bin/mha2mla.js'), 'convert', join(MODELS, model), folder],
-      ...['--kv-budget', '0.25', '--calibration', join(MODELS, 'scenes/calibration.jsonl')],
-      ...(existsSync(folder) ? ['--resume'] : []),
-    ],
-    { encoding: 'utf8' },
-  );
-  if (status !== 0) throw new Error(`decode: the conversion of ${model} failed: ${stderr}`);
-  return folder;
 }
 
 /** A first round is not counted. Of each question the best time, of all questions the sum. */
