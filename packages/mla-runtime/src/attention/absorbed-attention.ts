@@ -5,9 +5,11 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { type CachedVectors, headsOf } from '../cache/layer-cache';
+import { absorbedOnWasm, isAbsorbedOnWasm } from '../kernels/absorbed-on-wasm';
 import type { AttendedSegment } from '../kernels/attend-on-wasm';
 import type { AbsorbedWeights } from './absorbed-weights';
 import { attendCached } from './attend-cached';
+import { cachedBlocks } from './cached-blocks';
 
 /** What is cached of one segment. */
 export interface CachedLatents {
@@ -34,7 +36,15 @@ export function absorbedAttention(
   queryRope: tf.Tensor4D,
   segments: readonly CachedLatents[],
 ): tf.Tensor3D {
+  const isByGroup = segments.every(({ latents, keys }) => headsOf(keys) >= headsOf(latents));
   return tf.tidy(() => {
+    if (isByGroup && isAbsorbedOnWasm(queryNope)) {
+      const inBlocks = segments.map(({ latents, keys, offset, weights }) => ({
+        ...{ values: cachedBlocks(latents), keys: cachedBlocks(keys), offset, weights },
+        turned: ropeFor(keys, queryRope),
+      }));
+      return absorbedOnWasm(queryNope, inBlocks, segments[0]!.weights.valueDim);
+    }
     const [, keyHeads, perKey] = queryNope.shape;
     const attended = attendCached(
       segments.map((segment) => withQueries(segment, queryNope, queryRope)),

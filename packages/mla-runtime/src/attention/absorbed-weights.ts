@@ -3,6 +3,7 @@
  * value's is applied after the weighted sum of latents.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import type { AbsorbedMatrices } from '../kernels/absorbed-on-wasm';
 import type { SegmentSums } from '../kernels/attend-on-wasm';
 import { stackedMatMul } from '../kernels/stacked-mat-mul';
 import type { Projection } from '../projection';
@@ -16,19 +17,13 @@ export interface AbsorbedQuery {
   bias?: tf.Tensor3D;
 }
 
-export interface AbsorbedWeights {
+export interface AbsorbedWeights extends AbsorbedMatrices {
+  /** V. */
+  valueDim: number;
   /** @param queryNope [B, K, G, P], scaled; G is G * L for L queries a row, head by head. */
   absorbQuery(queryNope: tf.Tensor4D): AbsorbedQuery;
   /** @returns [B, N, V], for one row [K, G, V]. */
   expandValue(sums: SegmentSums): tf.Tensor;
-  /** [K, P, C / groups]; absent when there are no nope dims or no latent. */
-  key?: tf.Tensor3D;
-  /** [K, C / groups, V]; absent when there is no latent. */
-  value?: tf.Tensor3D;
-  /** What is not common to all segments, [K, P, 1]; absent when it would be zero. */
-  keyBias?: tf.Tensor3D;
-  /** [N, 1, V]. */
-  valueBias?: tf.Tensor3D;
 }
 
 interface AbsorbOptions extends HeadShape {
@@ -53,10 +48,7 @@ export function absorbWeights(
   const valueBias = upV.bias && perQueryHead(upV.bias, heads, numAttentionHeads); // [N, 1, V]
 
   return {
-    key,
-    value,
-    keyBias,
-    valueBias,
+    ...{ key, value, keyBias, valueBias, valueDim },
     absorbQuery(queryNope) {
       if (qkNopeHeadDim === 0) return {};
       const [batch] = queryNope.shape;

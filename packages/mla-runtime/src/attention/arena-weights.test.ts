@@ -29,7 +29,7 @@ describeBackends('ArenaWeights', () => {
     const upK = projection(width, KEY_HEADS * NOPE, 1, bias);
     const upV = projection(width, KEY_HEADS * VALUE, 3, bias);
     const weights = absorbWeights(upK, upV, { ...SHAPE, groups });
-    const own = new ArenaWeights(weights, SHAPE);
+    const own = new ArenaWeights(weights);
     const rows = HEADS * QUERIES;
     const nope = gaussian(BATCH * rows * NOPE, 5);
     const sums = gaussian(BATCH * rows * width, 6);
@@ -61,7 +61,7 @@ describeBackends('ArenaWeights', () => {
     const weights = absorbWeights(upK, upV, { ...SHAPE, groups: 1 });
     const arena = HostArena.take();
     arena.release(arena.allocate(4)); // known from now on, and idle
-    const own = new ArenaWeights(weights, SHAPE);
+    const own = new ArenaWeights(weights);
     expect(HostArena.take()).not.toBe(arena);
     own.dispose();
     expect(HostArena.take()).toBe(arena);

@@ -3,8 +3,8 @@
  * absorbed and values expanded beside it, rather than by ops that take longer to begin than to end.
  */
 import { ArenaMatrices } from '../host/arena-matrices';
+import { addValueBias } from '../kernels/add-value-bias';
 import type { AbsorbedWeights } from './absorbed-weights';
-import type { HeadShape } from './head-shape';
 
 /** Most values of a projection: beyond, threads of a library are worth an op. */
 export const MOST_ARENA_WEIGHTS = 2 ** 20;
@@ -25,10 +25,7 @@ export class ArenaWeights {
   private readonly valueBias: Float32Array | undefined;
 
   /** @param weights are copied, and stay the caller's. */
-  constructor(
-    weights: AbsorbedWeights,
-    private readonly shape: HeadShape,
-  ) {
+  constructor(weights: AbsorbedWeights) {
     const place = (matrices: AbsorbedWeights['key']) =>
       matrices && new ArenaMatrices(matrices.dataSync(), matrices.shape);
     this.key = place(weights.key);
@@ -54,15 +51,7 @@ export class ArenaWeights {
       const values = this.value.multiply(sums, batch);
       for (let i = 0; i < output.length; i++) output[i]! += values[i]!;
     }
-    if (!this.valueBias) return;
-    const width = output.length / masses.length;
-    const queries = masses.length / batch / this.shape.numAttentionHeads;
-    for (const [row, mass] of masses.entries()) {
-      const head = Math.floor(row / queries) % this.shape.numAttentionHeads;
-      for (let i = 0; i < width; i++) {
-        output[row * width + i]! += mass * this.valueBias[head * width + i]!;
-      }
-    }
+    if (this.valueBias) addValueBias(output, masses, this.valueBias, batch);
   }
 
   /** Frees them. */

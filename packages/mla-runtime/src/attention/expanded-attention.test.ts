@@ -35,6 +35,8 @@ const CASES: Record<string, Case> = {
   'rows of a batch': { ...ONE, batch: 3, tokens: [5, 70] },
   'nothing turned': { ...ONE, rope: 0, tokens: [20, 3] },
   'keys side by side': { ...ONE, packed: true, tokens: [20, 3] },
+  'few queries, of rows': { ...ONE, batch: 2, queries: 2, groups: 2, tokens: [70, 9], bias: true },
+  'few queries, packed keys': { ...ONE, queries: 1, packed: true, bits: 8, tokens: [9, 70] },
   'latents of 4 bits': { ...ONE, bits: 4, tokens: [40, 3] },
 };
 

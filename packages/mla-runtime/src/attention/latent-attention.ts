@@ -269,7 +269,7 @@ export class LatentAttention implements Attention {
     let weights = this.inArena.get(segment);
     if (!weights) {
       const absorbed = this.absorb(segment);
-      weights = new ArenaWeights(absorbed, this.shape);
+      weights = new ArenaWeights(absorbed);
       disposeAbsorbed(absorbed);
       this.inArena.set(segment, weights);
     }

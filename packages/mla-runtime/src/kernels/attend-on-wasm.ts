@@ -44,16 +44,7 @@ export function attendOnWasm(
   if (isOnTape() || !wasmModule()) return undefined;
   register();
   const inputs: tf.Tensor[] = [];
-  const place = (x: tf.Tensor | undefined) => (x && x.size > 0 ? inputs.push(x) - 1 : undefined);
-  const blocksOf = (blocks: readonly tf.Tensor4D[]): BlockPlan[] =>
-    blocks.map((block) => ({ shape: block.shape, input: place(block) }));
-  const plans = segments.map(
-    ({ values, keys, query, turned, bias, offset }): SegmentPlan => ({
-      ...{ values: blocksOf(values), keys: blocksOf(keys) },
-      ...{ query: place(query), turned: place(turned), bias: place(bias) },
-      ...{ offset: place(offset), offsetRows: offset?.shape.slice(1, -1).reduce((a, b) => a * b) },
-    }),
-  );
+  const plans = segments.map((segment) => planOf(segment, inputs));
   const outputs = tf
     .engine()
     .runKernel(
@@ -64,13 +55,28 @@ export function attendOnWasm(
   return segments.map((_, m) => ({ sums: outputs[2 * m]!, masses: () => outputs[2 * m + 1]! }));
 }
 
+/** A segment by the numbers of its inputs, which are added to a list. */
+export function planOf(
+  { values, keys, query, turned, bias, offset }: AttendedSegment,
+  inputs: tf.Tensor[],
+): SegmentPlan {
+  const place = (x: tf.Tensor | undefined) => (x && x.size > 0 ? inputs.push(x) - 1 : undefined);
+  const blocksOf = (blocks: readonly tf.Tensor4D[]): BlockPlan[] =>
+    blocks.map((block) => ({ shape: block.shape, input: place(block) }));
+  return {
+    ...{ values: blocksOf(values), keys: blocksOf(keys) },
+    ...{ query: place(query), turned: place(turned), bias: place(bias) },
+    ...{ offset: place(offset), offsetRows: offset?.shape.slice(1, -1).reduce((a, b) => a * b) },
+  };
+}
+
 interface BlockPlan {
   shape: readonly number[];
   /** Number of an input; none where it is empty. */
   input: number | undefined;
 }
 
-interface SegmentPlan {
+export interface SegmentPlan {
   values: BlockPlan[];
   keys: BlockPlan[];
   query: number | undefined;
@@ -93,7 +99,8 @@ function register(): void {
   });
 }
 
-function attend(
+/** @returns sums and masses of each segment. */
+export function attend(
   inputs: readonly tf.TensorInfo[],
   plans: readonly SegmentPlan[],
   heads: number,
