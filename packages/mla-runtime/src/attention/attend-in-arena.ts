@@ -14,6 +14,8 @@ import type { ArenaWeights } from './arena-weights';
 
 /** Products of a part at least: below two of them waking threads costs more than they save. */
 const PART_PRODUCTS = 2 ** 19;
+/** Most values of the sums of all parts, where these are more than two: many queries have many. */
+const MOST_SUMS = 2 ** 24;
 
 /** {@link AttendedSegment} in arrays, without the axes of groups. */
 interface ArenaSegment {
@@ -125,8 +127,10 @@ function attend(segments: readonly ArenaSegment[], heads: number): ArenaSums[] {
     }));
     const wanted = Math.floor(products(placed, batch * heads) / PART_PRODUCTS);
     const pool = wanted < 2 ? undefined : openThreads();
-    const parts = pool ? Math.min(wanted, pool.mostLists) : 1;
     const count = batch * heads;
+    const widest = Math.max(...placed.map(({ values: { width } }) => width));
+    const most = Math.max(2, Math.floor(MOST_SUMS / (count * widest)));
+    const parts = pool ? Math.min(wanted, pool.mostLists, most) : 1;
     const sums = placed.map(({ values: { width } }) => allocate(parts * count * width));
     const masses = allocate(segments.length * parts * count);
     const largest = allocate(segments.length * parts * count);
