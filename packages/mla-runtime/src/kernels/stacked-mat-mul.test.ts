@@ -104,8 +104,8 @@ const FLAGS = [
 
 describeBackends('the gradient of stackedMatMul', () => {
   beforeAll(async () => {
-    // In a page tf-core comes without gradients, that of its own product among them.
-    if ('document' in globalThis) {
+    // tf-core comes without gradients, that of its own product among them; tfjs-node brings them.
+    if (!tf.getGradient('BatchMatMul')) {
       await import('@tensorflow/tfjs-core/dist/register_all_gradients');
     }
   });
