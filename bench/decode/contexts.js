@@ -18,8 +18,6 @@ const { values: flags, positionals } = parseArgs({
   options: {
     backends: { type: 'string', default: 'tensorflow,wasm' },
     depth: { type: 'string', default: '0,1024,4096,16384,32768' },
-    pp: { type: 'string', default: '256' },
-    tg: { type: 'string', default: '32' },
     repetitions: { type: 'string', default: '3' },
     table: { type: 'boolean', default: false },
     out: {
@@ -47,8 +45,8 @@ console.log(tableOf(results));
 
 /** What `bench` finds, speed of decoding drawn beside the results. */
 async function measure(model, backend) {
-  const { pp, tg, depth, repetitions } = flags;
-  const sizes = Object.entries({ pp, tg, depth, repetitions, backend });
+  const { depth, repetitions } = flags;
+  const sizes = Object.entries({ pp: '256', tg: '32', depth, repetitions, backend });
   const found = execFileSync(
     process.execPath,
     [
@@ -65,20 +63,19 @@ async function measure(model, backend) {
   return { cacheBytesPerToken, tests };
 }
 
+/** A cell has a figure for each depth. */
 function tableOf(found) {
-  const rows = Object.entries(found).flatMap(([where, { tests }]) =>
-    ['prefill', 'decode'].map((kind) => {
-      const own = tests.filter((one) => one.kind === kind);
-      const originals = own.filter(({ arm }) => arm === 'original');
-      const cells = originals.map(({ depth, mean }) => {
-        const converted = own.find((one) => one.depth === depth && one.arm === 'converted');
-        return `${mean.toPrecision(3)}, ${(converted.mean / mean).toFixed(2)} x`;
-      });
-      return { depths: originals.map(({ depth }) => depth), row: [where, kind, ...cells] };
-    }),
-  );
-  return markdownTable([
-    ['model', 'test', ...(rows[0]?.depths ?? [])],
-    ...rows.map(({ row }) => row),
-  ]);
+  const rows = Object.entries(found).map(([where, { tests }]) => {
+    const cells = ['prefill', 'decode'].flatMap((kind) => {
+      const [original, converted] = ['original', 'converted'].map((arm) =>
+        tests.filter((one) => one.kind === kind && one.arm === arm).map(({ mean }) => mean),
+      );
+      const shares = converted.map((mean, i) => (mean / original[i]).toFixed(2));
+      return [original.map((mean) => mean.toFixed(0)).join(' / '), shares.join(' / ')];
+    });
+    return [...where.split(' '), ...cells];
+  });
+  const speeds = ["prefill, original's tokens/s", "decode, original's tokens/s"];
+  const head = speeds.flatMap((speed) => [speed, 'converted']);
+  return markdownTable([['model', 'backend', ...head], ...rows]);
 }

@@ -36,9 +36,8 @@ export function absorbedAttention(
   queryRope: tf.Tensor4D,
   segments: readonly CachedLatents[],
 ): tf.Tensor3D {
-  const isByGroup = segments.every(({ latents, keys }) => headsOf(keys) >= headsOf(latents));
   return tf.tidy(() => {
-    if (isByGroup && isAbsorbedOnWasm(queryNope)) {
+    if (isAbsorbedOnWasm(queryNope) && segments.every(isByGroup)) {
       const inBlocks = segments.map(({ latents, keys, offset, weights }) => ({
         ...{ values: cachedBlocks(latents), keys: cachedBlocks(keys), offset, weights },
         turned: ropeFor(keys, queryRope),
@@ -53,6 +52,11 @@ export function absorbedAttention(
     const outputs = segments.map(({ weights }, m) => weights.expandValue(attended[m]!));
     return (outputs.length === 1 ? outputs[0]! : tf.addN(outputs)) as tf.Tensor3D;
   });
+}
+
+/** Keys of all heads side by side are one part for all groups. */
+function isByGroup({ latents, keys }: CachedLatents): boolean {
+  return headsOf(keys) >= headsOf(latents);
 }
 
 function withQueries(

@@ -125,7 +125,7 @@ describeBackends('expandedAttention', () => {
       expect(expanded.shape).toEqual([own.batch, HEADS * own.queries, VALUE]);
       // Values of up to 12 products, after scores of as many.
       expectClose(await expanded.data(), await absorbed.data(), { abs: 1e-5 });
-      tf.dispose([...[expanded, absorbed]]);
+      tf.dispose([expanded, absorbed]);
     });
   });
 });

@@ -1,6 +1,6 @@
 /**
  * Absorbed decode on the wasm backend in one kernel: queries are absorbed, attend in one pass and their
- * sums are expanded. As ops these are some twenty a layer, of which a short context has more than of work.
+ * sums are expanded. As ops these are up to twenty a layer, which over a short context take longer than their work.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { VALUE } from '../host/attend-placed';
